@@ -1,0 +1,141 @@
+"""Settings of every stage: frozen, written to survey.toml, digested for the manifests.
+
+A stage runs again when its digest changes. `paper` settings follow Ma et al. 2023
+throughout; `default` settings are ours. See docs/method.md for each difference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
+
+from rrs_core.errors import SettingsRefused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Method = Literal["default", "paper"]
+Normalisation = Literal["robust", "log", "linear"]
+Projection = Literal["umap", "pca"]
+
+PAPER_THRESHOLD = 512.0  #: Ma et al. 2023, section 2.2
+
+
+@dataclass(frozen=True)
+class DetectSettings:
+    """Energy detection (Ma et al. 2023, section 2.2).
+
+    `threshold` 0 means: calibrated on each scan's own noise so that a coarse channel
+    of pure noise gives `false_hits_per_coarse` hits.
+    """
+
+    method: Method = "default"
+    threshold: float = 0.0
+    false_hits_per_coarse: float = 0.5
+    width: int = 256  #: window [channels]
+    stride: int = 128  #: step between windows [channels]
+
+
+@dataclass(frozen=True)
+class EncodeSettings:
+    """Which encoder makes the latents: `default`, `paper` or the path of a model of one's own."""
+
+    model: str = "default"
+
+
+@dataclass(frozen=True)
+class ProjectSettings:
+    """The map: UMAP of the latents."""
+
+    method: Projection = "umap"
+    n_neighbors: int = 15
+    min_dist: float = 0.1
+    fit_rows: int = 50_000  #: rows that UMAP is fitted on; the rest are placed on the fitted map
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one survey, as survey.toml holds them."""
+
+    method: Method = "default"
+    seed: int = 0
+    detect: DetectSettings = field(default_factory=DetectSettings)
+    encode: EncodeSettings = field(default_factory=EncodeSettings)
+    project: ProjectSettings = field(default_factory=ProjectSettings)
+
+    @classmethod
+    def of(cls, method: Method, seed: int = 0) -> Settings:
+        """Return the settings of a method."""
+        if method == "paper":
+            return cls(
+                method="paper",
+                seed=seed,
+                detect=DetectSettings(method="paper", threshold=PAPER_THRESHOLD),
+                encode=EncodeSettings(model="paper"),
+            )
+        return cls(seed=seed)
+
+
+def digest(*parts: Any) -> str:  # noqa: ANN401 - settings, strings, numbers, nested
+    """Return the sha256 of anything JSON can hold, and of settings; order of keys does not matter."""
+    plain = [dataclasses.asdict(part) if dataclasses.is_dataclass(part) else part for part in parts]  # type: ignore[arg-type]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def dump(settings: Settings, versions: dict[str, str]) -> str:
+    """Return the text of survey.toml."""
+    import tomli_w
+
+    tables = dataclasses.asdict(settings)
+    top = {"survey": {key: tables.pop(key) for key in ("method", "seed")}}
+    return tomli_w.dumps({**top, **tables, "versions": versions})
+
+
+def load(path: Path) -> Settings:
+    """Read survey.toml.
+
+    Raises
+    ------
+    SettingsRefused
+        CONFIG, for a file that is not TOML, an unknown table or key, or a value of the wrong kind.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsRefused("CONFIG", f"not a TOML file: {error}", where=path, todo="mend or delete it") from error
+    tables.pop("versions", None)  # a record, not a setting
+    values: dict[str, Any] = {}
+    hints = get_type_hints(Settings)
+    for name, table in tables.items():
+        if name == "survey":
+            values |= _checked(Settings, table, f"{path} [survey]", only=("method", "seed"))
+        elif name in hints and dataclasses.is_dataclass(hints[name]):
+            values[name] = hints[name](**_checked(hints[name], table, f"{path} [{name}]"))
+        else:
+            raise SettingsRefused("CONFIG", f"unknown table [{name}]", where=path, expected=sorted(hints))
+    return Settings(**values)
+
+
+def _checked(kind: type, table: object, where: str, only: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a TOML table's values after checking names and types against a settings class."""
+    hints = {name: hint for name, hint in get_type_hints(kind).items() if not only or name in only}
+    if not isinstance(table, dict):
+        raise SettingsRefused("CONFIG", "expected a table", where=where, got=table)
+    values = {}
+    for name, value in table.items():
+        if name not in hints:
+            raise SettingsRefused("CONFIG", f"unknown setting {name}", where=where, expected=sorted(hints))
+        hint = hints[name]
+        choices = get_args(hint)
+        if choices and value not in choices:
+            raise SettingsRefused("CONFIG", f"setting {name}", where=where, got=value, expected=list(choices))
+        if not choices:
+            value = float(value) if hint is float and type(value) is int else value
+            if type(value) is not hint:
+                raise SettingsRefused("CONFIG", f"setting {name}", where=where, got=value, expected=hint.__name__)
+        values[name] = value
+    return values

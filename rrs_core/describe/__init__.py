@@ -1,0 +1,1 @@
+"""From hits to snippets and latents. Only this wing imports torch."""

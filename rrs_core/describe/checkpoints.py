@@ -1,0 +1,183 @@
+"""Encoders on disk: weights as safetensors, and beside them a card that says what they are.
+
+Nothing is ever unpickled. A checkpoint is used only when its bytes match the card's
+sha256 and every tensor has the name, shape and kind that the card's network needs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from rrs_core import units
+from rrs_core.describe import encoders
+from rrs_core.describe.snippets import normalise
+from rrs_core.errors import FileRefused
+from rrs_core.observe.snippetfiles import fit_times
+from rrs_core.survey.store import atomic, sha256_of, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from rrs_core.config import Normalisation
+
+SHIPPED = Path(__file__).parent / "models"  #: `default` and `paper`
+BATCH = 128  #: snippets at a time; the activations of a batch stay in the last-level cache
+LARGEST_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A trained encoder: raw snippets in, search vectors out."""
+
+    name: str
+    architecture: encoders.Architecture
+    module: encoders.BetaVAE | encoders.ShiftInvariantEncoder
+    normalisation: Normalisation
+    digest: str  #: sha256 of the weights
+    card: dict[str, Any]
+    device: str = "cpu"
+
+    @property
+    def dim(self) -> int:
+        """Length of the latents."""
+        return self.module.settings.latent
+
+    def encode(
+        self, snippets: NDArray[np.generic], *, progress: Callable[[int], None] | None = None, batch: int = BATCH
+    ) -> NDArray[np.float32]:
+        """Return the vectors that the search compares, shape (n, d), of raw snippets (n, n_time, 256).
+
+        Snippets may be of any real dtype and unit; they are normalised here, the one
+        way that training used. `progress` is called with the count of finished rows.
+
+        Raises
+        ------
+        FileRefused
+            SHAPE, for anything but (n, n_time, 256); NO_FINITE for a snippet without a finite pixel.
+        """
+        if snippets.ndim != 3 or snippets.shape[2] != units.SNIPPET_CHANNELS or snippets.shape[1] == 0:
+            raise FileRefused("SHAPE", "not an array of snippets", got=snippets.shape, expected="(n, 16, 256)")
+        out = np.empty((len(snippets), self.dim), np.float32)
+        for start in range(0, len(snippets), batch):
+            x = self.inputs(snippets[start : start + batch])
+            with torch.inference_mode():
+                out[start : start + batch] = self.module(x).float().cpu().numpy()
+            if progress:
+                progress(min(start + batch, len(snippets)))
+        return out
+
+    def seen(self, snippets: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Return snippets as the model sees them, shape (n, 16, 256)."""
+        return normalise(fit_times(np.asarray(snippets, np.float32)), self.normalisation)
+
+    def inputs(self, snippets: NDArray[np.generic]) -> torch.Tensor:
+        """Return the network's input, shape (n, 1, 16, 256), channels last."""
+        x = torch.from_numpy(self.seen(snippets)[:, None]).to(self.device)
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+def load(name: str | Path, *, device: str = "cpu") -> Encoder:
+    """Load `default`, `paper`, or a model of one's own by the path of its .safetensors file.
+
+    Raises
+    ------
+    FileRefused
+        CHECKPOINT, with the reason; nothing is half-loaded.
+    """
+    path = SHIPPED / f"{name}.safetensors" if f"{name}" in ("default", "paper") else Path(name)
+    card_path = path.with_suffix(".json")
+    for needed in (path, card_path):
+        if not needed.is_file():
+            raise FileRefused(
+                "CHECKPOINT",
+                "no such model",
+                where=needed,
+                expected="NAME.safetensors with NAME.json beside it",
+                todo="make one with: rrs train",
+            )
+    if path.stat().st_size > LARGEST_BYTES:
+        raise FileRefused(
+            "CHECKPOINT",
+            "weights are too large",
+            where=path,
+            got=f"{path.stat().st_size} bytes",
+            expected=f"at most {LARGEST_BYTES}",
+        )
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+        architecture, given, expected = card["architecture"], card["settings"], card["sha256"]
+        settings = encoders.SETTINGS[architecture](
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileRefused("CHECKPOINT", f"the model's card is not usable: {error!r}", where=card_path) from error
+    digest = sha256_of(path)
+    if digest != expected:
+        raise FileRefused(
+            "CHECKPOINT",
+            "the weights are not the ones that the card describes",
+            where=path,
+            got=f"sha256 {digest[:16]}…",
+            expected=f"{f'{expected}'[:16]}…",
+        )
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise FileRefused("CHECKPOINT", f"not a safetensors file: {error}", where=path) from error
+    module = encoders.build(settings)
+    _fill(module, tensors, path)
+    module.eval()
+    module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Encoder(f"{name}", architecture, module, encoders.NORMALISATION[architecture], digest, card, device)
+
+
+def save(path: Path, module: encoders.BetaVAE | encoders.ShiftInvariantEncoder, **card: object) -> None:
+    """Write weights and card, the card last; `card` holds how the model was made and how it does."""
+    architecture = "paper" if isinstance(module, encoders.BetaVAE) else "default"
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    with atomic(path) as temporary:
+        save_file(tensors, temporary)
+    write_text(
+        path.with_suffix(".json"),
+        json.dumps(
+            {
+                "architecture": architecture,
+                "settings": dataclasses.asdict(module.settings),
+                "normalisation": encoders.NORMALISATION[architecture],  # type: ignore[index]
+                "sha256": sha256_of(path),
+                **card,
+            },
+            indent=1,
+        ),
+    )
+
+
+def _fill(module: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Copy tensors into a network after checking every name, shape, kind and value."""
+    wanted = module.state_dict()
+    if set(tensors) != set(wanted):
+        odd = sorted(set(tensors) ^ set(wanted))[:4]
+        raise FileRefused("CHECKPOINT", "tensors are missing or unknown", where=path, got=odd)
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
+            raise FileRefused(
+                "CHECKPOINT",
+                f"tensor {name}",
+                where=path,
+                got=f"{tuple(tensor.shape)} {tensor.dtype}",
+                expected=f"{tuple(wanted[name].shape)} {wanted[name].dtype}",
+            )
+        if not torch.isfinite(tensor).all():
+            raise FileRefused("CHECKPOINT", f"tensor {name} holds NaN or infinity", where=path)
+    module.load_state_dict(tensors)

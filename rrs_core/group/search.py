@@ -1,0 +1,310 @@
+"""Lookalikes: exact cosine search over all latents of a survey.
+
+Latents are kept as one (d, n) array of unit vectors, so a query is one pass over
+memory: a fused kernel multiplies, sums and keeps the best. No approximate index is
+needed at 20 million vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rrs_core import units
+from rrs_core.describe.frequency import frequency_embedding, frequency_kernel
+from rrs_core.errors import SettingsRefused
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+RESULT_COLUMNS = (
+    "rank",
+    "hit_id",
+    "score",
+    "percentile",
+    "scan_id",
+    "source_name",
+    "on",
+    "frequency_mhz",
+    "cluster_id",
+)
+RANDOM_PAIRS = 100_000
+SIGMA_MHZ = 5.0  #: default width of the frequency kernel [MHz]
+
+
+@dataclass(frozen=True)
+class FrequencyTerm:
+    """How frequency enters a score.
+
+    `kernel`: score = (1 - weight) * cosine + weight * exp(-(df / sigma)^2).
+    `embedding`: the paper's; weight times the sinusoidal vector is added to latent and query.
+    """
+
+    weight: float = 0.0
+    query_mhz: float | None = None
+    kind: str = "kernel"
+    sigma_mhz: float = SIGMA_MHZ
+
+    def __post_init__(self) -> None:
+        if self.weight < 0 or (self.kind == "kernel" and self.weight > 1):
+            raise SettingsRefused("WEIGHT", "frequency weight", got=self.weight, expected="0 to 1")
+        if self.weight > 0 and self.query_mhz is None:
+            raise SettingsRefused(
+                "NO_FREQUENCY", "a frequency weight needs the query's frequency", todo="give --frequency-mhz"
+            )
+
+
+class Index:
+    """Latents ready for search.
+
+    Parameters
+    ----------
+    hit_id : ndarray, shape (n,), int64
+    latents : ndarray, shape (n, d), float32
+        Not all zero; length does not matter.
+    frequency_mhz : ndarray, shape (n,), float64
+    seed : int
+        Of the random pairs behind the percentiles.
+    """
+
+    def __init__(
+        self,
+        hit_id: NDArray[np.int64],
+        latents: NDArray[np.float32],
+        frequency_mhz: NDArray[np.float64],
+        *,
+        seed: int = 0,
+    ) -> None:
+        self.hit_id = np.asarray(hit_id, np.int64)
+        self.latents = np.asarray(latents, np.float32)
+        self.frequency_mhz = np.asarray(frequency_mhz, np.float64)
+        self.seed = seed
+        self.columns = unit_columns(self.latents)
+
+    def __len__(self) -> int:
+        return len(self.hit_id)
+
+    @cached_property
+    def band_mhz(self) -> tuple[float, float]:
+        """Lowest and highest frequency of the survey [MHz]: the band of the paper's embedding."""
+        finite = self.frequency_mhz[np.isfinite(self.frequency_mhz)]
+        return (float(finite.min()), float(finite.max()) + 1e-6) if finite.size else (0.0, 1.0)
+
+    def top(
+        self, query: NDArray[np.float32], k: int, term: FrequencyTerm | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return rows and scores of the k best, best first; ties by row.
+
+        Parameters
+        ----------
+        query : ndarray, shape (d,)
+        k : int
+        term : FrequencyTerm, optional
+        """
+        k = min(k, len(self))
+        if k == 0:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        columns, vector, extra, weight = self._with_term(np.asarray(query, np.float32), term)
+        rows, scores = _scan(columns, vector, extra, np.float32(weight), k)
+        order = np.lexsort((rows, -scores))
+        return rows[order], scores[order]
+
+    def scores_of(
+        self, query: NDArray[np.float32], rows: NDArray[np.int64], term: FrequencyTerm | None = None
+    ) -> NDArray[np.float32]:
+        """Return the scores of given rows against a query."""
+        columns, vector, extra, weight = self._with_term(np.asarray(query, np.float32), term)
+        cosine = vector @ columns[:, rows]
+        return cosine if extra.size == 0 else (1 - weight) * cosine + weight * extra[rows]
+
+    def random_scores(self, term: FrequencyTerm | None = None) -> NDArray[np.float32]:
+        """Return the sorted scores of random pairs of different hits: the null that percentiles count against.
+
+        With a frequency term each pair's own distance in frequency enters.
+        """
+        rng = np.random.default_rng(self.seed)
+        if len(self) < 2:
+            return np.empty(0, np.float32)
+        first = rng.integers(0, len(self), RANDOM_PAIRS)
+        second = (first + rng.integers(1, len(self), RANDOM_PAIRS)) % len(self)
+        if term is None or term.weight == 0:
+            scores = np.einsum("dn,dn->n", self.columns[:, first], self.columns[:, second])
+        elif term.kind == "embedding":
+            moved = unit_columns(self._embedded(term.weight))
+            scores = np.einsum("dn,dn->n", moved[:, first], moved[:, second])
+        else:
+            cosine = np.einsum("dn,dn->n", self.columns[:, first], self.columns[:, second])
+            apart = self.frequency_mhz[first] - self.frequency_mhz[second]
+            scores = (1 - term.weight) * cosine + term.weight * frequency_kernel(apart, 0.0, sigma_mhz=term.sigma_mhz)
+        return np.sort(scores.astype(np.float32))
+
+    def _embedded(self, weight: float) -> NDArray[np.float32]:
+        vectors = frequency_embedding(self.frequency_mhz, band_mhz=self.band_mhz, dim=self.latents.shape[1])
+        return self.latents + np.float32(weight) * vectors
+
+    def _with_term(
+        self, query: NDArray[np.float32], term: FrequencyTerm | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], float]:
+        """Return (columns, unit query, extra score per row or empty, its weight)."""
+        none = np.empty(0, np.float32)
+        if query.shape != (self.latents.shape[1],):
+            raise SettingsRefused(
+                "LATENT_SIZE",
+                "query and survey come from different encoders",
+                got=f"{query.shape} against {self.latents.shape[1]}",
+                todo="encode the query with the survey's model",
+            )
+        if term is None or term.weight == 0:
+            return self.columns, _unit(query), none, 0.0
+        if term.query_mhz is None:
+            raise SettingsRefused("NO_FREQUENCY", "a frequency weight needs the query's frequency")
+        if term.kind == "embedding":
+            moved = (
+                query
+                + np.float32(term.weight)
+                * frequency_embedding(term.query_mhz, band_mhz=self.band_mhz, dim=len(query))[0]
+            )
+            return unit_columns(self._embedded(term.weight)), _unit(moved), none, 0.0
+        kernel = frequency_kernel(self.frequency_mhz, term.query_mhz, sigma_mhz=term.sigma_mhz)
+        return self.columns, _unit(query), kernel, term.weight
+
+
+def unit_columns(latents: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return latents (n, d) as unit vectors in columns, shape (d, n), contiguous; a zero vector stays zero."""
+    length = np.linalg.norm(latents, axis=1)
+    return np.ascontiguousarray((latents / np.where(length > 0, length, 1)[:, None]).T, dtype=np.float32)
+
+
+def distinct(
+    rows: NDArray[np.int64],
+    scan_id: NDArray[np.int64],
+    frequency_mhz: NDArray[np.float64],
+    *,
+    width_mhz: float,
+) -> NDArray[np.bool_]:
+    """Tell which of ranked rows to keep when near-duplicates are collapsed.
+
+    A row goes when a better one of the same scan lies within `width_mhz`: overlapping
+    windows, or the neighbouring snippet of the same signal. Rows without a frequency stay.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (k,)
+        Rows of the survey, best first.
+    scan_id, frequency_mhz : ndarray, shape (n,)
+        Of every row of the survey.
+    width_mhz : float
+        One snippet width [MHz].
+
+    Returns
+    -------
+    ndarray of bool, shape (k,)
+    """
+    kept: dict[int, list[float]] = {}
+    keep = np.ones(len(rows), bool)
+    for place, row in enumerate(rows):
+        frequency = float(frequency_mhz[row])
+        if not np.isfinite(frequency):
+            continue
+        better = kept.setdefault(int(scan_id[row]), [])
+        if any(abs(frequency - other) < width_mhz for other in better):
+            keep[place] = False
+        else:
+            better.append(frequency)
+    return keep
+
+
+def lookalikes(
+    index: Index,
+    table: pd.DataFrame,
+    query: NDArray[np.float32],
+    *,
+    top: int = 50,
+    term: FrequencyTerm | None = None,
+    collapse: bool = True,
+    leave_out: int | None = None,
+) -> pd.DataFrame:
+    """Return the lookalikes of a query, best first.
+
+    Parameters
+    ----------
+    index : Index
+    table : DataFrame
+        One row a hit in the order of the index: hit_id, scan_id, source_name, on, frequency_mhz, foff_mhz,
+        and cluster_id where the survey has clusters.
+    query : ndarray, shape (d,)
+        Latent of the query, by the survey's encoder.
+    top : int
+        Rows wanted.
+    term : FrequencyTerm, optional
+    collapse : bool
+        Leave out near-duplicates (see `distinct`).
+    leave_out : int, optional
+        A hit that is the query itself; its near-duplicates go with it when collapsed.
+
+    Returns
+    -------
+    DataFrame
+        Columns RESULT_COLUMNS; empty where the survey is.
+    """
+    import pandas as pd
+
+    if top < 1:
+        raise SettingsRefused("TOP", "number of results", got=top, expected="at least 1")
+    width_mhz = units.SNIPPET_CHANNELS * float(table["foff_mhz"].abs().median()) if len(table) else 0.0
+    wanted = top + 1
+    scan_id, frequency = table["scan_id"].to_numpy(), table["frequency_mhz"].to_numpy()
+    while True:
+        rows, scores = index.top(query, 2 * wanted, term)
+        if leave_out is not None:  # first in line, so that its own duplicates are collapsed onto it
+            itself = index.hit_id[rows] == leave_out
+            own = np.flatnonzero(index.hit_id == leave_out)
+            rows = np.concatenate([own, rows[~itself]])
+            scores = np.concatenate([np.full(len(own), 1, np.float32), scores[~itself]])
+        keep = distinct(rows, scan_id, frequency, width_mhz=width_mhz) if collapse else np.ones(len(rows), bool)
+        if leave_out is not None:
+            keep &= index.hit_id[rows] != leave_out
+        if keep.sum() >= top or 2 * wanted >= len(index):
+            break
+        wanted *= 2
+    rows, scores = rows[keep][:top], scores[keep][:top]
+    null = index.random_scores(term)
+    found = table.iloc[rows]
+    return pd.DataFrame(
+        {
+            "rank": np.arange(1, len(rows) + 1),
+            "hit_id": index.hit_id[rows],
+            "score": scores.astype(np.float64),
+            "percentile": percentile(scores, null),
+            "scan_id": found["scan_id"].to_numpy(),
+            "source_name": found["source_name"].to_numpy(),
+            "on": found["on"].to_numpy(),
+            "frequency_mhz": found["frequency_mhz"].to_numpy(),
+            "cluster_id": found["cluster_id"].to_numpy() if "cluster_id" in found else np.full(len(rows), -1),
+        }
+    )
+
+
+def percentile(scores: NDArray[np.float32], null: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the share of random pairs with a score at or below each score [%]; NaN without pairs."""
+    if null.size == 0:
+        return np.full(len(scores), np.nan)
+    return 100.0 * np.searchsorted(null, scores, side="right") / len(null)
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = float(np.linalg.norm(vector))
+    return (vector / length if length > 0 else vector).astype(np.float32)
+
+
+def _scan(
+    columns: NDArray[np.float32], query: NDArray[np.float32], extra: NDArray[np.float32], weight: np.float32, k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    from rrs_core.group.scan_kernel import scan_top
+
+    rows, scores = scan_top(columns, query, extra, weight, k)
+    return rows, scores

@@ -1,0 +1,1 @@
+"""What comes in: observation files, their headers, guards and cadences. Only this wing opens them."""

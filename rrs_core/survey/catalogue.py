@@ -1,0 +1,164 @@
+"""Read-only questions to a finished survey; what a notebook user gets from `rrs_core.load`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rrs_core import config, units
+from rrs_core.errors import SurveyRefused
+from rrs_core.survey.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+TABLES = ("scans", "hits", "features", "clusters", "events", "latents", "projection")
+
+
+class Survey:
+    """One survey, read-only. Tables are read when first asked for.
+
+    Attributes
+    ----------
+    scans, hits, latents, projection : DataFrame
+        The tables; empty with the right columns where a stage has not run.
+    snippets : ndarray, shape (n_hits, 16, 256), float16
+        Read-only memory map; row i belongs to `hits.snippet_row == i`. Power over the
+        bandpass level, so noise has mean 1. High to low frequency.
+
+    Examples
+    --------
+    >>> survey = load("cache/demo")                 # doctest: +SKIP
+    >>> survey.hits.query("snr > 50")               # doctest: +SKIP
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.store = Store(root).require()
+
+    @property
+    def name(self) -> str:
+        """Name of the survey: that of its folder."""
+        return self.store.root.resolve().name
+
+    @cached_property
+    def settings(self) -> config.Settings:
+        """Settings, from survey.toml."""
+        return config.load(self.store.settings_path)
+
+    @cached_property
+    def scans(self) -> pd.DataFrame:
+        """Table of scans."""
+        return self.store.read_table("scans")
+
+    @cached_property
+    def hits(self) -> pd.DataFrame:
+        """Table of hits."""
+        return self.store.read_table("hits")
+
+    @cached_property
+    def latents(self) -> pd.DataFrame:
+        """Table of latents."""
+        return self.store.read_table("latents")
+
+    @cached_property
+    def projection(self) -> pd.DataFrame:
+        """Table of map coordinates."""
+        return self.store.read_table("projection")
+
+    @cached_property
+    def snippets(self) -> NDArray[np.float16]:
+        """Memory map of the snippets, shape (n_hits, 16, 256)."""
+        path = self.store.snippets_path
+        if not path.is_file():
+            return np.empty((0, units.SNIPPET_TIMES, units.SNIPPET_CHANNELS), np.float16)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+    @cached_property
+    def latent_matrix(self) -> NDArray[np.float32]:
+        """Latents as one array, shape (n_hits, d), in the order of the table `latents`."""
+        columns = [name for name in self.latents if name != "hit_id"]
+        return np.ascontiguousarray(self.latents[columns].to_numpy(np.float32))
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Hits joined with what every page shows of their scan: one row a hit, in hit_id order."""
+        scans = self.scans[["scan_id", "source_name", "tstart_mjd", "cadence_id", "position", "on"]]
+        return self.hits.merge(scans, on="scan_id", how="left", validate="many_to_one")
+
+    def version(self, stage: str) -> str:
+        """Digest of a stage's outputs: what caches of this survey are keyed by."""
+        return self.store.output_digest(stage)
+
+    def hit(self, hit_id: int) -> pd.Series[Any]:
+        """Return one hit with its scan's columns.
+
+        Raises
+        ------
+        SurveyRefused
+            NO_HIT, for an id that the survey does not hold.
+        """
+        rows = self.table[self.table["hit_id"] == hit_id]
+        if rows.empty:
+            raise SurveyRefused(
+                "NO_HIT", f"no hit {hit_id} in this survey", where=self.name, todo="take an id from the table of hits"
+            )
+        return rows.iloc[0]
+
+    def snippet(self, hit_id: int) -> NDArray[np.float32]:
+        """Return the snippet of a hit, shape (16, 256)."""
+        row = int(self.hit(hit_id)["snippet_row"])
+        return np.asarray(self.snippets[row], dtype=np.float32)
+
+    def snippet_frequencies_mhz(self, hit_id: int) -> NDArray[np.float64]:
+        """Return the channel centres of a hit's snippet [MHz], shape (256,), high to low."""
+        hit = self.hit(hit_id)
+        scan = self.scans[self.scans["scan_id"] == hit["scan_id"]].iloc[0]
+        step = -abs(float(scan["foff_mhz"]))
+        return float(hit["frequency_mhz"]) + step * (np.arange(units.SNIPPET_CHANNELS) - units.SNIPPET_CHANNELS // 2)
+
+    def hit_at(self, frequency_mhz: float, scan_id: int | None = None) -> int:
+        """Return the id of the hit nearest to a frequency, in one scan or in any.
+
+        Raises
+        ------
+        SurveyRefused
+            NO_HIT, when there is no hit to choose from.
+        """
+        hits = self.hits if scan_id is None else self.hits[self.hits["scan_id"] == scan_id]
+        if hits.empty:
+            raise SurveyRefused("NO_HIT", "there is no hit to choose from", where=self.name, got=f"scan {scan_id}")
+        nearest = (hits["frequency_mhz"] - frequency_mhz).abs().idxmin()
+        return int(hits.loc[nearest, "hit_id"])
+
+    def occupancy(self, bins: int = 200) -> pd.DataFrame:
+        """Count hits in equal bins of frequency over the survey's band; columns low_mhz, high_mhz, on, off."""
+        import pandas as pd
+
+        if self.hits.empty:
+            return pd.DataFrame({"low_mhz": [], "high_mhz": [], "on": [], "off": []})
+        frequency = self.table["frequency_mhz"].to_numpy()
+        edges = np.linspace(frequency.min(), frequency.max() + 1e-6, bins + 1)
+        on = self.table["on"].fillna(True).to_numpy(bool)
+        return pd.DataFrame(
+            {
+                "low_mhz": edges[:-1],
+                "high_mhz": edges[1:],
+                "on": np.histogram(frequency[on], edges)[0],
+                "off": np.histogram(frequency[~on], edges)[0],
+            }
+        )
+
+
+def load(root: Path | str) -> Survey:
+    """Open a survey read-only.
+
+    Raises
+    ------
+    SurveyRefused
+        NO_SURVEY, when the folder holds none.
+    """
+    return Survey(root)

@@ -1,0 +1,115 @@
+"""The tables of a survey: name, dtype, unit and meaning of every column.
+
+One registry. The store checks frames against it, the docs and pages read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rrs_core.errors import SurveyRefused
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: pandas dtype, unit ("" where none), meaning, and whether it may be null."""
+
+    dtype: str
+    unit: str
+    meaning: str
+    nullable: bool = False
+
+
+SCANS = {
+    "scan_id": Column("int64", "", "number of the scan in this survey, from 1"),
+    "path": Column("str", "", "file as it was given to ingest"),
+    "source_name": Column("str", "", "target name from the header"),
+    "telescope_id": Column("int64", "", "SIGPROC telescope number (6: Green Bank)"),
+    "tstart_mjd": Column("float64", "MJD", "start of the first spectrum"),
+    "tsamp_s": Column("float64", "s", "length of one spectrum"),
+    "fch1_mhz": Column("float64", "MHz", "centre of the first channel"),
+    "foff_mhz": Column("float64", "MHz", "channel width; negative where frequency falls with the channel number"),
+    "n_time": Column("int64", "", "spectra in the scan"),
+    "n_chan": Column("int64", "", "fine channels in the scan"),
+    "n_coarse": Column("int64", "", "coarse channels in the scan"),
+    "cadence_id": Column("Int64", "", "cadence that the scan belongs to", nullable=True),
+    "position": Column("Int64", "", "place in the cadence, 0-5", nullable=True),
+    "on": Column("boolean", "", "true for an ON scan", nullable=True),
+    "sha256": Column("str", "", "digest of the file's bytes"),
+}
+
+HITS = {
+    "hit_id": Column("int64", "", "scan_id * 10^10 + detector number * 10^9 + channel in the scan"),
+    "scan_id": Column("int64", "", "scan that the hit was found in"),
+    "detector": Column("str", "", "energy, doppler, turboseti, seticore or bliss"),
+    "frequency_mhz": Column("float64", "MHz", "sky frequency at the start of the scan, channel centre"),
+    "drift_rate_hz_s": Column("float64", "Hz/s", "drift rate", nullable=True),
+    "snr": Column("float64", "", "signal-to-noise ratio", nullable=True),
+    "s_statistic": Column("float64", "", "D'Agostino-Pearson K^2 of the window", nullable=True),
+    "coarse_channel": Column("int64", "", "coarse channel in the scan"),
+    "channel": Column("int64", "", "fine channel in the coarse channel"),
+    "snippet_row": Column("int64", "", "row of the hit in snippets.npy"),
+}
+
+LATENTS = {"hit_id": Column("int64", "", "hit")}  #: and float32 z0, z1, ...
+
+PROJECTION = {
+    "hit_id": Column("int64", "", "hit"),
+    "x": Column("float32", "", "first map coordinate"),
+    "y": Column("float32", "", "second map coordinate"),
+    "method": Column("str", "", "how the map was drawn: umap or pca"),
+}
+
+SCHEMAS: dict[str, dict[str, Column]] = {
+    "scans": SCANS,
+    "hits": HITS,
+    "latents": LATENTS,
+    "projection": PROJECTION,
+}
+
+DETECTORS = ("energy", "doppler", "turboseti", "seticore", "bliss")  #: their numbers in hit_id
+
+SCAN_STEP, DETECTOR_STEP = 10**10, 10**9
+
+
+def hit_ids(scan_id: int, detector: str, channels: object) -> object:
+    """Return stable ids of hits: the same scan, detector and channel give the same id.
+
+    The id stays below 2^53 for 900,000 scans of 10^9 channels, so a browser's
+    numbers hold it exactly. `channels` is an int64 array, the channel in the scan.
+    """
+    return scan_id * SCAN_STEP + DETECTORS.index(detector) * DETECTOR_STEP + channels  # type: ignore[operator]
+
+
+def empty(name: str) -> pd.DataFrame:
+    """Return the table `name` with no rows and the right columns."""
+    import pandas as pd
+
+    return pd.DataFrame({column: pd.Series(dtype=spec.dtype) for column, spec in SCHEMAS[name].items()})
+
+
+def check(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return `frame` with the schema's columns first, in order and dtype.
+
+    Raises
+    ------
+    SurveyRefused
+        TABLE, if a column is missing, of another kind, or null where it must not be.
+    """
+    schema = SCHEMAS[name]
+    missing = [column for column in schema if column not in frame]
+    if missing:
+        raise SurveyRefused("TABLE", "columns are missing", where=f"table {name}", got=list(frame), expected=missing)
+    for column, spec in schema.items():
+        if not spec.nullable and frame[column].isna().any():
+            raise SurveyRefused("TABLE", f"column {column} has empty cells", where=f"table {name}")
+    try:
+        typed = frame.astype({column: spec.dtype for column, spec in schema.items()})
+    except (TypeError, ValueError) as error:
+        raise SurveyRefused("TABLE", f"a column has the wrong kind: {error}", where=f"table {name}") from error
+    extra = [column for column in typed if column not in schema]
+    return typed[[*schema, *extra]]
