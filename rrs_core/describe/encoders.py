@@ -9,6 +9,7 @@ Shapes: n snippets, 16 times, 256 channels, d latents.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -145,8 +146,10 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 class ShiftInvariantSettings:
     """The default network."""
 
-    filters: tuple[int, ...] = (24, 48, 64, 64)
-    over_time: int = 128  #: filters of the convolution over the whole time axis
+    filters: tuple[int, ...] = (16, 32, 64, 96)
+    time_strides: tuple[int, ...] = (1, 1, 2, 2)
+    first_width: int = 7  #: channels that the first convolution spans; the others span 5
+    over_time: int = 160  #: filters of the convolution over what is left of the time axis
     hidden: int = 128
     latent: int = 12
 
@@ -154,7 +157,7 @@ class ShiftInvariantSettings:
 class ShiftInvariantEncoder(nn.Module):
     """The default encoder: where a signal sits in its window does not matter, what it looks like does.
 
-    3 x 5 convolutions with stride 2 in frequency only, one over the whole time axis,
+    3 x 5 convolutions with stride 2 in frequency, one over the whole time axis,
     then maximum and mean over frequency: a shift in frequency moves features and the
     pooling forgets where they were. Trained with contrastive pairs (`training`): the
     same signal at another place on another background. The output is centred and
@@ -169,12 +172,14 @@ class ShiftInvariantEncoder(nn.Module):
         super().__init__()
         self.settings = settings
         filters = settings.filters
+        widths = (settings.first_width, *[5] * (len(filters) - 1))
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, (3, 5), stride=(1, 2), padding=(1, 2))
-            for before, after in zip((1, *filters), filters, strict=False)
+            nn.Conv2d(before, after, (3, wide), stride=(stride, 2), padding=(1, wide // 2), bias=False)
+            for before, after, wide, stride in zip((1, *filters), filters, widths, settings.time_strides, strict=False)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(after) for after in filters)
-        self.over_time = nn.Conv2d(filters[-1], settings.over_time, (units.SNIPPET_TIMES, 1))
+        left = units.SNIPPET_TIMES // math.prod(settings.time_strides)
+        self.over_time = nn.Conv2d(filters[-1], settings.over_time, (left, 1))
         self.head = nn.Sequential(
             nn.Linear(2 * settings.over_time, settings.hidden), nn.ReLU(), nn.Linear(settings.hidden, settings.latent)
         )
@@ -220,8 +225,9 @@ def contrastive_loss(
         each other (supervised contrastive loss, Khosla et al. 2020, their equation 2).
     """
     n = len(first)
-    both = functional.normalize(torch.cat([first, second]).float(), dim=1)
-    similar = both @ both.T / temperature
+    with torch.autocast(first.device.type, enabled=False):  # bfloat16 is too coarse for similarities near 1
+        both = functional.normalize(torch.cat([first, second]).float(), dim=1)
+        similar = both @ both.T / temperature
     itself = torch.eye(2 * n, dtype=torch.bool, device=both.device)
     similar = similar.masked_fill(itself, -torch.inf)
     log_share = similar - torch.logsumexp(similar, dim=1, keepdim=True)

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 S1, S2, S3, S4, SHIFT = range(5)  #: columns of a table of stripe sums
 RUN = 4096  #: channels of one row worked on at a time: their sums stay in the first-level cache
 SMALLEST = 8  #: pixels that the skewness test needs (D'Agostino 1970)
-CONSTANT = 1e-15  #: spread over level below which a window counts as constant: float64 rounding
+CONSTANT = 1e-15  #: standard deviation over mean below which a window counts as constant: float64 rounding
 
 _FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums may be reordered, but NaN and infinity stay what they are
 
 
-@nb.njit(cache=True, fastmath=_FAST, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, fastmath=_FAST, nogil=True)
 def collapse(block: NDArray[Any], total: NDArray[np.floating]) -> None:
     """Sum a block (n_time, n_chan) over time into `total` (n_chan,)."""
     n_time, n_chan = block.shape
@@ -44,7 +44,7 @@ def collapse(block: NDArray[Any], total: NDArray[np.floating]) -> None:
                 part[c] += row[c]
 
 
-@nb.njit(cache=True, fastmath=_FAST, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, fastmath=_FAST, nogil=True)
 def raw_sums(
     block: NDArray[Any], size: int, total: NDArray[np.float64], sums: NDArray[np.float64], rows: NDArray[np.float64]
 ) -> None:
@@ -95,7 +95,7 @@ def raw_sums(
         total[c] = rest
 
 
-@nb.njit(cache=True, fastmath=_FAST, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, fastmath=_FAST, nogil=True)
 def residual_sums(block: NDArray[Any], size: int, level: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
     """Take power sums of every stripe of block - level.
 
@@ -125,7 +125,7 @@ def residual_sums(block: NDArray[Any], size: int, level: NDArray[np.float64], su
                 sums[k, S4] += s4
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def window_moments(
     sums: NDArray[np.float64], pixels: int, stripes: int, step: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -163,15 +163,70 @@ def window_moments(
     return middle, m2, m3, m4
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
+def row_ratio(
+    rows: NDArray[np.float64], m2: NDArray[np.float64], width: int, stripes: int, step: int
+) -> NDArray[np.float64]:
+    """Return how much a window's rows differ in level: (n_time - 1) times the F ratio of an analysis of variance.
+
+    Chi-square with n_time - 1 degrees of freedom for noise of any distribution whose
+    row means are near normal; shape (n_windows,). A constant window gives 0.
+
+    Shapes: rows (n_stripes, n_time), sums of each stripe's rows about any shift; m2 (n_windows,), variance.
+    """
+    n_windows, n_time = len(m2), rows.shape[1]
+    out = np.zeros(n_windows)
+    total = np.empty(n_time)
+    for w in range(n_windows):
+        for t in range(n_time):
+            total[t] = 0.0
+            for k in range(w * step, w * step + stripes):
+                total[t] += rows[k, t]
+        mean = total.mean()
+        between = 0.0
+        for t in range(n_time):
+            between += (total[t] - mean) ** 2
+        between /= width
+        inside = (m2[w] * width * n_time - between) / (width * n_time - n_time)
+        if inside > 0:
+            out[w] = between / inside
+    return out
+
+
+@nb.njit(cache=True, fastmath=_FAST, nogil=True)
+def robust_stripes(total: NDArray[np.floating], size: int, parts: int, out: NDArray[np.float64]) -> None:
+    """Take the median of `parts` part means of every stripe of a spectrum: narrow lines do not count.
+
+    Shapes: total (n_chan,), out (n_stripes,); size is a multiple of parts.
+    """
+    inner = size // parts
+    means = np.empty(parts)
+    for k in range(len(out)):
+        for p in range(parts):
+            part = total[k * size + p * inner : k * size + (p + 1) * inner]
+            value = 0.0
+            for c in range(inner):
+                value += part[c]
+            value /= inner
+            at = p
+            while at > 0 and means[at - 1] > value:
+                means[at] = means[at - 1]
+                at -= 1
+            means[at] = value
+        out[k] = 0.5 * (means[(parts - 1) // 2] + means[parts // 2])
+
+
+@nb.njit(cache=True, nogil=True)
 def k_squared(
-    mean: NDArray[np.float64], m2: NDArray[np.float64], m3: NDArray[np.float64], m4: NDArray[np.float64], n: int
+    least: NDArray[np.float64], m2: NDArray[np.float64], m3: NDArray[np.float64], m4: NDArray[np.float64], n: int
 ) -> NDArray[np.float64]:
     """Return K² = Z(skewness)² + Z(kurtosis)² of samples of `n` pixels from their central moments.
 
     D'Agostino & Pearson 1973, Biometrika 60, 613: the skewness transform of
     D'Agostino 1970 (Biometrika 57, 679) and the kurtosis transform of
-    Anscombe & Glynn 1983 (Biometrika 70, 227). A constant sample gives 0: it has no shape to test.
+    Anscombe & Glynn 1983 (Biometrika 70, 227). A sample whose standard deviation is
+    not above `least` is constant but for rounding and gives 0: it has no shape to
+    test. So does one whose moments leave float64.
     """
     # skewness: expected spread, then Johnson's S_U curve
     beta2 = 3.0 * (n * n + 27.0 * n - 70) * (n + 1) * (n + 3) / ((n - 2.0) * (n + 5) * (n + 7) * (n + 9))
@@ -181,16 +236,22 @@ def k_squared(
     # kurtosis: expected mean and spread, then a cube root (Wilson & Hilferty)
     expected = 3.0 * (n - 1) / (n + 1)
     spread = math.sqrt(24.0 * n * (n - 2) * (n - 3) / ((n + 1.0) ** 2 * (n + 3) * (n + 5)))
-    asym = 6.0 * (n * n - 5 * n + 2) / ((n + 7.0) * (n + 9)) * math.sqrt(6.0 * (n + 3) * (n + 5) / (n * (n - 2.0) * (n - 3)))
+    asym = (
+        6.0
+        * (n * n - 5 * n + 2)
+        / ((n + 7.0) * (n + 9))
+        * math.sqrt(6.0 * (n + 3) * (n + 5) / (n * (n - 2.0) * (n - 3)))
+    )
     a = 6 + 8 / asym * (2 / asym + math.sqrt(1 + 4 / asym**2))
     out = np.zeros(len(m2))
     for w in range(len(m2)):
-        if not m2[w] > (CONSTANT * mean[w]) ** 2:
+        if not m2[w] > least[w] ** 2:
             continue
         y = to_y * m3[w] / m2[w] ** 1.5
         z_skew = delta * math.asinh(y)
         below = 1 + (m4[w] / (m2[w] * m2[w]) - expected) / spread * math.sqrt(2 / (a - 4))
         root = 0.0 if below == 0 else math.copysign(np.cbrt((1 - 2 / a) / abs(below)), below)
         z_kurt = (1 - 2 / (9 * a) - root) / math.sqrt(2 / (9 * a))
-        out[w] = z_skew * z_skew + z_kurt * z_kurt
+        value = z_skew * z_skew + z_kurt * z_kurt
+        out[w] = value if math.isfinite(value) else 0.0
     return out

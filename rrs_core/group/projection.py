@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from rrs_core.config import ProjectSettings
 
+CODE = "project-1"
 FEWEST_FOR_UMAP = 50  #: below this a neighbour graph says little; principal components are drawn
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from rrs_core.survey.catalogue import Survey
+
 RESULT_COLUMNS = (
     "rank",
     "hit_id",
@@ -287,6 +289,41 @@ def lookalikes(
             "cluster_id": found["cluster_id"].to_numpy() if "cluster_id" in found else np.full(len(rows), -1),
         }
     )
+
+
+def index_of(survey: Survey) -> Index:
+    """Return the index over a survey's latents, in the order of `survey.searched`."""
+    rows = survey.searched
+    return Index(rows["hit_id"].to_numpy(), survey.latent_matrix, rows["frequency_mhz"].to_numpy(np.float64))
+
+
+def best_scores(index: Index, table: pd.DataFrame, *, n: int = 200, seed: int = 0) -> NDArray[np.float32]:
+    """Return the sorted scores of the best lookalike of up to `n` hits drawn at random, near-duplicates left out.
+
+    The yardstick for "does anything here look like this query": the best of many
+    matches beats nearly every random pair, so a query is compared with how well the
+    survey's own hits find their like. Morphology alone; empty below two hits.
+
+    Parameters
+    ----------
+    index : Index
+    table : DataFrame
+        As in `lookalikes`.
+    """
+    if len(index) < 2:
+        return np.empty(0, np.float32)
+    width_mhz = units.SNIPPET_CHANNELS * float(table["foff_mhz"].abs().median())
+    scan_id = table["scan_id"].to_numpy()
+    found = []
+    for row in np.random.default_rng(seed).permutation(len(index))[:n]:
+        rows, scores = index.top(index.latents[row], 64)
+        near = (scan_id[rows] == scan_id[row]) & (
+            np.abs(index.frequency_mhz[rows] - index.frequency_mhz[row]) < width_mhz
+        )
+        other = scores[~near & (rows != row)]
+        if other.size:
+            found.append(other[0])
+    return np.sort(np.asarray(found, np.float32))
 
 
 def percentile(scores: NDArray[np.float32], null: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -55,7 +55,7 @@ def read_snippet(path: Path, *, frequency_mhz: float | None = None) -> Snippet:
         TYPE, SHAPE, DTYPE, NO_FINITE, NO_VARIANCE, TOO_LARGE, BOMB, PICKLE, NO_FREQUENCY
         and everything that `filterbank.open_scan` refuses.
     """
-    from rrs_core.observe.guards import regular_file
+    from rrs_core.observe.files import regular_file
 
     real = regular_file(path)
     with real.open("rb") as handle:
@@ -142,7 +142,7 @@ def open_stack(path: Path) -> NDArray[np.generic]:
     FileRefused
         As `read_array`, and SHAPE for anything but (n, 16, 256).
     """
-    from rrs_core.observe.guards import regular_file
+    from rrs_core.observe.files import regular_file
 
     real = regular_file(path)
     with real.open("rb") as handle:

@@ -40,21 +40,26 @@ def new_seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**31))
 
 
-def draw_snr(rng: np.random.Generator) -> float:
-    """Return a signal-to-noise ratio: 85 % in 15-100, the rest falling to 10^4.
+def draw_snr(rng: np.random.Generator, *, strong: bool = False) -> float:
+    """Return a signal-to-noise ratio: 85 % (93 %) in 15-100, the rest falling to 10^4 (10^3) if `strong` (else).
 
-    The shares follow the hit lists of GLOBULAR clustering and of turboSETI's L-band
-    surveys, where a few strong transmitters reach past 10^4 (Price et al. 2020).
+    In hit lists of L band a few transmitters reach past 10^4 (Price et al. 2020,
+    arXiv:1906.07750); the combs and bursts among energy detections do not.
     """
     kind = rng.random()
-    if kind < 0.85:
+    if kind < (0.85 if strong else 0.93):
         return log_uniform(rng, 15.0, 100.0)
-    return log_uniform(rng, 100.0, 1000.0) if kind < 0.97 else log_uniform(rng, 1000.0, 1e4)
+    return log_uniform(rng, 100.0, 1000.0) if kind < 0.97 or not strong else log_uniform(rng, 1000.0, 1e4)
 
 
 def pick(rng: np.random.Generator, **share: float) -> str:
     """Return one of the names, by their shares (which add up to 1)."""
     return str(rng.choice(list(share), p=list(share.values())))
+
+
+def draw_line_width(rng: np.random.Generator) -> float:
+    """Return a line's width [Hz]: four in five are one or two channels wide, as the real ones; the rest to ten."""
+    return log_uniform(rng, 0.5, 5.0) if rng.random() < 0.8 else log_uniform(rng, 5.0, 28.0)
 
 
 def row_flicker(rng: np.random.Generator, low: float = 0.0, high: float = 0.9) -> Flicker:
@@ -72,7 +77,7 @@ def part_of_scan(rng: np.random.Generator) -> Pulses:
 
 def few_rows(rng: np.random.Generator, most: float = 3.0) -> Pulses:
     """Return short pulses, at least one in the first scan: `most` rows long at most."""
-    length = log_uniform(rng, 0.25, most) * ROW_S
+    length = log_uniform(rng, 0.5, most) * ROW_S
     first = rng.uniform(0.0, SCAN_S - length)
     return Pulses(first, log_uniform(rng, 0.2, 4.0) * SCAN_S, length, new_seed(rng), jitter=0.4)
 

@@ -32,6 +32,7 @@ class Family:
     description: str
     reference: str
     bands_mhz: tuple[tuple[float, float], ...] | None = None  #: where it may occur; None: anywhere
+    strong: bool = False  #: whether single transmitters of it reach an SNR of 10^4
 
     def lives_at(self, low_mhz: float, high_mhz: float) -> bool:
         """Return whether the family occurs somewhere in a slice of band."""
@@ -39,8 +40,8 @@ class Family:
 
 
 _ALL = (
-    Family("cw", narrow.draw_cw, 3.0, "carrier without drift, alone or with side lines", _PRICE),
-    Family("slow_drift", narrow.draw_slow_drift, 3.0, "carrier drifting up to 0.5 Hz/s", _PRICE),
+    Family("cw", narrow.draw_cw, 3.0, "carrier without drift, alone or with side lines", _PRICE, strong=True),
+    Family("slow_drift", narrow.draw_slow_drift, 3.0, "carrier drifting up to 0.5 Hz/s", _PRICE, strong=True),
     Family(
         "fast_drift",
         narrow.draw_fast_drift,
@@ -58,12 +59,12 @@ _ALL = (
         "JTIDS/MIDS 960-1215 MHz, ISM 902-928 and 2400-2483.5 MHz; " + _NTIA,
         ((902.0, 928.0), (960.0, 1215.0), (2400.0, 2483.5)),
     ),
-    Family("pulsed", narrow.draw_pulsed, 1.5, "keyed narrow line, pulse train, short dash", _MA),
-    Family("wander", narrow.draw_wander, 1.0, "free-running oscillator", _MA),
+    Family("pulsed", narrow.draw_pulsed, 1.5, "keyed narrow line, pulse train, short dash", _MA, strong=True),
+    Family("wander", narrow.draw_wander, 1.0, "free-running oscillator", _MA, strong=True),
     Family("intermod", narrow.draw_intermod, 1.0, "evenly spaced lines falling off, single or in pairs", _MA),
-    Family("comb", combs.draw_comb, 2.0, "fixed comb, regular or not, rows modulated", _MA),
+    Family("comb", combs.draw_comb, 2.5, "fixed comb, regular or not, rows modulated", _MA),
     Family("drifting_comb", combs.draw_drifting_comb, 2.0, "comb that drifts, bends, zigzags or jumps", _MA),
-    Family("skirted", combs.draw_skirted, 1.5, "diffuse parallel drifters with skirts and moire", _MA),
+    Family("skirted", combs.draw_skirted, 2.0, "diffuse parallel drifters with skirts and moire", _MA),
     Family("vertical_bands", combs.draw_vertical_bands, 0.8, "hatched groups of lines", _MA),
     Family(
         "iridium",
@@ -89,9 +90,9 @@ _ALL = (
         "ICAO Annex 10 (1030/1090 MHz SSR and ADS-B, 960-1215 MHz DME)",
         ((960.0, 1215.0),),
     ),
-    Family("burst", wide.draw_burst, 2.0, "broadband burst of one or two rows with slow beats", _MA),
-    Family("row_dots", wide.draw_row_dots, 1.2, "dots or dashes along one to four rows", _MA),
-    Family("block", wide.draw_block, 1.5, "wide digital block: level steps, ramps, dips", _MA),
+    Family("burst", wide.draw_burst, 3.0, "broadband burst of one or two rows with slow beats", _MA),
+    Family("row_dots", wide.draw_row_dots, 1.5, "dots or dashes along one to four rows", _MA),
+    Family("block", wide.draw_block, 2.5, "wide digital block: level steps, ramps, dips", _MA),
     Family(
         "technosignature",
         narrow.draw_technosignature,
@@ -145,5 +146,10 @@ def draw(
         bands = known.bands_mhz or (ANYWHERE_MHZ,)
         low, high = bands[int(rng.integers(len(bands)))]
         frequency_mhz = float(rng.uniform(low, high))
-    wish = Wish(frequency_mhz, draw_snr(rng) if snr is None else snr, drift_rate_hz_s, width_hz)
+    wish = Wish(
+        frequency_mhz,
+        draw_snr(rng, strong=known.strong) if snr is None else snr,
+        drift_rate_hz_s,
+        width_hz,
+    )
     return known.draw(rng, wish)

@@ -10,6 +10,7 @@ from rrs_core.simulate.draws import (
     SCAN_S,
     Wish,
     any_time,
+    draw_line_width,
     either_sign,
     few_rows,
     keyed,
@@ -19,7 +20,19 @@ from rrs_core.simulate.draws import (
     pick,
 )
 from rrs_core.simulate.profiles import FrequencyProfile, Line, Teeth
-from rrs_core.simulate.shapes import Both, Drift, Flicker, Hops, Pulses, Steady, Still, TimeFunction, Together, Wander, Wave
+from rrs_core.simulate.shapes import (
+    Both,
+    Drift,
+    Flicker,
+    Hops,
+    Pulses,
+    Steady,
+    Still,
+    TimeFunction,
+    Together,
+    Wander,
+    Wave,
+)
 from rrs_core.simulate.sources import Component, Source
 
 _STRONG = 300.0  # above this SNR the FFT's leakage (no window: 1/(pi n)^2 at n channels) shows
@@ -49,6 +62,7 @@ def single(
     t_profile: TimeFunction,
     drift_rate_hz_s: float = 0.0,
     subrows: int = 1,
+    jumps: bool = False,
     is_injection: bool = False,
     **params: float | str,
 ) -> Source:
@@ -61,6 +75,7 @@ def single(
         path=path,
         t_profile=t_profile,
         subrows=subrows,
+        jumps=jumps,
     )
     return Source(
         family, wish.frequency_mhz, drift_rate_hz_s, wish.snr, width_hz, (part,), params, is_injection=is_injection
@@ -69,7 +84,7 @@ def single(
 
 def draw_cw(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a carrier that does not drift: alone, or with one or two weaker lines beside it."""
-    width = wish.width_hz or log_uniform(rng, 0.5, 15.0)
+    width = wish.width_hz or draw_line_width(rng)
     source = single("cw", wish, rng, width_hz=width, path=Still(), t_profile=any_time(rng))
     if rng.random() > 0.3:
         return source
@@ -88,7 +103,7 @@ def draw_cw(rng: np.random.Generator, wish: Wish) -> Source:
 def draw_slow_drift(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a carrier that drifts up to 0.5 Hz/s: oscillators warming, distant or rotating transmitters."""
     rate = wish.drift_rate_hz_s if wish.drift_rate_hz_s is not None else either_sign(rng) * log_uniform(rng, 0.015, 0.5)
-    width = wish.width_hz or log_uniform(rng, 0.8, 25.0)
+    width = wish.width_hz or draw_line_width(rng)
     change = rng.normal(0.0, 0.1) * abs(rate) / (6 * SCAN_S) if rng.random() < 0.3 else 0.0
     return single(
         "slow_drift", wish, rng, width_hz=width, path=Drift(rate, change), t_profile=any_time(rng), drift_rate_hz_s=rate
@@ -132,7 +147,7 @@ def draw_chirp(rng: np.random.Generator, wish: Wish) -> Source:
 
 def draw_hopper(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a line that jumps among a few channels, staying half a row to several rows on each."""
-    width = wish.width_hz or log_uniform(rng, 2.0, 25.0)
+    width = wish.width_hz or draw_line_width(rng)
     spacing, number = log_uniform(rng, 4.0, 80.0) * CHANNEL_HZ, int(rng.integers(3, 16))
     dwell = log_uniform(rng, 6.0, 80.0)
     hops = Hops(new_seed(rng), dwell, spacing, number)
@@ -144,6 +159,7 @@ def draw_hopper(rng: np.random.Generator, wish: Wish) -> Source:
         path=hops,
         t_profile=Steady() if rng.random() < 0.6 else keyed(rng),
         subrows=4,
+        jumps=True,
         spacing_hz=spacing,
         n_channels=float(number),
         dwell_s=dwell,
@@ -152,7 +168,7 @@ def draw_hopper(rng: np.random.Generator, wish: Wish) -> Source:
 
 def draw_pulsed(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a keyed narrow line: random keying, a pulse train, or one short dash that may drift."""
-    width = wish.width_hz or log_uniform(rng, 1.0, 30.0)
+    width = wish.width_hz or draw_line_width(rng)
     kind = pick(rng, keyed=0.3, train=0.3, dash=0.4)
     rate = 0.0
     time: TimeFunction
@@ -173,7 +189,7 @@ def draw_pulsed(rng: np.random.Generator, wish: Wish) -> Source:
 
 def draw_wander(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a free-running oscillator: its frequency wanders by a few to a hundred channels."""
-    width = wish.width_hz or log_uniform(rng, 1.5, 25.0)
+    width = wish.width_hz or draw_line_width(rng)
     swing, timescale = log_uniform(rng, 3.0, 80.0) * CHANNEL_HZ, log_uniform(rng, 30.0, 500.0)
     rate = either_sign(rng) * log_uniform(rng, 0.005, 0.3)
     path = Together((Drift(rate), Wander(new_seed(rng), swing, timescale)))
@@ -192,7 +208,7 @@ def draw_wander(rng: np.random.Generator, wish: Wish) -> Source:
 
 def draw_intermod(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw intermodulation products: 2 to 9 lines evenly spaced, falling off on both sides, moving together."""
-    width = wish.width_hz or log_uniform(rng, 1.0, 12.0)
+    width = wish.width_hz or draw_line_width(rng)
     spacing, number = log_uniform(rng, 3.5, 130.0) * CHANNEL_HZ, int(rng.integers(1, 5)) * 2 + 1
     # third, fifth and seventh order fall by roughly the same factor each
     line: FrequencyProfile = Line(width)

@@ -62,7 +62,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Band:
-    """A wide band: flat over `width_hz` with soft edges of `edge_hz` (a Gaussian if the edge is as wide as the band)."""
+    """A wide band: flat over `width_hz`, with soft edges of `edge_hz`."""
 
     width_hz: float
     edge_hz: float
@@ -117,11 +117,12 @@ class Teeth:
         number = np.arange(first, float(k.max()) + 1.0)
         teeth = (k - first).astype(np.intp)
         away = x - k * self.spacing_hz - self.places(number)[teeth]
-        return self.line.mean(away, w) * self.heights(number)[teeth]
+        return np.asarray(self.line.mean(away, w) * self.heights(number)[teeth])
 
     def places(self, number: FloatArray) -> FloatArray:
         """Return how far teeth stand off their places [Hz]."""
-        return self.spacing_hz * self.jitter * (2.0 * hash01(self.seed, number) - 1.0) * (number != 0)
+        off = self.spacing_hz * self.jitter * (2.0 * hash01(self.seed, number) - 1.0)
+        return np.where(number == 0, 0.0, off)
 
     def heights(self, number: FloatArray) -> FloatArray:
         """Return the relative heights of teeth, 0 to 1."""
@@ -137,7 +138,7 @@ class Teeth:
 
 @dataclass(frozen=True)
 class Rippled:
-    """A profile with a ripple 1 + depth cos(2 pi x / period) on it: fine structure that moves with the signal (moire)."""
+    """A profile with a ripple 1 + depth cos(2 pi x / period): fine structure that moves with the signal (moire)."""
 
     inner: FrequencyProfile
     period_hz: float
@@ -211,7 +212,7 @@ class Dots:
 
 @dataclass(frozen=True)
 class Hatch:
-    """Cross-hatching: rows brighten in turn, teeth of `spacing_hz` not at the same time (keying seen through a comb)."""
+    """Cross-hatching: rows brighten in turn, and teeth of `spacing_hz` not all at the same time."""
 
     spacing_hz: float
     turn_s: float
@@ -222,3 +223,21 @@ class Hatch:
         """Return the factor at times `t` (n, 1) [s] and offsets `x` (1, m) [Hz], shape (n, m)."""
         angle = 2.0 * np.pi * (t / self.turn_s + self.slip * np.rint(x / self.spacing_hz))
         return 1.0 - 0.5 * self.depth * (1.0 + np.cos(angle))
+
+
+@dataclass(frozen=True)
+class ToothFade:
+    """Each tooth of a comb fades by itself: smooth in time, a different course every `spacing_hz`."""
+
+    seed: int
+    spacing_hz: float
+    timescale_s: float
+    depth: float
+
+    def __call__(self, t: FloatArray, x: FloatArray) -> FloatArray:
+        """Return the factor at times `t` (n, 1) [s] and offsets `x` (1, m) [Hz], shape (n, m)."""
+        tooth = np.rint(x / self.spacing_hz)
+        numbers, place = np.unique(tooth, return_inverse=True)
+        start = 7919.0 * hash01(self.seed, numbers)[None, :]  # where in one long course each tooth is
+        fade = 1.0 - self.depth * smooth_hash(self.seed, np.floor(start) + t / self.timescale_s)
+        return np.asarray(fade[:, place.reshape(x.shape)[0]])

@@ -23,7 +23,7 @@ TimeFunction = Callable[[FloatArray], FloatArray]  #: seconds since the cadence'
 
 
 def hash01(seed: int, index: NDArray[np.integer] | FloatArray) -> FloatArray:
-    """Return a number in [0, 1) for every integer of `index`, any shape; the same seed and integer give the same number.
+    """Return a number in [0, 1) for every integer of `index`, any shape; the same for the same seed and integer.
 
     The mixer is SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195).
     """
@@ -103,7 +103,7 @@ class Wander:
 
     def _noise(self, t: FloatArray) -> FloatArray:
         octaves = (2.0**-k * smooth_hash(self.seed + k, t * 2.0**k / self.timescale_s) for k in range(3))
-        return np.sum(list(octaves), axis=0)
+        return np.asarray(np.sum(list(octaves), axis=0))
 
     def __call__(self, t: FloatArray) -> FloatArray:
         """Return the offset [Hz] at times `t` [s], same shape; zero at t = 0."""
@@ -135,7 +135,7 @@ class Together:
 
     def __call__(self, t: FloatArray) -> FloatArray:
         """Return the offset [Hz] at times `t` [s], same shape."""
-        return np.sum([part(t) for part in self.parts], axis=0)
+        return np.asarray(np.sum([part(t) for part in self.parts], axis=0))
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Flicker:
 
 @dataclass(frozen=True)
 class Gate:
-    """On or off for `dwell_s` [s] at a time, on for the fraction `duty` of them; the dwell that holds `on_at_s` is on."""
+    """On or off for `dwell_s` [s] at a time, on for a part `duty` of them, and for the one that holds `on_at_s`."""
 
     seed: int
     dwell_s: float
@@ -177,7 +177,7 @@ class Gate:
         """Return 0 or 1 at times `t` [s], same shape."""
         turn = np.floor(t / self.dwell_s)
         on = (hash01(self.seed, turn) < self.duty) | (turn == np.floor(self.on_at_s / self.dwell_s))
-        return on.astype(np.float64)
+        return np.asarray(on, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class Pulses:
         since = t - self.first_s - number * self.period_s - late
         on = (since >= 0.0) & (since < self.length_s)
         if self.decay_s <= 0.0:
-            return on.astype(np.float64)
+            return np.asarray(on, dtype=np.float64)
         tail = np.exp(-np.maximum(since - self.length_s, 0.0) / self.decay_s)
         return np.where(since >= 0.0, np.where(on, 1.0, tail), 0.0)
 
@@ -215,4 +215,4 @@ class Both:
 
     def __call__(self, t: FloatArray) -> FloatArray:
         """Return the brightness at times `t` [s], same shape."""
-        return np.prod([part(t) for part in self.parts], axis=0)
+        return np.asarray(np.prod([part(t) for part in self.parts], axis=0))

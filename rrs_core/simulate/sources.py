@@ -20,7 +20,7 @@ from rrs_core.simulate.profiles import FrequencyProfile
 from rrs_core.simulate.shapes import FloatArray, Steady, Still, TimeFunction
 
 if TYPE_CHECKING:
-    import setigen
+    from setigen.frame import Frame
 
 _T_SAMPLES = 8  # brightness samples in one spectrum: pulses down to 2.3 s keep their energy
 
@@ -37,7 +37,8 @@ class Component:
     bp_profile: Callable[[FloatArray], FloatArray] | None = None  #: factor by offset from the source's frequency
     tf_profile: Callable[[FloatArray, FloatArray], FloatArray] | None = None  #: factor by time and that offset
     level: float = 1.0  #: relative to the source's snr
-    subrows: int = 1  #: path samples in one spectrum; more for paths that jump
+    subrows: int = 1  #: path samples in one spectrum; more for paths that bend within it
+    jumps: bool = False  #: the path jumps and stays: nothing is drawn between two places
     noise_like: bool = False  #: the emission is itself noise: its own fluctuations grow with it
 
 
@@ -77,7 +78,7 @@ class Source:
             return None
         return float(min(low for low, _ in spans)), float(max(high for _, high in spans))
 
-    def add_to(self, frame: setigen.Frame, since_s: float = 0.0) -> None:
+    def add_to(self, frame: Frame, since_s: float = 0.0) -> None:
         """Add the source to a setigen frame, whose first spectrum begins `since_s` [s] after the cadence.
 
         Intensities follow the frame's own noise (`noise_std`), as in setigen's
@@ -94,7 +95,13 @@ class Source:
         first_hz = float(f_hz[0] - self.frequency_mhz * units.HZ_PER_MHZ)
         step_hz = float(f_hz[1] - f_hz[0]) if len(f_hz) > 1 else float(frame.df)
         add_power(
-            frame.data, self, first_hz=first_hz, step_hz=step_hz, since_s=since_s, dt_s=frame.dt, unit=frame.noise_std
+            frame.data,
+            self,
+            first_hz=first_hz,
+            step_hz=step_hz,
+            since_s=since_s,
+            dt_s=frame.dt,
+            unit=float(frame.noise_std),
         )
 
 
@@ -144,7 +151,7 @@ def _add_component(
 ) -> None:
     """Add one component on the bounded range of rows and channels where it is."""
     n_time, n_chan = power.shape
-    rows = np.arange(n_time * part.subrows, dtype=np.float64)
+    rows: FloatArray = np.arange(n_time * part.subrows).astype(np.float64)
     width_s = dt_s / part.subrows
     begin = since_s + rows * width_s
     samples = begin[:, None] + width_s * (np.arange(_T_SAMPLES) + 0.5) / _T_SAMPLES
@@ -155,14 +162,16 @@ def _add_component(
     on = np.arange(on[0], on[-1] + 1)
     if part.subrows > 1:  # whole rows, so that the sub-rows can be averaged
         on = np.arange(on[0] // part.subrows * part.subrows, (on[-1] // part.subrows + 1) * part.subrows)
-    # just inside the row: a path that jumps at the row's edge jumps between rows
-    start, stop = part.path(begin[on] + 1e-6 * width_s), part.path(begin[on] + (1.0 - 1e-6) * width_s)
+    if part.jumps:
+        start = stop = part.path(begin[on] + 0.5 * width_s)
+    else:  # just inside the row: a path that turns back at the row's edge does so between rows
+        start, stop = part.path(begin[on] + 1e-6 * width_s), part.path(begin[on] + (1.0 - 1e-6) * width_s)
     low, high = min(start.min(), stop.min()) - part.reach_hz, max(start.max(), stop.max()) + part.reach_hz
     edges = sorted(((low - first_hz) / step_hz, (high - first_hz) / step_hz))
     left, right = max(int(np.ceil(edges[0])), 0), min(int(np.floor(edges[1])) + 1, n_chan)
     if left >= right:
         return
-    f = first_hz + step_hz * np.arange(left, right, dtype=np.float64)
+    f = np.asarray(first_hz + step_hz * np.arange(left, right), dtype=np.float64)
     pixel = abs(step_hz)
     if np.ptp(start) == 0.0 and np.array_equal(start, stop):
         profile = part.f_profile.mean(f - start[0], pixel)[None, :]
@@ -211,13 +220,11 @@ def render(
         Mean power in units of one pixel's noise standard deviation.
     """
     power = np.zeros((n_time, n_chan), dtype=np.float32)
-    t = since_s + dt_s * (np.arange(n_time) + 0.5)
+    t: FloatArray = np.asarray(since_s + dt_s * (np.arange(n_time) + 0.5), dtype=np.float64)
     first = source.components[0]
     bright = first.t_profile(t)
     path = first.path(t)
     on = path[bright > 0.02] if (bright > 0.02).any() else path
     centre = 0.5 * float(on.min() + on.max()) + shift_hz
-    add_power(
-        power, source, first_hz=centre - foff_hz * (n_chan // 2), step_hz=foff_hz, since_s=since_s, dt_s=dt_s
-    )
+    add_power(power, source, first_hz=centre - foff_hz * (n_chan // 2), step_hz=foff_hz, since_s=since_s, dt_s=dt_s)
     return power

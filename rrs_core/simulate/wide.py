@@ -22,7 +22,7 @@ from rrs_core.simulate.draws import (
     pick,
     row_flicker,
 )
-from rrs_core.simulate.profiles import Band, Beat, Dots, FrequencyProfile, Line, Rippled, Sinc2, Teeth
+from rrs_core.simulate.profiles import Band, Beat, Dots, FrequencyProfile, Line, Patchy, Rippled, Sinc2, Teeth
 from rrs_core.simulate.shapes import Both, Drift, Flicker, Pulses, Still, TimeFunction, Wave
 from rrs_core.simulate.sources import Component, Source
 
@@ -41,7 +41,7 @@ def draw_iridium(rng: np.random.Generator, wish: Wish) -> Source:
     path = Wave("saw", -sweep, rng.uniform(480.0, 660.0), rng.random())
     frames = Rippled(Band(width, 2_500.0), 1.0 / 0.090, rng.uniform(0.2, 0.9))
     time = Flicker(new_seed(rng), ROW_S * rng.uniform(0.5, 1.5), rng.uniform(0.8, 1.0), power=rng.uniform(1.5, 6.0))
-    parts = [Component(frames, 0.7 * width, 0.5 * width, path, time, noise_like=True)]
+    parts = [Component(frames, 0.85 * width, 0.5 * width, path, time, noise_like=True)]
     if rng.random() < 0.4:  # the unmodulated preamble of each burst
         tone = Line(rng.uniform(8.0, 40.0))
         parts.append(Component(tone, 300.0, 60.0, path, time, level=rng.uniform(0.3, 1.0)))
@@ -53,11 +53,13 @@ def draw_gnss(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a navigation satellite: the 1 kHz lines of its 1 ms code, each as wide as its data, on a wide bump."""
     rate = wish.drift_rate_hz_s if wish.drift_rate_hz_s is not None else rng.uniform(-0.9, 0.9)
     width = wish.width_hz or rng.choice((50.0, 50.0, 100.0))  # 50 bit/s; GLONASS's meander doubles it
-    number = int(log_uniform(rng, 15.0, 60.0)) | 1
+    number = int(log_uniform(rng, 7.0, 25.0)) | 1
     half = 500.0 * number
     line = _fine(rng, Sinc2(width), 0.3)
+    if rng.random() < 0.6:  # the data are not random: the lines have lumps
+        line = Patchy(line, new_seed(rng), log_uniform(rng, 3.0, 10.0) * CHANNEL_HZ, 0.9)
     lines = Teeth(line, 1000.0, number, new_seed(rng), spread=rng.uniform(0.1, 0.6))
-    steady = Flicker(new_seed(rng), 200.0, rng.uniform(0.0, 0.3), smooth=True)
+    steady = Flicker(new_seed(rng), log_uniform(rng, 15.0, 300.0), rng.uniform(0.0, 0.5), smooth=True)
     parts = [Component(lines, half, half, Drift(rate), steady, noise_like=True)]
     if width == 100.0:
         parts.append(Component(lines, half, half, Drift(rate * 1.02), steady, level=0.6, noise_like=True))
@@ -78,15 +80,18 @@ def draw_adsb_dme(rng: np.random.Generator, wish: Wish) -> Source:
     else:
         length = rng.uniform(0.5, 2.5) * ROW_S
         time = Pulses(rng.uniform(0.0, 4 * ROW_S), rng.uniform(1.6, 6.0) * length, length, new_seed(rng), jitter=0.3)
-    fringe = Beat(log_uniform(rng, 0.2, 1.0) * 83e3, 1e9, rng.uniform(0.0, 0.6), rng.random())  # pairs 12-60 us apart
-    part = Component(Band(width, 0.3 * width), 1.2 * width, 0.5 * width, Still(), time, tf_profile=fringe, noise_like=True)
+    # a pair of pulses 12 us apart has a fringe every 83 kHz
+    fringe = Beat(log_uniform(rng, 0.2, 1.0) * 83e3, 1e9, rng.uniform(0.0, 0.6), rng.random())
+    part = Component(
+        Band(width, 0.3 * width), 1.7 * width, 0.5 * width, Still(), time, tf_profile=fringe, noise_like=True
+    )
     return Source("adsb_dme", wish.frequency_mhz, 0.0, wish.snr, width, (part,), {"kind": kind})
 
 
 def draw_burst(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a broadband burst one or two rows high with slow beats along frequency; echoes may follow."""
     width = wish.width_hz or log_uniform(rng, 2.5e3, 40e3)
-    length = log_uniform(rng, 0.1, 2.2) * ROW_S
+    length = log_uniform(rng, 0.5, 2.2) * ROW_S
     first = rng.uniform(0.0, SCAN_S - length)
     period = log_uniform(rng, 0.4, 6.0) * SCAN_S
     turn = either_sign(rng) * rng.uniform(1.2, 6.0) * ROW_S  # the fringe moves on from row to row
@@ -95,15 +100,13 @@ def draw_burst(rng: np.random.Generator, wish: Wish) -> Source:
         delay = 0.0 if echo == 0 else rng.uniform(0.6, 6.0) * ROW_S * either_sign(rng)
         time = Pulses(first + delay, period, length * (1.0 if echo == 0 else rng.uniform(0.5, 2.0)), decay_s=0.0)
         fringe = Beat(log_uniform(rng, 50.0, 1500.0) * CHANNEL_HZ, turn, rng.uniform(0.0, 0.95), rng.random())
-        profile = _fine(rng, Band(width, 0.05 * width), 0.4)
+        profile = _fine(rng, Band(width, 0.05 * width), 0.3)
         level = 1.0 if echo == 0 else log_uniform(rng, 0.1, 1.0)
-        parts.append(
-            Component(profile, 0.6 * width, 0.5 * width, Still(), time, tf_profile=fringe, level=level)
-        )
+        parts.append(Component(profile, 0.75 * width, 0.5 * width, Still(), time, tf_profile=fringe, level=level))
     if rng.random() < 0.3:  # the afterglow: the level comes down over several rows
         time = Pulses(first, period, length, decay_s=log_uniform(rng, 1.0, 6.0) * ROW_S)
         parts.append(
-            Component(Band(width, 0.05 * width), 0.6 * width, 0.5 * width, Still(), time, level=0.15, noise_like=True)
+            Component(Band(width, 0.05 * width), 0.75 * width, 0.5 * width, Still(), time, level=0.15, noise_like=True)
         )
     params = {"length_s": length, "period_s": period}
     return Source("burst", wish.frequency_mhz, 0.0, wish.snr, width, tuple(parts), params)
@@ -128,9 +131,7 @@ def draw_row_dots(rng: np.random.Generator, wish: Wish) -> Source:
             finer = Teeth(line, spacing / 6.0, 6 * int(width / spacing) | 1, new_seed(rng), jitter=0.4, spread=1.2)
             parts.append(Component(finer, half, half, Still(), few_rows(rng, 4.0), level=rng.uniform(0.3, 1.0)))
     if rng.random() < 0.35:
-        parts.append(
-            Component(Band(width, 0.05 * width), 1.1 * half, half, Still(), time, level=0.2, noise_like=True)
-        )
+        parts.append(Component(Band(width, 0.05 * width), 1.5 * half, half, Still(), time, level=0.2, noise_like=True))
     return Source("row_dots", wish.frequency_mhz, 0.0, wish.snr, width, tuple(parts), {"kind": kind})
 
 
@@ -138,7 +139,7 @@ def draw_block(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a wide digital block: the level steps up for several rows, ramps, or changes with every frame."""
     width = wish.width_hz or log_uniform(rng, 3e3, 40e3)
     kind = pick(rng, step=0.35, steps=0.3, ramp=0.2, dip=0.15)
-    reach, half = 0.6 * width, 0.5 * width
+    half = 0.5 * width
     time: TimeFunction
     if kind == "step":
         time = part_of_scan(rng)
@@ -148,7 +149,8 @@ def draw_block(rng: np.random.Generator, wish: Wish) -> Source:
         time = Flicker(new_seed(rng), log_uniform(rng, 0.4, 2.0) * SCAN_S, 1.0, smooth=True)
     else:
         time = few_rows(rng, 5.0)
-    band = Band(width, log_uniform(rng, 0.005, 0.2) * width)
+    edge = log_uniform(rng, 0.005, 0.2) * width
+    band = Band(width, edge)
     # a block has many pixels, so a weak one is seen: five times below a line's level;
     # in a dip the receiver is driven down by something strong elsewhere
     level = -min(1.0, 6.0 / (0.25 * wish.snr)) if kind == "dip" else log_uniform(rng, 0.15, 1.0)
@@ -157,7 +159,11 @@ def draw_block(rng: np.random.Generator, wish: Wish) -> Source:
     tf = None
     if kind != "dip" and rng.random() < 0.35:
         tf = Beat(log_uniform(rng, 200.0, 4000.0) * CHANNEL_HZ, either_sign(rng) * 4.0 * ROW_S, 0.5, rng.random())
-    parts = [Component(_fine(rng, band, 0.2), reach, half, Still(), time, tf_profile=tf, level=level, noise_like=True)]
+    parts = [
+        Component(
+            _fine(rng, band, 0.2), half + 4.0 * edge, half, Still(), time, tf_profile=tf, level=level, noise_like=True
+        )
+    ]
     if kind != "dip" and rng.random() < 0.4:  # its pilots and frame lines
         spacing = log_uniform(rng, 5.0, 60.0) * CHANNEL_HZ
         comb = Teeth(

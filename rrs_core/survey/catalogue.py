@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 TABLES = ("scans", "hits", "features", "clusters", "events", "latents", "projection")
 
+#: Stages that the pages ask about, in order, and what each makes.
+STAGES = {
+    "ingest": "scans and their headers",
+    "detect": "hits and their snippets",
+    "encode": "latents, which the lookalike search compares",
+    "project": "the map",
+}
+
 
 class Survey:
     """One survey, read-only. Tables are read when first asked for.
@@ -75,7 +83,8 @@ class Survey:
         path = self.store.snippets_path
         if not path.is_file():
             return np.empty((0, units.SNIPPET_TIMES, units.SNIPPET_CHANNELS), np.float16)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped
 
     @cached_property
     def latent_matrix(self) -> NDArray[np.float32]:
@@ -86,8 +95,40 @@ class Survey:
     @cached_property
     def table(self) -> pd.DataFrame:
         """Hits joined with what every page shows of their scan: one row a hit, in hit_id order."""
-        scans = self.scans[["scan_id", "source_name", "tstart_mjd", "cadence_id", "position", "on"]]
+        scans = self.scans[["scan_id", "source_name", "tstart_mjd", "cadence_id", "position", "on", "foff_mhz"]]
         return self.hits.merge(scans, on="scan_id", how="left", validate="many_to_one")
+
+    @cached_property
+    def searched(self) -> pd.DataFrame:
+        """Rows of `table` in the order of the latents: what a search answers with."""
+        rows = self.latents[["hit_id"]].merge(self.table, on="hit_id", how="left", validate="one_to_one")
+        if rows["scan_id"].isna().any():
+            raise SurveyRefused(
+                "TABLE",
+                "there are latents of hits that the survey does not hold",
+                where=self.name,
+                todo="run rrs build again: the latents are made anew",
+            )
+        return rows.astype({"scan_id": "int64", "snippet_row": "int64"})
+
+    def stages(self) -> dict[str, str | None]:
+        """Return when each stage was finished (UTC), or None where it is not done; in order."""
+        found = {stage: self.store.manifest(stage) for stage in STAGES}
+        return {stage: f"{known.get('finished_utc', '')}" if known else None for stage, known in found.items()}
+
+    def bands(self) -> list[tuple[float, float]]:
+        """Return the stretches of frequency that the scans cover [MHz], low to high; touching scans are one stretch."""
+        ends = self.scans["fch1_mhz"] + self.scans["foff_mhz"] * (self.scans["n_chan"] - 1)
+        spans = sorted(
+            (min(first, last), max(first, last)) for first, last in zip(self.scans["fch1_mhz"], ends, strict=True)
+        )
+        merged: list[tuple[float, float]] = []
+        for low, high in spans:
+            if merged and low <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], high))
+            else:
+                merged.append((low, high))
+        return merged
 
     def version(self, stage: str) -> str:
         """Digest of a stage's outputs: what caches of this survey are keyed by."""
@@ -118,7 +159,8 @@ class Survey:
         hit = self.hit(hit_id)
         scan = self.scans[self.scans["scan_id"] == hit["scan_id"]].iloc[0]
         step = -abs(float(scan["foff_mhz"]))
-        return float(hit["frequency_mhz"]) + step * (np.arange(units.SNIPPET_CHANNELS) - units.SNIPPET_CHANNELS // 2)
+        places = np.arange(units.SNIPPET_CHANNELS, dtype=np.float64) - units.SNIPPET_CHANNELS // 2
+        return float(hit["frequency_mhz"]) + step * places
 
     def hit_at(self, frequency_mhz: float, scan_id: int | None = None) -> int:
         """Return the id of the hit nearest to a frequency, in one scan or in any.
@@ -131,17 +173,21 @@ class Survey:
         hits = self.hits if scan_id is None else self.hits[self.hits["scan_id"] == scan_id]
         if hits.empty:
             raise SurveyRefused("NO_HIT", "there is no hit to choose from", where=self.name, got=f"scan {scan_id}")
-        nearest = (hits["frequency_mhz"] - frequency_mhz).abs().idxmin()
-        return int(hits.loc[nearest, "hit_id"])
+        nearest = int(np.abs(hits["frequency_mhz"].to_numpy() - frequency_mhz).argmin())
+        return int(hits["hit_id"].to_numpy()[nearest])
 
-    def occupancy(self, bins: int = 200) -> pd.DataFrame:
-        """Count hits in equal bins of frequency over the survey's band; columns low_mhz, high_mhz, on, off."""
+    def occupancy(self, bins: int = 200, band_mhz: tuple[float, float] | None = None) -> pd.DataFrame:
+        """Count hits in equal bins of frequency; columns low_mhz, high_mhz [MHz], on, off.
+
+        Bins span `band_mhz`, or the survey's hits; hits outside are not counted.
+        """
         import pandas as pd
 
         if self.hits.empty:
             return pd.DataFrame({"low_mhz": [], "high_mhz": [], "on": [], "off": []})
         frequency = self.table["frequency_mhz"].to_numpy()
-        edges = np.linspace(frequency.min(), frequency.max() + 1e-6, bins + 1)
+        low, high = band_mhz or (frequency.min(), frequency.max() + 1e-6)
+        edges = np.linspace(low, high, bins + 1)
         on = self.table["on"].fillna(True).to_numpy(bool)
         return pd.DataFrame(
             {
@@ -151,6 +197,29 @@ class Survey:
                 "off": np.histogram(frequency[~on], edges)[0],
             }
         )
+
+
+def stratified_rows(strata: NDArray[np.generic], limit: int, *, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return at most `limit` rows, drawn at random within each stratum in proportion to its size, in order.
+
+    Every stratum keeps at least one row while there is room, so that a rare kind is not drawn away.
+
+    Parameters
+    ----------
+    strata : ndarray, shape (n,)
+        The stratum of each row.
+    limit : int
+        Rows wanted.
+    """
+    n = len(strata)
+    if n <= limit:
+        return np.arange(n)
+    _, place, size = np.unique(strata, return_inverse=True, return_counts=True)
+    order = np.lexsort((rng.random(n), place))
+    within = np.arange(n) - np.repeat(np.cumsum(size) - size, size)  # 0, 1, 2, ... in each stratum's random order
+    share = np.empty(n)
+    share[order] = within / np.repeat(size, size)  # the first of each stratum has share 0 and goes first
+    return np.sort(np.lexsort((rng.random(n), share))[:limit])
 
 
 def load(root: Path | str) -> Survey:

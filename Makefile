@@ -1,0 +1,55 @@
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+PORT ?= 8501
+SURVEY ?= cache/demo
+DEMO := cache/demo
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test venv dev check bench demo chromium
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: venv ## build the demo survey if it is not there, open the dashboard (PORT=, SURVEY=)
+	@if [ "$(SURVEY)" = "$(DEMO)" ]; then $(MAKE) --no-print-directory demo; fi
+	$(BIN)/rrs serve $(SURVEY) --port $(PORT)
+
+demo: venv
+	@if [ ! -f $(DEMO)/manifests/project.json ]; then \
+	  echo "Making the demo survey (about ten minutes, once): simulated scans, then hits, latents, map."; \
+	  $(BIN)/rrs simulate cache/demo-scans --preset demo && $(BIN)/rrs build $(DEMO) cache/demo-scans --workers 2; fi
+
+venv: .venv/run.done ## make .venv and install the pinned requirements
+
+.venv/run.done: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON="; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+dev: .venv/dev.done
+
+.venv/dev.done: .venv/run.done requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# The browser tests drive a real Chromium: CHROMIUM=, one on the PATH, or Debian's package.
+chromium:
+	@if [ -n "$$CHROMIUM" ] || command -v chromium chromium-browser google-chrome >/dev/null 2>&1; then :; \
+	elif command -v apt-get >/dev/null 2>&1; then \
+	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	else echo "No Chromium found: install one, or set CHROMIUM to its path."; exit 1; fi
+
+test: dev chromium ## run every test, in a browser too
+	$(BIN)/python -m pytest
+
+check: dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: dev ## measure; prints ratios, writes benchmarks/results.json
+	$(BIN)/python -m benchmarks

@@ -1,0 +1,77 @@
+"""What every page has around it: the survey's name, refusals, empty states."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components import loaders
+from rrs_core.errors import RRSError
+from rrs_core.text import markdown_text
+
+if TYPE_CHECKING:
+    from rrs_core.survey.catalogue import Survey
+
+ABOUT = """
+**RRS** explores the radio-frequency interference of a technosignature survey: it finds the
+signals, shows them on a map, and searches for lookalikes of any snippet.
+
+Method: Ma et al. 2023, *A deep neural network based reverse radio spectrogram search algorithm*, arXiv:2302.13854.
+Each difference between our default and the paper is in `docs/method.md`.
+"""
+
+
+def dark() -> bool:
+    """Tell whether the browser shows the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+def refusal(error: RRSError) -> None:
+    """Show a refusal as one line; the page lives on."""
+    st.error(f"{markdown_text(f'{error}', 600)}  \n`{error.code}`", icon=":material/block:")
+
+
+def sidebar() -> None:
+    """Name the survey and say how large it is, on every page."""
+    try:
+        survey = loaders.survey()
+    except RRSError:
+        return  # the page itself says what is missing
+    with st.sidebar:
+        st.caption(f"Survey **{markdown_text(survey.name)}**  \n{len(survey.scans):,} scans · {len(survey.hits):,} hits")
+
+
+def survey_or_stop() -> Survey:
+    """Return the survey, or show how to make one and stop the page."""
+    try:
+        return loaders.survey()
+    except RRSError as error:
+        if error.code == "NO_SURVEY":
+            no_survey()
+        else:
+            refusal(error)
+        st.stop()
+
+
+def no_survey() -> None:
+    """Show what to type when there is no survey yet."""
+    st.info(f"There is no survey in {markdown_text(f'{loaders.root()}', 400)} yet.", icon=":material/inbox:")
+    st.markdown("Make the demo survey, simulated scans with known signals, a few minutes:")
+    st.code("make run", language="bash")
+    st.markdown("Or build one from your own observations, `.h5` or `.fil` files or folders of them:")
+    st.code(f"rrs build {shlex.quote(_plain(loaders.root()))} PATH...", language="bash")
+    st.caption("Then reload this page.")
+
+
+def not_done(survey: Survey, stage: str, what: str) -> None:
+    """Say that a stage has not run, and the command that runs it."""
+    st.info(f"{what} The stage `{stage}` has not been run on this survey.", icon=":material/hourglass_empty:")
+    st.code(f"rrs {stage} {shlex.quote(_plain(survey.store.root))}", language="bash")
+
+
+def _plain(path: object) -> str:
+    """Return a path relative to the repository where it lies inside it: what a person would type."""
+    text = f"{path}"
+    return text.removeprefix(f"{loaders.REPOSITORY}/")

@@ -1,0 +1,99 @@
+"""Galleries of small waterfalls, drawn by the browser from raw bytes.
+
+A tile costs 4096 bytes and three elements, so a page of 60 is a quarter of a megabyte
+in one message and is painted at once. Names reach the browser as text, ids as text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from rrs_core import figures
+from rrs_core.describe.snippets import normalise
+from rrs_core.text import safe_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from rrs_core.survey.catalogue import Survey
+
+PER_PAGE = 60
+HERE = Path(__file__).parent
+HTML = """
+<div class="bar">
+  <span>Time runs down, frequency rises to the right.
+    Colours of each snippet: −1.5 σ <span class="ramp"></span> 8 σ or its brightest pixel</span>
+  <label>Brightness <input type="range" min="-1" max="1" step="0.1" value="0" aria-label="Brightness"></label>
+</div>
+<div class="grid"></div>
+"""
+# Text without a line feed at its start would be taken for the path of a file.
+_component = st.components.v2.component(
+    "rrs_gallery",
+    html=HTML,
+    css="\n" + (HERE / "gallery.css").read_text(encoding="utf-8"),
+    js="\n" + (HERE / "gallery.js").read_text(encoding="utf-8"),
+)
+
+
+def show(survey: Survey, hit_ids: Sequence[int], captions: Sequence[str], *, key: str, picked: str) -> None:
+    """Show hits as tiles, `PER_PAGE` at a time; a click puts the hit's id into session state under `picked`.
+
+    Parameters
+    ----------
+    survey : Survey
+    hit_ids : sequence of int, length n
+        In the order shown; ids that the survey holds.
+    captions : sequence of str, length n
+        Shown literally below the tiles; lines by line feeds.
+    key, picked : str
+        Of the component, and of the session state that a click sets.
+    """
+    pages = -(-len(hit_ids) // PER_PAGE)
+    page = 1
+    if pages > 1:
+        page = st.pagination(pages, key=f"{key}.page")
+    span = slice((page - 1) * PER_PAGE, page * PER_PAGE)
+
+    def remember() -> None:
+        clicked = st.session_state[key].get("picked")
+        if clicked and clicked.isdecimal():
+            st.session_state[picked] = int(clicked)
+
+    _component(
+        data=packed(survey, hit_ids[span], captions[span], chosen=st.session_state.get(picked)),
+        key=key,
+        on_picked_change=remember,
+    )
+
+
+def packed(survey: Survey, hit_ids: Sequence[int], captions: Sequence[str], *, chosen: int | None = None) -> bytes:
+    """Return what the browser needs for one page of tiles; the layout is described in gallery.js."""
+    pixels = figures.tile_pixels(normalise(_snippets(survey, hit_ids), "robust"))
+    tiles = [
+        {"id": f"{hit_id}", "caption": lines, "label": f"Waterfall of hit {hit_id}. {' '.join(lines.splitlines())}"}
+        for hit_id, lines in zip(hit_ids, map(_lines, captions), strict=True)
+    ]
+    header: dict[str, Any] = {"rows": pixels.shape[1], "columns": pixels.shape[2], "tiles": tiles}
+    version = hashlib.sha256(json.dumps(header).encode() + pixels.tobytes()).hexdigest()[:16]
+    text = json.dumps(header | {"version": version, "chosen": f"{chosen}"}).encode()
+    return struct.pack("<I", len(text)) + text + figures.colour_table().tobytes() + pixels.tobytes()
+
+
+def _snippets(survey: Survey, hit_ids: Sequence[int]) -> NDArray[np.float32]:
+    """Return the snippets of hits, shape (n, 16, 256), in the order of the ids."""
+    rows = survey.hits.set_index("hit_id")["snippet_row"].loc[list(hit_ids)].to_numpy()
+    return np.asarray(survey.snippets[rows], np.float32)
+
+
+def _lines(caption: str) -> str:
+    return "\n".join(safe_text(line, 80) for line in caption.split("\n"))

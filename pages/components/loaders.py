@@ -1,0 +1,153 @@
+"""Everything that pages load: the only place with caches.
+
+Shared by all browsers and never written to: the survey's tables, its memory-mapped
+snippets, the search index, the encoder. Keys are the survey's path and the digests of
+its finished stages, so a survey that was built again is read again. Arrays are never
+keys: Streamlit hashes only a sample of a large one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from rrs_core.errors import SurveyRefused
+from rrs_core.survey.catalogue import STAGES, Survey
+from rrs_core.survey.store import Store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rrs_core.describe.checkpoints import Encoder
+    from rrs_core.group.search import Index
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MOST_THREADS = 2  #: of torch; one search must not take the machine from everybody else
+_inference = threading.Lock()
+
+
+def root() -> Path:
+    """Return the survey's folder: what `rrs serve` was given, else the demo."""
+    return Path(os.environ.get("RRS_SURVEY") or REPOSITORY / "cache" / "demo")
+
+
+def survey() -> Survey:
+    """Return the survey, read once and shared.
+
+    Raises
+    ------
+    RRSError
+        NO_SURVEY and everything that reading its tables refuses.
+    """
+    store = Store(root()).require()
+    return _survey(f"{store.root}", _digest(store))
+
+
+def index() -> Index:
+    """Return the search index of the survey's latents."""
+    found = survey()
+    return _index(f"{found.store.root}", _digest(found.store), found)
+
+
+def best_scores() -> NDArray[np.float32]:
+    """Return how well the survey's own hits find their like: see `search.best_scores`."""
+    found = survey()
+    return _best_scores(f"{found.store.root}", _digest(found.store), found, index())
+
+
+def encoder() -> Encoder:
+    """Return the encoder that made the survey's latents.
+
+    Raises
+    ------
+    RRSError
+        CHECKPOINT where the model cannot be used, MODEL_CHANGED where it is not the one that made the latents.
+    """
+    from rrs_core.describe import checkpoints
+
+    found = survey()
+    model = found.settings.encode.model
+    weights = checkpoints.SHIPPED / f"{model}.safetensors" if model in ("default", "paper") else Path(model)
+    known = weights.stat() if weights.is_file() else None
+    loaded = _encoder(model, (known.st_mtime_ns, known.st_size) if known else (0, 0))
+    made_by = (found.store.manifest("encode") or {}).get("model_sha256")
+    if made_by and made_by != loaded.digest:
+        raise SurveyRefused(
+            "MODEL_CHANGED",
+            "the survey's latents were made by another version of its model",
+            where=found.name,
+            got=f"{loaded.digest[:12]}…",
+            expected=f"{made_by[:12]}…",
+            todo=f"run rrs encode {found.store.root}",
+        )
+    return loaded
+
+
+def encode(power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the latent of one snippet (16, 256) by the survey's encoder; one inference at a time."""
+    model = encoder()
+    return _encode(model.digest, hashlib.sha256(power.tobytes()).hexdigest(), model, power)
+
+
+def _digest(store: Store) -> str:
+    parts = [store.settings_path.read_bytes(), *(store.output_digest(stage).encode() for stage in STAGES)]
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the survey")
+def _survey(root: str, digest: str) -> Survey:  # noqa: ARG001 - the digest is part of the key
+    found = Survey(root)
+    _ = found.settings, found.table, found.projection, found.searched  # now, not half of them after the next build
+    rows = found.hits["snippet_row"]
+    if len(rows) and not (0 <= rows.min() and rows.max() < len(found.snippets)):
+        raise SurveyRefused(
+            "TABLE",
+            "hits point past the end of snippets.npy",
+            where=found.name,
+            got=int(rows.max()),
+            expected=f"rows below {len(found.snippets)}",
+            todo="run rrs build again: it is made anew",
+        )
+    found.latent_matrix.setflags(write=False)
+    return found
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the latents")
+def _index(root: str, digest: str, _survey: Survey) -> Index:  # noqa: ARG001
+    from rrs_core.group.search import index_of
+
+    made = index_of(_survey)
+    for array in (made.hit_id, made.latents, made.frequency_mhz, made.columns):
+        array.setflags(write=False)
+    return made
+
+
+@st.cache_resource(max_entries=2, show_spinner="Comparing the survey's own hits")
+def _best_scores(root: str, digest: str, _survey: Survey, _index: Index) -> NDArray[np.float32]:  # noqa: ARG001
+    from rrs_core.group.search import best_scores
+
+    scores = best_scores(_index, _survey.searched, seed=_survey.settings.seed)
+    scores.setflags(write=False)
+    return scores
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the encoder")
+def _encoder(model: str, stamp: tuple[int, int]) -> Encoder:  # noqa: ARG001 - the stamp is part of the key
+    import torch
+
+    from rrs_core.describe import checkpoints
+
+    torch.set_num_threads(min(MOST_THREADS, os.cpu_count() or 1))
+    return checkpoints.load(model)
+
+
+@st.cache_data(max_entries=64, show_spinner="Encoding", scope="session")
+def _encode(model: str, snippet: str, _encoder: Encoder, _power: NDArray[np.float32]) -> NDArray[np.float32]:  # noqa: ARG001
+    with _inference:
+        return _encoder.encode(_power[None])[0]

@@ -1,0 +1,61 @@
+"""One waterfall with its axes, and what is known of its hit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from rrs_core import figures
+from rrs_core.describe.snippets import normalise
+from rrs_core.text import markdown_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rrs_core.survey.catalogue import Survey
+
+
+def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
+    """Show a hit's waterfall and its numbers.
+
+    Raises
+    ------
+    SurveyRefused
+        NO_HIT, for an id that the survey does not hold.
+    """
+    hit = survey.hit(hit_id)
+    scan = survey.scans[survey.scans["scan_id"] == hit["scan_id"]].iloc[0]
+    st.markdown(f"**Hit {hit_id}** · {place(hit['source_name'], hit['on'])} · scan {hit['scan_id']}")
+    numbers = [f"{hit['frequency_mhz']:.6f} MHz"]
+    for column, text in (("snr", "SNR {:.3g}"), ("s_statistic", "K² {:.3g}"), ("drift_rate_hz_s", "{:+.3f} Hz/s")):
+        if np.isfinite(float(hit[column])):
+            numbers.append(text.format(hit[column]))
+    st.caption(" · ".join([*numbers, f"detector {hit['detector']}", f"channel {hit['channel']:,}"]))
+    figure = figures.waterfall(
+        _stretched(survey.snippet(hit_id)),
+        tsamp_s=float(scan["tsamp_s"]),
+        frequency_mhz=survey.snippet_frequencies_mhz(hit_id),
+    )
+    st.plotly_chart(figure, key=key, alt=f"Waterfall of hit {hit_id}: power against frequency and time")
+
+
+def place(source_name: str, on: object) -> str:
+    """Return a scan's target and side as markdown that shows the name literally."""
+    return f"{markdown_text(source_name, 60)} {side(on)}".rstrip()
+
+
+def side(on: object) -> str:
+    """Return ON or OFF; nothing where the scan belongs to no cadence.
+
+    >>> side(True), side(None)
+    ('ON', '')
+    """
+    return "" if pd.isna(on) else "ON" if on else "OFF"
+
+
+def _stretched(power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return asinh of sigmas above the median, with blanks where the pixels are not finite."""
+    return np.where(np.isfinite(power), normalise(power, "robust"), np.nan)

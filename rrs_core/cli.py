@@ -1,0 +1,321 @@
+"""The command line: arguments to one call each.
+
+Exit code 0 done, 1 a bug (traceback), 2 input refused, 130 interrupted. Results go
+to stdout, everything else to stderr. Heavy imports stay inside the verbs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from rrs_core.errors import RRSError, SettingsRefused
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    name="rrs",
+    help="Explore the radio-frequency interference of a technosignature survey.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class MethodName(StrEnum):
+    """Both papers' definitions throughout, or ours."""
+
+    default = "default"
+    paper = "paper"
+
+
+class PresetName(StrEnum):
+    """Size of a simulation."""
+
+    tiny = "tiny"
+    demo = "demo"
+    bench = "bench"
+
+
+SurveyFolder = Annotated[Path, typer.Argument(metavar="SURVEY", help="Folder of the survey.")]
+Paths = Annotated[
+    list[Path], typer.Argument(metavar="PATH...", help="Observation files (.h5, .fil) or folders of them.")
+]
+Workers = Annotated[int, typer.Option(help="Processes that search scans.", min=1, max=256)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with the contract's exit codes."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `rrs ... | head` ends quietly
+    try:
+        code = app(standalone_mode=False)
+    except RRSError as error:
+        sys.stderr.write(f"{error.line()}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("rrs: interrupted; run the same command again to go on\n")
+        sys.exit(130)
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # usage errors of the parser
+            refusal = SettingsRefused("USAGE", error.format_message(), todo="see rrs --help")
+            sys.stderr.write(f"{refusal.line()}\n")
+            sys.exit(2)
+        raise
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    preset: Annotated[PresetName, typer.Option(help="How much.")] = PresetName.demo,
+    seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 0,
+) -> None:
+    """Write simulated cadences with labelled interference, injected signals and their truth."""
+    from rrs_core.console import Console
+    from rrs_core.simulate.scans import simulate as write
+
+    with Console() as console:
+        report = write(out, preset.value, seed, lambda done, total: console.progress("simulate", done, total))
+    sys.stdout.write(f"{report.scans} scans, {report.sources} sources in {out}\n")
+
+
+@app.command()
+def build(
+    survey: SurveyFolder,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PATH]...", help="Observation files or folders.")
+    ] = None,
+    cadences: Annotated[
+        Path | None, typer.Option(help="Table of cadences; else cadences.csv beside the scans.")
+    ] = None,
+    method: Annotated[MethodName | None, typer.Option(help="Method of a new survey.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every draw.", min=0)] = None,
+    workers: Workers = 1,
+) -> None:
+    """Make a survey from scans, or bring it up to date: the main job."""
+    _build(survey, paths or [], cadences=cadences, method=method, seed=seed, workers=workers)
+
+
+@app.command()
+def ingest(
+    survey: SurveyFolder,
+    paths: Paths,
+    cadences: Annotated[Path | None, typer.Option(help="Table of cadences.")] = None,
+    method: Annotated[MethodName | None, typer.Option(help="Method of a new survey.")] = None,
+) -> None:
+    """Read headers and digests of scans into the table of scans."""
+    _build(survey, paths, cadences=cadences, method=method, only="ingest")
+
+
+@app.command()
+def detect(survey: SurveyFolder, workers: Workers = 1) -> None:
+    """Search the scans for energy; cut the snippets."""
+    _build(survey, [], workers=workers, only="detect")
+
+
+@app.command()
+def encode(
+    survey: Annotated[Path | None, typer.Argument(metavar="[SURVEY]", help="Folder of the survey.")] = None,
+    snippets: Annotated[
+        Path | None, typer.Option(help="An array of snippets (n, 16, 256) instead of a survey.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where their latents go, .npy.")] = None,
+    model: Annotated[str, typer.Option(help="default, paper, or the path of a model.")] = "default",
+) -> None:
+    """Encode a survey's snippets, or any array of snippets."""
+    if snippets is None:
+        if survey is None:
+            raise SettingsRefused("USAGE", "nothing to encode", todo="rrs encode SURVEY, or --snippets FILE --out FILE")
+        _build(survey, [], only="encode")
+        return
+    if out is None or survey is not None:
+        raise SettingsRefused("USAGE", "--snippets goes with --out and without a survey")
+    import numpy as np
+
+    from rrs_core.console import Console
+    from rrs_core.describe import checkpoints
+    from rrs_core.observe.snippetfiles import open_stack
+    from rrs_core.survey.store import atomic
+
+    stack = open_stack(snippets)
+    encoder = checkpoints.load(model)
+    with Console() as console:
+        latents = encoder.encode(stack, progress=lambda done: console.progress("encode", done, len(stack)))
+    with atomic(out) as temporary, temporary.open("wb") as handle:
+        np.save(handle, latents, allow_pickle=False)
+    sys.stdout.write(f"{latents.shape[0]} x {latents.shape[1]} latents of model {model} in {out}\n")
+
+
+@app.command()
+def project(survey: SurveyFolder) -> None:
+    """Draw the map of a survey's latents."""
+    _build(survey, [], only="project")
+
+
+@app.command()
+def train(
+    surveys: Annotated[list[Path], typer.Argument(metavar="SURVEY...", help="Surveys to learn from.")],
+    out: Annotated[Path, typer.Option(help="Model to write, NAME.safetensors.")],
+    architecture: Annotated[MethodName, typer.Option(help="Which network.")] = MethodName.default,
+    epochs: Annotated[int, typer.Option(help="At most.", min=1)] = 60,
+    seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 0,
+    start: Annotated[str | None, typer.Option("--from", help="Go on from a model (fine-tuning).")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+) -> None:
+    """Train an encoder on surveys; a killed run goes on where it stopped."""
+    from rrs_core.console import Console
+    from rrs_core.stages import train as stage
+
+    with Console() as console:
+        training = stage.run(
+            surveys, out, architecture.value, console, epochs=epochs, seed=seed, start=start, device=device
+        )
+    best = training["curve"][training["best_epoch"]]
+    sys.stdout.write(f"{out}: best epoch {training['best_epoch']}, {json.dumps(best)}\n")
+
+
+@app.command()
+def tune(
+    surveys: Annotated[list[Path], typer.Argument(metavar="SURVEY...", help="Surveys to learn from.")],
+    out: Annotated[Path, typer.Option(help="Folder for the trials and the best settings.")],
+    trials: Annotated[int, typer.Option(help="Combinations to try.", min=1)] = 128,
+    epochs: Annotated[int, typer.Option(help="Epochs of a trial.", min=1)] = 50,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Tune the paper's encoder over the paper's grid (needs the extra optuna)."""
+    from rrs_core.console import Console
+    from rrs_core.stages import tune as stage
+
+    with Console() as console:
+        best = stage.run(surveys, out, console, trials=trials, epochs=epochs, seed=seed)
+    sys.stdout.write(json.dumps(best) + "\n")
+
+
+@app.command()
+def search(
+    survey: SurveyFolder,
+    snippet: Annotated[Path | None, typer.Option(help="A .npy, .npz, .h5 or .fil file.")] = None,
+    hit: Annotated[int | None, typer.Option(help="A hit of the survey.")] = None,
+    template: Annotated[Path | None, typer.Option(help="A .toml that describes a simulated signal.")] = None,
+    top: Annotated[int, typer.Option(help="How many lookalikes.", min=1, max=1_000_000)] = 50,
+    frequency_weight: Annotated[float, typer.Option(help="0: looks alone; 1: frequency alone.")] = 0.0,
+    frequency_mhz: Annotated[float | None, typer.Option(help="The query's frequency; where to cut a scan.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write .csv, .parquet or .json.")] = None,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="Show near-duplicates too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find the lookalikes of a snippet, a hit or a simulated signal, best first."""
+    from rrs_core import ask
+
+    found = ask.lookalikes_of(
+        survey,
+        snippet=snippet,
+        hit=hit,
+        template=template,
+        top=top,
+        frequency_weight=frequency_weight,
+        frequency_mhz=frequency_mhz,
+        collapse=not duplicates,
+    )
+    if out is not None:
+        from rrs_core.export import write_table
+
+        write_table(found, out)
+    if as_json:
+        sys.stdout.write(json.dumps({"lookalikes": json.loads(found.to_json(orient="records"))}) + "\n")
+    elif out is None:
+        sys.stdout.write(_printed(found) + "\n")
+    else:
+        sys.stdout.write(f"{len(found)} lookalikes in {out}\n")
+
+
+@app.command()
+def doctor(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders.")], as_json: Json = False
+) -> None:
+    """Check files without ingesting them, one line each."""
+    from rrs_core.observe.doctor import examine
+    from rrs_core.stages.ingest import expand
+
+    refused = 0
+    results: list[dict[str, Any]] = []
+    for path in expand(paths):
+        for result in examine(path):
+            refused += result.code is not None
+            results.append({"path": str(result.path), "code": result.code, "text": result.text})
+            if not as_json:
+                sys.stdout.write(f"{result.line()}\n")
+    if as_json:
+        sys.stdout.write(json.dumps({"files": results}) + "\n")
+    if refused:
+        raise typer.Exit(2)
+
+
+@app.command()
+def export(
+    survey: SurveyFolder,
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="scans, hits, latents or projection.")],
+    out: Annotated[Path, typer.Option(help="File to write, .csv, .parquet or .json.")],
+) -> None:
+    """Write a table of a survey as CSV, Parquet or JSON."""
+    from rrs_core.export import export_table
+
+    rows = export_table(survey, table, out)
+    sys.stdout.write(f"{rows} rows of {table} in {out}\n")
+
+
+@app.command()
+def serve(
+    survey: SurveyFolder,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 8501,
+) -> None:
+    """Open the dashboard on a survey."""
+    app_file = Path(__file__).resolve().parents[1] / "app.py"
+    if not app_file.is_file():
+        raise SettingsRefused(
+            "NO_APP",
+            "the dashboard's app.py is not beside the package",
+            where=app_file,
+            todo="run from a checkout of the repository",
+        )
+    command = [sys.executable, "-m", "streamlit", "run", str(app_file), "--server.port", str(port)]
+    environment = {**os.environ, "RRS_SURVEY": str(survey.resolve())}
+    sys.stderr.write(f"dashboard of {survey} on http://127.0.0.1:{port}\n")
+    raise typer.Exit(subprocess.run(command, cwd=app_file.parent, env=environment, check=False).returncode)
+
+
+def _build(survey: Path, paths: list[Path], *, method: MethodName | None = None, **options: Any) -> None:  # noqa: ANN401
+    from rrs_core.console import Console
+    from rrs_core.pipeline import build as run
+
+    with Console() as console:
+        refused = run(survey, paths, console, method=method.value if method else None, **options)
+    if refused:
+        sys.stderr.write(f"rrs: {len(refused)} files were refused and left out; the survey stands without them\n")
+        raise typer.Exit(2)
+
+
+def _printed(found: pd.DataFrame) -> str:
+    """Return a table of results for a terminal."""
+    from rrs_core.text import safe_text
+
+    shown = found.assign(
+        source_name=[safe_text(str(name), 24) for name in found["source_name"]],
+        frequency_mhz=[f"{f:.6f}" for f in found["frequency_mhz"]],
+        score=[f"{s:.4f}" for s in found["score"]],
+        percentile=[f"{p:.2f}" for p in found["percentile"]],
+    )
+    return str(shown.to_string(index=False)) if len(shown) else "no lookalikes: the survey has no latents"

@@ -1,0 +1,168 @@
+"""Contrastive pairs: the same signal at two places on two backgrounds.
+
+What the default encoder learns from. Signals are drawn from the simulator's families
+and drawn once into a bank; every view of a signal cuts it at another place, puts it
+on fresh noise, sometimes on other interference, at another gain, through another
+receiver's number format. What the two views share is what a lookalike is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rrs_core import units
+from rrs_core.simulate.families import FAMILIES, draw, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+BANK_CHANNELS = 2 * units.SNIPPET_CHANNELS  #: a window may slide by half its width either way
+UNLABELLED = -1
+NOISE_SIGMA = np.sqrt(2 / units.NOISE_DOF)  #: standard deviation of a noise pixel over its mean
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """How views differ. The ranges are the method's, not tuned on any real file."""
+
+    lines: float = 0.3  #: share of plain lines with the search paper's ranges of SNR, drift and width
+    foreign: float = 0.4  #: share of views with another signal in the background
+    foreign_level: tuple[float, float] = (0.05, 0.5)  #: its brightness over the signal's
+    level_steps: float = 0.15  #: share of views with rows of raised level
+    eight_bit: float = 0.25  #: share of views that went through an 8-bit image
+    dof: tuple[int, int] = (50, 400)  #: degrees of freedom of the noise: integrations of other products
+    farthest_shift: int = 100  #: channels
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Signals drawn once, without noise.
+
+    power: (n, 16, 512) float16, in standard deviations of a noise pixel; kind: (n,) number
+    of the family, `UNLABELLED` for plain lines; reach: (n,) half width of what is drawn [channels].
+    """
+
+    power: NDArray[np.float16]
+    kind: NDArray[np.int64]
+    reach: NDArray[np.int64]
+    kinds: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.power)
+
+
+def draw_bank(
+    n: int, rng: np.random.Generator, settings: PairSettings, *, progress: Callable[[int], None] | None = None
+) -> Bank:
+    """Draw n signals: a share of plain lines, the rest evenly over the simulator's families."""
+    kinds = tuple(name for name in FAMILIES if name != "technosignature")
+    power = np.zeros((n, units.SNIPPET_TIMES, BANK_CHANNELS), np.float16)
+    kind = np.empty(n, np.int64)
+    reach = np.empty(n, np.int64)
+    for row in range(n):
+        if rng.random() < settings.lines:
+            kind[row] = UNLABELLED
+            source = draw(
+                "technosignature",
+                rng,
+                snr=rng.uniform(20, 70),
+                drift_rate_hz_s=rng.uniform(-2, 2),
+                width_hz=rng.uniform(20, 70),
+            )
+        else:
+            kind[row] = rng.integers(len(kinds))
+            source = draw(kinds[kind[row]], rng)
+        drawn = render(source, n_chan=BANK_CHANNELS)
+        power[row] = np.clip(drawn, 0, 6e4)
+        reach[row] = _reach(drawn)
+        if progress:
+            progress(row + 1)
+    return Bank(power, kind, reach, kinds)
+
+
+def views(
+    bank: Bank,
+    chosen: NDArray[np.int64],
+    rng: np.random.Generator,
+    settings: PairSettings,
+    backgrounds: NDArray[np.float16] | None = None,
+) -> NDArray[np.float32]:
+    """Return one fresh view of each chosen signal, raw power, shape (len(chosen), 16, 256).
+
+    Parameters
+    ----------
+    bank : Bank
+    chosen : ndarray, shape (m,)
+        Rows of the bank.
+    backgrounds : ndarray, shape (b, 16, 256), optional
+        Snippets of a survey (noise windows and hits) that a third of the views are put on.
+    """
+    m = len(chosen)
+    signal = _cut(bank, chosen, rng, settings.farthest_shift)
+    foreign = np.flatnonzero(rng.random(m) < settings.foreign)
+    other = _cut(bank, rng.integers(0, len(bank), len(foreign)), rng, units.SNIPPET_CHANNELS // 2)
+    peak = np.maximum(signal[foreign].max(axis=(1, 2)), 1)
+    level = peak * rng.uniform(*settings.foreign_level, len(foreign)) / np.maximum(other.max(axis=(1, 2)), 1e-3)
+    signal[foreign] += other * np.minimum(level, 1)[:, None, None]
+    stepped = np.flatnonzero(rng.random(m) < settings.level_steps)
+    signal[stepped] += _level_steps(len(stepped), rng)
+    dof = np.exp(rng.uniform(*np.log(settings.dof), m))
+    noise = rng.standard_gamma((dof / 2)[:, None, None], signal.shape, dtype=np.float64).astype(np.float32)
+    half = (dof / 2).astype(np.float32)[:, None, None]
+    noise = (noise - half) / np.sqrt(half)
+    if backgrounds is not None and len(backgrounds):
+        real = np.flatnonzero(rng.random(m) < 1 / 3)
+        noise[real] = _standardised(backgrounds[rng.integers(0, len(backgrounds), len(real))], rng)
+    # A signal beats with the noise it lies on: the spread of a bright pixel grows with its power.
+    power = 1 + NOISE_SIGMA * (signal + noise * np.sqrt(1 + 2 * NOISE_SIGMA * signal))
+    imaged = np.flatnonzero(rng.random(m) < settings.eight_bit)
+    power[imaged] = _eight_bit(power[imaged])
+    return power.astype(np.float32)
+
+
+def _reach(drawn: NDArray[np.float32]) -> int:
+    """Half width of the bright part of a picture about its middle [channels]."""
+    bright = np.flatnonzero(drawn.max(axis=0) > 0.1 * max(float(drawn.max()), 1e-6))
+    return int(np.abs(bright - drawn.shape[1] // 2).max()) if bright.size else 0
+
+
+def _cut(bank: Bank, rows: NDArray[np.int64], rng: np.random.Generator, farthest: int) -> NDArray[np.float32]:
+    """Cut windows out of the bank, slid so far that narrow signals stay inside."""
+    room = units.SNIPPET_CHANNELS // 2 - 8 - np.minimum(bank.reach[rows], units.SNIPPET_CHANNELS // 2 - 24)
+    slide = np.minimum(room, farthest)
+    start = units.SNIPPET_CHANNELS // 2 + np.rint(rng.uniform(-1, 1, len(rows)) * slide).astype(np.int64)
+    columns = start[:, None] + np.arange(units.SNIPPET_CHANNELS)
+    cut = np.take_along_axis(bank.power[rows], columns[:, None, :], axis=2)
+    return cut.astype(np.float32)
+
+
+def _level_steps(m: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Rows whose level is raised over the whole window, shape (m, 16, 1)."""
+    rows = np.arange(units.SNIPPET_TIMES)
+    first = rng.integers(0, units.SNIPPET_TIMES, m)[:, None]
+    length = rng.integers(1, 9, m)[:, None]
+    level = np.exp(rng.uniform(np.log(0.3), np.log(3), m))[:, None]
+    return (level * ((rows >= first) & (rows < first + length)))[:, :, None].astype(np.float32)
+
+
+def _standardised(snippets: NDArray[np.float16], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Bring background snippets to zero median and unit spread, turned round and slid at random."""
+    from rrs_core.describe.snippets import location_and_scale
+
+    flat = snippets.astype(np.float32).reshape(len(snippets), -1)
+    middle, scale = location_and_scale(flat)
+    plain = ((flat - middle) / np.where(scale > 0, scale, 1)).reshape(snippets.shape)
+    plain = np.roll(plain, int(rng.integers(0, plain.shape[2])), axis=2)
+    return plain[:, :, ::-1] if rng.random() < 0.5 else plain
+
+
+def _eight_bit(power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Linear minimum to maximum in 256 steps: how archives of snippets are often kept."""
+    low = power.min(axis=(1, 2), keepdims=True)
+    span = power.max(axis=(1, 2), keepdims=True) - low
+    return np.rint(255 * (power - low) / span)

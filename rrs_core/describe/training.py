@@ -1,0 +1,378 @@
+"""Fit the encoders: early stopping on whole scans held back, resumable after a kill.
+
+One loop for both networks. The state after every epoch (weights, optimiser, the
+random generator, what was measured) is written atomically beside the model, so a run
+that is killed goes on from its last epoch and ends as an undisturbed one would.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from rrs_core import config
+from rrs_core.describe import checkpoints, encoders, pairs
+from rrs_core.describe.snippets import normalise
+from rrs_core.errors import FileRefused, SettingsRefused
+from rrs_core.survey.store import atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+STEPS_PER_EPOCH = 50  #: of the contrastive training, which has no end of data
+WHITENING_VIEWS = 8192
+VALIDATION_PAIRS = 512
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How long and how fast to train."""
+
+    epochs: int = 60
+    batch: int = 128
+    learning_rate: float = 1e-3
+    patience: int = 10  #: epochs without a better validation loss (paper, section 2.5)
+    temperature: float = 0.07
+    kind_weight: float = 0.3  #: weight of the attraction within a family
+    bank: int = 24_000  #: signals drawn for the contrastive pairs
+    seed: int = 0
+    views: pairs.PairSettings = field(default_factory=pairs.PairSettings)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Snippets of surveys, divided by whole scans: shapes (n, 16, 256), raw power."""
+
+    train: NDArray[np.float16]
+    valid: NDArray[np.float16]
+
+
+class Task(Protocol):
+    """What differs between the two networks."""
+
+    module: encoders.BetaVAE | encoders.ShiftInvariantEncoder
+
+    def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
+        """Yield one closure a step: the loss of a batch."""
+
+    def validate(self) -> dict[str, float]:
+        """Return figures of the held-back scans; `loss` decides when to stop."""
+
+    def finish(self, rng: np.random.Generator) -> None:
+        """Do what is left when the weights are final."""
+
+
+def split_by_scan(
+    snippets: NDArray[np.float16], scan_id: NDArray[np.int64], rng: np.random.Generator, share: float = 0.2
+) -> Sample:
+    """Divide snippets into training and validation by whole scans.
+
+    Random windows would leak: half of two neighbouring windows is the same.
+
+    Raises
+    ------
+    SettingsRefused
+        TOO_FEW_SCANS, with fewer than two scans.
+    """
+    scans = np.unique(scan_id)
+    if len(scans) < 2:
+        raise SettingsRefused(
+            "TOO_FEW_SCANS",
+            "validation holds back whole scans",
+            got=f"{len(scans)} scan",
+            expected="at least 2",
+            todo="build the survey from more scans",
+        )
+    held = rng.permutation(scans)[: max(1, round(share * len(scans)))]
+    back = np.isin(scan_id, held)
+    return Sample(train=snippets[~back], valid=snippets[back])
+
+
+class PaperTask:
+    """β-VAE on energy-detected snippets and as many noise windows (sections 2.2 to 2.5)."""
+
+    def __init__(self, module: encoders.BetaVAE, sample: Sample, settings: TrainSettings, device: str) -> None:
+        self.module, self.settings, self.device = module, settings, device
+        self.kind = encoders.NORMALISATION["paper"]
+        self.train, self.valid = sample.train, sample.valid[:4096]
+
+    def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
+        """Yield the β-VAE loss of shuffled batches, one pass over the snippets."""
+        order = rng.permutation(len(self.train))
+        for start in range(0, len(order) - self.settings.batch + 1, self.settings.batch):
+            rows = np.sort(order[start : start + self.settings.batch])
+            noise = rng.standard_normal((len(rows), self.module.settings.latent)).astype(np.float32)
+            x = self._inputs(self.train[rows])
+            yield lambda x=x, noise=noise: encoders.vae_loss(self.module, x, torch.from_numpy(noise).to(x.device))[0]
+
+    def validate(self) -> dict[str, float]:
+        """Return loss, its two parts, and the squared error per snippet on held-back scans."""
+        sums = np.zeros(4)
+        for start in range(0, len(self.valid), 256):
+            x = self._inputs(self.valid[start : start + 256])
+            zero = torch.zeros(len(x), self.module.settings.latent, device=x.device)
+            parts = [float(part) for part in encoders.vae_loss(self.module, x, zero)]
+            error = float((self.module.decode(self.module(x)) - x).square().sum(dim=(1, 2, 3)).mean())
+            sums += len(x) * np.array([*parts, error])
+        loss, reconstruction, divergence, error = sums / len(self.valid)
+        return {"loss": loss, "reconstruction": reconstruction, "kl": divergence, "squared_error": error}
+
+    def finish(self, rng: np.random.Generator) -> None:
+        """Nothing is left to do."""
+
+    def _inputs(self, snippets: NDArray[np.float16]) -> Tensor:
+        x = torch.from_numpy(normalise(snippets, self.kind)[:, None]).to(self.device)
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+class ContrastiveTask:
+    """The default encoder on pairs of views; the survey's own snippets serve as backgrounds and as signals."""
+
+    def __init__(
+        self,
+        module: encoders.ShiftInvariantEncoder,
+        sample: Sample | None,
+        settings: TrainSettings,
+        device: str,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.module, self.settings, self.device = module, settings, device
+        rng = np.random.default_rng([settings.seed, 1])
+        self.bank = pairs.draw_bank(settings.bank, rng, settings.views, progress=progress)
+        self.held = pairs.draw_bank(VALIDATION_PAIRS, np.random.default_rng([settings.seed, 2]), settings.views)
+        self.backgrounds = None if sample is None else sample.train
+        self.held_backgrounds = None if sample is None else sample.valid
+
+    def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
+        """Yield the contrastive loss of fresh pairs."""
+        for _ in range(STEPS_PER_EPOCH):
+            chosen = rng.integers(0, len(self.bank), self.settings.batch)
+            x = self._two_views(self.bank, chosen, rng, self.backgrounds)
+            kinds = torch.from_numpy(self.bank.kind[chosen]).to(self.device)
+            yield lambda x=x, kinds=kinds: self._loss(x, kinds)
+
+    def validate(self) -> dict[str, float]:
+        """Return the loss of fixed pairs of unseen signals, and how often the other view comes first."""
+        rng = np.random.default_rng([self.settings.seed, 3])
+        x = self._two_views(self.held, np.arange(len(self.held)), rng, self.held_backgrounds)
+        embedded = torch.cat([self.module.embed(part).float() for part in x.split(256)])
+        embedded = torch.nn.functional.normalize(embedded, dim=1)
+        first, second = embedded.chunk(2)
+        loss = encoders.contrastive_loss(first, second, temperature=self.settings.temperature)
+        found = (first @ second.T).argmax(dim=1) == torch.arange(len(first), device=first.device)
+        kind = torch.from_numpy(self.held.kind).to(first.device)
+        near = (first @ first.T).fill_diagonal_(-2).topk(5, dim=1).indices
+        labelled = kind >= 0
+        own = (kind[near] == kind[:, None]).float().mean(dim=1)[labelled].mean()
+        return {"loss": float(loss), "pair_first": float(found.float().mean()), "kind_precision_at_5": float(own)}
+
+    def finish(self, rng: np.random.Generator) -> None:
+        """Set the whitening from fresh views of the bank."""
+        batches = []
+        for _ in range(WHITENING_VIEWS // 256):
+            chosen = rng.integers(0, len(self.bank), 256)
+            batches.append(self._inputs(pairs.views(self.bank, chosen, rng, self.settings.views, self.backgrounds)))
+        self.module.eval()
+        self.module.fit_whitening(batches)
+
+    def _loss(self, x: Tensor, kinds: Tensor) -> Tensor:
+        first, second = self.module.embed(x).chunk(2)
+        settings = self.settings
+        return encoders.contrastive_loss(
+            first, second, temperature=settings.temperature, kinds=kinds, kind_weight=settings.kind_weight
+        )
+
+    def _two_views(
+        self,
+        bank: pairs.Bank,
+        chosen: NDArray[np.int64],
+        rng: np.random.Generator,
+        backgrounds: Any,  # noqa: ANN401
+    ) -> Tensor:
+        seen = [pairs.views(bank, chosen, rng, self.settings.views, backgrounds) for _ in range(2)]
+        return self._inputs(np.concatenate(seen))
+
+    def _inputs(self, power: NDArray[np.float32]) -> Tensor:
+        x = torch.from_numpy(normalise(power, encoders.NORMALISATION["default"])[:, None]).to(self.device)
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+def fit(
+    task: Task,
+    out: Path,
+    settings: TrainSettings,
+    *,
+    report: Callable[[int, dict[str, float]], None] | None = None,
+    **card: object,
+) -> dict[str, Any]:
+    """Train until the validation loss stops falling, then write the model to `out`.
+
+    Parameters
+    ----------
+    task : Task
+    out : Path
+        Model to write, NAME.safetensors; NAME.json is its card. `NAME.part.safetensors`
+        and `NAME.part.json` hold the state of an unfinished run.
+    report : callable, optional
+        Called after each epoch with its number and figures.
+    card : object
+        What else the model's card should say.
+
+    Returns
+    -------
+    dict
+        The training curve and the best epoch, as the card holds them.
+    """
+    module, device = task.module, next(task.module.parameters()).device
+    optimiser = torch.optim.Adam(module.parameters(), lr=settings.learning_rate)
+    state = _State.resume(out, module, optimiser, config.digest(asdict(settings), card))
+    bf16 = _bf16(device.type)
+    for epoch in range(state.epoch, settings.epochs):
+        started = time.monotonic()
+        module.train()
+        rng = np.random.default_rng([settings.seed, 4, epoch])
+        total, steps = 0.0, 0
+        for step, loss_of in enumerate(_ahead(task.losses(rng))):
+            _set_rate(optimiser, settings, epoch, step)
+            optimiser.zero_grad(set_to_none=True)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                loss = loss_of()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(module.parameters(), 5.0)
+            optimiser.step()
+            total, steps = total + loss.item(), steps + 1
+        if steps == 0:
+            raise SettingsRefused("TOO_FEW_SNIPPETS", "fewer snippets than one batch", expected=settings.batch)
+        module.eval()
+        with torch.inference_mode():
+            figures = {"train_loss": total / steps, **task.validate(), "seconds": time.monotonic() - started}
+        if not np.isfinite(figures["loss"]):
+            raise FileRefused(
+                "DIVERGED",
+                "the loss is not finite",
+                where=out,
+                got=figures["loss"],
+                todo="train with a lower learning rate",
+            )
+        state.record(epoch, figures, module)
+        state.write(out, module, optimiser)
+        if report:
+            report(epoch, figures)
+        if epoch - state.best_epoch >= settings.patience:
+            break
+    module.load_state_dict(state.best)
+    task.finish(np.random.default_rng([settings.seed, 5]))
+    training = {"settings": asdict(settings), "best_epoch": state.best_epoch, "curve": state.curve}
+    checkpoints.save(out, module, training=training, **card)
+    for part in _parts(out):
+        part.unlink(missing_ok=True)
+    return training
+
+
+@dataclass
+class _State:
+    """An unfinished run."""
+
+    key: str
+    epoch: int = 0
+    best_epoch: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+    def record(self, epoch: int, figures: dict[str, float], module: torch.nn.Module) -> None:
+        if not self.curve or figures["loss"] < min(row["loss"] for row in self.curve):
+            self.best_epoch = epoch
+            self.best = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+        self.curve.append({"epoch": epoch, **figures})
+        self.epoch = epoch + 1
+
+    def write(self, out: Path, module: torch.nn.Module, optimiser: torch.optim.Adam) -> None:
+        tensors = {f"now/{name}": tensor for name, tensor in module.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
+            held = optimiser.state[parameter]
+            tensors |= {
+                f"adam/{index}/{name}": torch.as_tensor(held[name]) for name in ("step", "exp_avg", "exp_avg_sq")
+            }
+        weights, note = _parts(out)
+        notes = {"key": self.key, "epoch": self.epoch, "best_epoch": self.best_epoch, "curve": self.curve}
+        with atomic(weights) as temporary:  # state and note in one file, so that they cannot differ
+            save_file(
+                {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()},
+                temporary,
+                metadata={"state": json.dumps(notes)},
+            )
+        note.unlink(missing_ok=True)
+
+    @classmethod
+    def resume(cls, out: Path, module: torch.nn.Module, optimiser: torch.optim.Adam, key: str) -> _State:
+        from safetensors import SafetensorError, safe_open
+
+        weights, _ = _parts(out)
+        if not weights.is_file():
+            return cls(key)
+        try:
+            with safe_open(weights, framework="pt") as handle:
+                notes = json.loads(handle.metadata()["state"])
+            tensors = load_file(weights)
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            log.warning("the state of an earlier run cannot be read and is left behind: %s", error)
+            return cls(key)
+        if notes["key"] != key:
+            log.warning("an earlier run at %s had other settings; starting anew", weights)
+            return cls(key)
+        module.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("now/")})
+        for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
+            optimiser.state[parameter] = {
+                name: tensors[f"adam/{index}/{name}"].to(parameter.device if name != "step" else "cpu")
+                for name in ("step", "exp_avg", "exp_avg_sq")
+            }
+        best = {name[5:]: tensor for name, tensor in tensors.items() if name.startswith("best/")}
+        log.info("continuing after epoch %d", notes["epoch"])
+        return cls(key, notes["epoch"], notes["best_epoch"], best, notes["curve"])
+
+
+def _ahead(items: Iterator[Callable[[], Tensor]]) -> Iterator[Callable[[], Tensor]]:
+    """Yield the items in order while a thread prepares the next one: numpy makes a batch as torch uses the last."""
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = maker.submit(next, items, None)
+            yield item
+
+
+def _parts(out: Path) -> tuple[Path, Path]:
+    return out.with_suffix(".part.safetensors"), out.with_suffix(".part.json")
+
+
+def _set_rate(optimiser: torch.optim.Adam, settings: TrainSettings, epoch: int, step: int) -> None:
+    """Warm up over the first 50 steps, then fall along a cosine to a twentieth."""
+    done = epoch / max(1, settings.epochs)
+    rate = settings.learning_rate * (0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * done)))
+    if epoch == 0:
+        rate *= min(1.0, (step + 1) / 50)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def _bf16(device: str) -> bool:
+    """Tell whether bfloat16 pays: on GPUs, and on CPUs with instructions for it."""
+    if device != "cpu":
+        return True
+    from torch.backends import mkldnn
+
+    return bool(mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -1,0 +1,111 @@
+"""The bandpass level of a coarse channel, and a block over its level."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rrs_core.detect import moments
+from rrs_core.observe import blocks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+KNOTS = 16  #: intervals of the bandpass spline over a coarse channel (Ma et al. 2023: 15 interior knots)
+FIT_LEAST = 4096  #: channels below which the level is one number: knots closer than a window would fit the signals
+STRIPE = 128  #: channels that the robust level is first taken over
+PARTS = 8  #: parts of a stripe whose median it is: 3 of them may be full of signal
+CLIP = 4.0  #: stripes further than this from the fit, in robust standard deviations, are put back on it
+ROUNDS = 4  #: fits at most
+FLOOR = 0.02  #: a level below this share of the median is no bandpass any more, and nothing is divided by less
+
+
+class FlatBlock:
+    """A block over its bandpass level, computed where it is read: noise has mean 1, shape (n_time, n_chan).
+
+    Hits cover a few percent of a scan, so dividing all of it would be most of the
+    work. Index it as `flat[:, first:stop]`; `np.asarray(flat)` gives the whole.
+    """
+
+    def __init__(self, block: NDArray[Any], level: NDArray[np.float64]) -> None:
+        """Take the block and its level: a number a channel, one every `STRIPE` channels (at their middles), or one."""
+        self.block = block
+        self._level = level
+        self._step = 1 if len(level) == block.shape[1] else STRIPE
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Spectra and channels."""
+        return self.block.shape[0], self.block.shape[1]
+
+    def level(self, first: int = 0, stop: int | None = None) -> NDArray[np.float64]:
+        """Return the level of a range of channels [the block's unit], shape (stop - first,)."""
+        stop = self.shape[1] if stop is None else stop
+        return self._level[first:stop] if self._step == 1 else level_at(self._level, np.arange(first, stop))
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.float32]:
+        """Return some rows and a run of channels, float32."""
+        rows, channels = key
+        first, stop, _ = channels.indices(self.shape[1])
+        part = self.block[rows, first:stop]
+        return np.divide(part, self.level(first, stop), dtype=np.float64).astype(np.float32)[:, :: channels.step]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: ANN401 - numpy's protocol
+        """Return the whole block over its level."""
+        out = np.empty(self.shape, np.float32)
+        np.divide(self.block, self.level(), out=out, casting="unsafe")
+        return out if dtype is None else out.astype(dtype, copy=False)
+
+
+def level_at(level: NDArray[np.float64], channels: NDArray[np.integer | np.floating]) -> NDArray[np.float64]:
+    """Return a level that is known once a stripe (or once in all) at given channels, fractions allowed."""
+    return np.interp(channels, (np.arange(len(level)) + 0.5) * STRIPE - 0.5, level)
+
+
+def paper_level(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the bandpass fit that the paper subtracts, shape (n_chan,).
+
+    Least-squares cubic spline through the time-averaged spectrum, every channel
+    counting alike: strong RFI pulls it (Ma et al. 2023, section 2.2).
+    """
+    if len(spectrum) < FIT_LEAST:
+        return np.full(len(spectrum), float(np.median(spectrum)))
+    return blocks.fit_bandpass(spectrum, n_knots=KNOTS)
+
+
+def robust_level(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the bandpass level that RFI does not pull: one value a stripe, or one for all.
+
+    The same spline, through the medians of 8 part means of every 128 channels, fitted
+    again with outlying stripes put back on the fit until none is left.
+    """
+    if len(spectrum) < 2 * FIT_LEAST:
+        return np.array([float(np.median(spectrum))])
+    points = np.empty(len(spectrum) // STRIPE)
+    moments.robust_stripes(spectrum, STRIPE, PARTS, points)
+    fit = blocks.fit_bandpass(points, n_knots=KNOTS)
+    clipped = points
+    for _ in range(ROUNDS - 1):
+        away = points - fit
+        away -= np.median(away)
+        limit = CLIP * 1.4826 * float(np.median(np.abs(away)))
+        out = np.abs(away) > limit
+        again = np.where(out, fit, points)
+        if np.array_equal(again, clipped):
+            break
+        clipped = again
+        fit = blocks.fit_bandpass(clipped, n_knots=KNOTS)
+    return fit
+
+
+def divisor(level: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
+    """Return what a block is divided by: its level, kept positive.
+
+    Where the level has been taken away already (its median is not positive) there is
+    nothing to divide by but the noise.
+    """
+    middle = float(np.median(level[:: max(1, len(level) // 8192)]))  # smooth: a sample will do
+    if middle <= 0:
+        return np.full(len(level), spread if spread > 0 else 1.0)
+    return np.maximum(level, FLOOR * middle)

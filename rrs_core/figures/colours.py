@@ -1,0 +1,87 @@
+"""Colours: of groups, of ordered values, and the table that a browser paints waterfalls with."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from plotly.colors import sample_colorscale, unlabel_rgb
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+#: Okabe and Ito 2008, without black, which a dark theme swallows
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
+GREY = "#8C8C8C"  #: "other", "unknown", "all hits": never a category of its own
+ON_COLOUR, OFF_COLOUR = OKABE_ITO[0], OKABE_ITO[1]
+QUERY_COLOUR = OKABE_ITO[3]
+MOST_CATEGORIES = len(OKABE_ITO)
+
+
+def plot_text(text: str) -> str:
+    """Return text that plotly shows literally: it reads a few HTML tags in titles, legends and hover boxes.
+
+    >>> plot_text("<b>x</b> & y")
+    '&lt;b&gt;x&lt;/b&gt; &amp; y'
+    """
+    return html.escape(text, quote=False)
+
+
+def colour_table(name: str = "Viridis") -> NDArray[np.uint8]:
+    """Return a colour scale as a table, shape (256, 3), red green blue."""
+    return np.array([unlabel_rgb(colour) for colour in sample_colorscale(name, 256)]).round().astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """What colours points: either named groups or an ordered value."""
+
+    title: str
+    groups: tuple[str, ...] = ()  #: names in legend order; the last may be "other" or "unknown"
+    codes: NDArray[np.int64] | None = None  #: group of each point, shape (n,)
+    numbers: NDArray[np.float32] | None = None  #: ordered value of each point, shape (n,); NaN unknown
+    logarithmic: bool = False
+
+
+def colour_by(values: pd.Series, title: str) -> Colouring:
+    """Return how a column colours points.
+
+    Text, truth values and cluster numbers become groups: the most frequent ones by name,
+    the rest "other", empty cells "unknown". Numbers become an ordered scale, logarithmic
+    where they are positive and span more than a factor of 100.
+    """
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        numbers = values.to_numpy(np.float64, na_value=np.nan)
+        finite = numbers[np.isfinite(numbers)]
+        wide = finite.size > 0 and finite.min() > 0 and finite.max() / finite.min() > 100
+        return Colouring(title, numbers=(np.log10(numbers) if wide else numbers).astype(np.float32), logarithmic=wide)
+    names = values.astype("string")
+    counts = names.value_counts()
+    kept = sorted(counts.index[:MOST_CATEGORIES] if len(counts) > MOST_CATEGORIES else counts.index)
+    codes = pd.Categorical(names, categories=kept).codes.astype(np.int64)
+    groups = [str(name) for name in kept]
+    for name, where in (("other", (codes < 0) & names.notna().to_numpy()), ("unknown", names.isna().to_numpy())):
+        if where.any():
+            codes[where] = len(groups)
+            groups.append(name)
+    return Colouring(title, tuple(groups), codes=codes)
+
+
+def group_colour(place: int, name: str) -> str:
+    """Return the colour of a group by its place in the legend; what is no group is grey."""
+    return GREY if place >= MOST_CATEGORIES or name in ("other", "unknown") else OKABE_ITO[place]
+
+
+def viridis_on(dark: bool) -> list[list[object]]:
+    """Return viridis without the end that is lost on the ground: its darkest on dark, its lightest on light."""
+    start, stop = (0.22, 1.0) if dark else (0.0, 0.9)
+    places = np.linspace(0, 1, 11)
+    return [
+        [float(at), colour]
+        for at, colour in zip(places, sample_colorscale("Viridis", start + (stop - start) * places), strict=True)
+    ]

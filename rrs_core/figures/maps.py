@@ -1,0 +1,146 @@
+"""The map of a survey's hits, and where lookalikes lie on it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+
+from rrs_core.figures.colours import GREY, OKABE_ITO, QUERY_COLOUR, Colouring, group_colour, plot_text, viridis_on
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HOVER_LIMIT = 20_000  #: points; above it the browser answers hovering too slowly
+
+
+def map_scatter(
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    hit_id: NDArray[np.int64],
+    frequency_mhz: NDArray[np.float64],
+    colouring: Colouring,
+    *,
+    method: str,
+    dark: bool = False,
+    webgl: bool = True,
+    height: int = 620,
+) -> go.Figure:
+    """Draw the map of a survey's hits, made to be clicked, boxed and lassoed.
+
+    Every point carries its hit's id as first custom datum: a selection is read by that id,
+    never by the place of a point in a trace. Shapes: all (n,).
+    """
+    kind = go.Scattergl if webgl else go.Scatter
+    size = 7.0 if len(x) <= 2_000 else 5.0 if len(x) <= 10_000 else 3.5
+    # float64 holds ids below 2^53 exactly and travels as bytes; int64 would travel as text
+    data = np.column_stack([hit_id.astype(np.float64), frequency_mhz])
+    hover: dict[str, object] = {"hoverinfo": "skip"}
+    if len(x) <= HOVER_LIMIT:
+        hover = {"hovertemplate": "hit %{customdata[0]:.0f}<br>%{customdata[1]:.6f} MHz<extra>%{fullData.name}</extra>"}
+    x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
+    faint = {"marker": {"opacity": 0.12}}
+    figure = go.Figure()
+    if colouring.codes is not None:
+        for place, name in enumerate(colouring.groups):
+            at = colouring.codes == place
+            marker = {"color": group_colour(place, name), "size": size, "opacity": 0.85}
+            label = plot_text(f"{name} ({np.count_nonzero(at):,})")
+            figure.add_trace(
+                kind(x=x[at], y=y[at], customdata=data[at], name=label, mode="markers", marker=marker, **hover)
+            )
+        figure.update_layout(legend={"title": plot_text(colouring.title), "itemsizing": "constant"})
+    elif colouring.numbers is not None:
+        known = np.isfinite(colouring.numbers)
+        marker = {
+            "color": colouring.numbers[known],
+            "colorscale": viridis_on(dark),
+            "colorbar": _scatter_bar(colouring),
+            "size": size,
+            "opacity": 0.85,
+        }
+        for at, name, look in (
+            (known, plot_text(colouring.title), marker),
+            (~known, "unknown", {"color": GREY, "size": size}),
+        ):
+            if at.any():
+                figure.add_trace(
+                    kind(
+                        x=x[at],
+                        y=y[at],
+                        customdata=data[at],
+                        name=name,
+                        mode="markers",
+                        marker=look,
+                        showlegend=name == "unknown",
+                        **hover,
+                    )
+                )
+    figure.update_traces(selected={"marker": {"opacity": 1}}, unselected=faint)
+    axis = {"showticklabels": False, "zeroline": False, "ticks": ""}
+    figure.update_xaxes(title=f"{method} 1 [no unit]", **axis)
+    figure.update_yaxes(title=f"{method} 2 [no unit]", **axis)
+    figure.update_layout(
+        height=height,
+        dragmode="lasso",
+        uirevision="map",  # zoom and legend clicks outlive a rerun
+        margin={"l": 40, "r": 10, "t": 10, "b": 40},
+    )
+    return figure
+
+
+def _scatter_bar(colouring: Colouring) -> dict[str, object]:
+    bar: dict[str, object] = {"title": {"text": plot_text(colouring.title), "side": "right"}, "thickness": 14}
+    if colouring.logarithmic and colouring.numbers is not None:
+        low, high = float(np.nanmin(colouring.numbers)), float(np.nanmax(colouring.numbers))
+        ticks = [
+            (math.log10(step) + power, step * 10.0**power)
+            for power in range(math.floor(low), math.ceil(high) + 1)
+            for step in (1, 3)
+        ]
+        shown = [(at, value) for at, value in ticks if low <= at <= high]
+        bar |= {"tickvals": [at for at, _ in shown], "ticktext": [f"{value:g}" for _, value in shown]}
+    return bar
+
+
+def map_places(
+    all_xy: NDArray[np.float32],
+    found_xy: NDArray[np.float32],
+    *,
+    method: str,
+    query_xy: NDArray[np.float32] | None = None,
+    height: int = 280,
+) -> go.Figure:
+    """Draw where lookalikes lie on the map; shapes (n, 2), (k, 2) and (2,)."""
+    figure = go.Figure()
+    for xy, name, look in (
+        (all_xy, "all hits", {"color": GREY, "size": 3, "opacity": 0.35}),
+        (found_xy, "lookalikes", {"color": OKABE_ITO[0], "size": 7, "opacity": 0.9}),
+        (
+            query_xy[None] if query_xy is not None else None,
+            "query",
+            {"color": QUERY_COLOUR, "size": 14, "symbol": "star"},
+        ),
+    ):
+        if xy is not None:
+            figure.add_trace(
+                go.Scattergl(
+                    x=np.asarray(xy[:, 0], np.float32),
+                    y=np.asarray(xy[:, 1], np.float32),
+                    mode="markers",
+                    name=name,
+                    marker=look,
+                    hoverinfo="skip",
+                )
+            )
+    axis = {"showticklabels": False, "zeroline": False, "ticks": ""}
+    figure.update_xaxes(title=f"{method} 1 [no unit]", **axis)
+    figure.update_yaxes(title=f"{method} 2 [no unit]", **axis)
+    figure.update_layout(
+        height=height,
+        margin={"l": 40, "r": 10, "t": 30, "b": 40},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemsizing": "constant"},
+    )
+    return figure

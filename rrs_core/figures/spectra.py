@@ -1,0 +1,121 @@
+"""Hits over frequency."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+
+from rrs_core.figures.colours import GREY, OFF_COLOUR, OKABE_ITO, ON_COLOUR, QUERY_COLOUR
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+def occupancy(counts: pd.DataFrame, *, n_on: int, n_off: int, height: int = 340) -> go.Figure:
+    """Draw hits over frequency, ON scans upwards and OFF scans downwards.
+
+    What stands on both sides alike does not come from the ON targets.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        Columns low_mhz, high_mhz [MHz], on, off [hits], one row a bin.
+    n_on, n_off : int
+        Scans behind each side, for the legend.
+    """
+    figure = go.Figure()
+    middle = (counts["low_mhz"] + counts["high_mhz"]) / 2
+    width = counts["high_mhz"] - counts["low_mhz"]
+    for side, sign, colour, scans in (("on", 1, ON_COLOUR, n_on), ("off", -1, OFF_COLOUR, n_off)):
+        figure.add_trace(
+            go.Bar(
+                x=middle,
+                y=sign * counts[side],
+                width=width,
+                customdata=np.column_stack([counts["low_mhz"], counts["high_mhz"], counts[side]]),
+                name=f"{side.upper()} ({scans} scan{'s' if scans != 1 else ''})",
+                marker={"color": colour, "line": {"width": 0}},
+                hovertemplate="%{customdata[0]:.4f}–%{customdata[1]:.4f} MHz<br>%{customdata[2]:,} hits",
+            )
+        )
+    most = int(max(counts["on"].max(), counts["off"].max(), 1)) if len(counts) else 1
+    step = _nice_step(most)
+    ticks = np.arange(-step * (most // step), most + 1, step)
+    figure.update_yaxes(
+        title="Hits per bin (OFF below the line)", tickvals=ticks, ticktext=[f"{abs(tick):,}" for tick in ticks]
+    )
+    figure.update_xaxes(title="Frequency [MHz]", tickformat="~f", ticks="outside")
+    figure.update_layout(
+        height=height,
+        barmode="overlay",
+        bargap=0,
+        margin={"l": 60, "r": 10, "t": 30, "b": 50},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+    )
+    return figure
+
+
+def _nice_step(most: int) -> int:
+    """Return a round step that gives two to five ticks up to `most`."""
+    power = 10 ** math.floor(math.log10(max(most, 1)))
+    return int(max(1, next(power * part for part in (0.2, 0.5, 1, 2) if most / (power * part) <= 5)))
+
+
+def frequency_histogram(
+    survey_mhz: NDArray[np.float64],
+    found_mhz: NDArray[np.float64],
+    *,
+    query_mhz: float | None = None,
+    bins: int = 80,
+    height: int = 280,
+) -> go.Figure:
+    """Draw where lookalikes lie in frequency against where all hits do, each as a share of its own total [%].
+
+    Shapes: (n,) and (k,). Matches that crowd where the survey does not share a band, not only a shape.
+    """
+    low, high = float(survey_mhz.min()), float(survey_mhz.max())
+    edges = np.linspace(low, high if high > low else low + 1e-6, bins + 1)
+    middle, width = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
+    figure = go.Figure()
+    for values, name, colour, opacity in (
+        (survey_mhz, "all hits", GREY, 0.75),
+        (found_mhz, "lookalikes", OKABE_ITO[0], 0.75),
+    ):
+        counts = np.histogram(values, edges)[0]
+        figure.add_trace(
+            go.Bar(
+                x=middle,
+                y=100 * counts / max(1, len(values)),
+                width=width,
+                name=f"{name} ({len(values):,})",
+                customdata=np.column_stack([edges[:-1], edges[1:], counts]),
+                marker={"color": colour, "opacity": opacity, "line": {"width": 0}},
+                hovertemplate="%{customdata[0]:.4f}–%{customdata[1]:.4f} MHz<br>%{customdata[2]:,} hits, %{y:.1f} %",
+            )
+        )
+    if query_mhz is not None and low <= query_mhz <= high:
+        figure.add_trace(
+            go.Scatter(
+                x=[query_mhz],
+                y=[0],
+                mode="markers",
+                name="query",
+                marker={"color": QUERY_COLOUR, "symbol": "triangle-up", "size": 13},
+                hovertemplate="query at %{x:.6f} MHz<extra></extra>",
+                cliponaxis=False,
+            )
+        )
+    figure.update_xaxes(title="Frequency [MHz]", tickformat="~f", ticks="outside")
+    figure.update_yaxes(title="Share of hits [%]", rangemode="tozero")
+    figure.update_layout(
+        height=height,
+        barmode="overlay",
+        bargap=0,
+        margin={"l": 60, "r": 10, "t": 30, "b": 50},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+    )
+    return figure

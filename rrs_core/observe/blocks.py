@@ -1,0 +1,229 @@
+"""Blocks, one coarse channel each: read them in turn, mend them, describe their bandpass."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from rrs_core.errors import FileRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from rrs_core.observe.filterbank import Scan
+
+KNOTS = 16  #: pieces of the bandpass spline in one coarse channel (Ma et al. 2023, published code)
+FEWEST = 8  #: channels in a piece; a cubic needs four
+
+
+class Block(NamedTuple):
+    """One coarse channel of a scan."""
+
+    coarse: int  #: its number in the scan
+    start: int  #: its first channel in the scan
+    power: NDArray[np.float32]  #: shape (n_time, n_chan) [arbitrary linear units], finite
+    n_bad: int  #: samples that were not finite and have been replaced
+
+
+def read_blocks(scan: Scan, *, excise: bool = True) -> Iterator[Block]:
+    """Yield the coarse channels of a scan in order, finite and without the DC spike.
+
+    One buffer serves all of them: a block is valid until the next one is asked for.
+    Coarse channels without one finite sample are skipped; a scan of nothing else is refused.
+
+    Parameters
+    ----------
+    scan : Scan
+        An open scan.
+    excise : bool
+        Take out the DC spike.
+
+    Raises
+    ------
+    FileRefused
+        NO_FINITE, if the scan has no finite sample; what `Scan.read` refuses.
+    """
+    header = scan.header
+    buffer = np.empty((header.n_time, header.coarse_width), np.float32)
+    seen = 0
+    for coarse in range(header.n_coarse):
+        power = scan.read_coarse(coarse, out=buffer)
+        try:
+            power, n_bad = clean_block(power)
+        except FileRefused:  # this coarse channel only
+            continue
+        seen += 1
+        if excise:
+            excise_dc_spike(power)
+        yield Block(coarse, header.coarse_span(coarse)[0], power, n_bad)
+    if not seen:
+        raise FileRefused("NO_FINITE", "no finite sample in the scan", where=header.path)
+
+
+def clean_block(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    """Replace what is not finite, in place, and count it.
+
+    A bad sample gets the median of its channel's finite samples; a channel without any
+    gets the mean of the medians of its nearest good neighbours. So a masked share of
+    1 % neither makes nor hides a signal.
+
+    Parameters
+    ----------
+    block : ndarray, shape (n_time, n_chan)
+        Power [arbitrary linear units]; changed in place.
+
+    Returns
+    -------
+    block : ndarray
+        The same array.
+    n_bad : int
+        Samples replaced.
+
+    Raises
+    ------
+    FileRefused
+        NO_FINITE, if there is no finite sample at all.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A sum is not finite wherever a sample is not; the reverse (overflow) is settled below.
+        rows = [row for row, total in enumerate(block.sum(axis=1)) if not np.isfinite(total)]
+    bad = np.zeros(block.shape, bool) if rows else None
+    for row in rows:
+        bad[row] = ~np.isfinite(block[row])  # type: ignore[index]
+    if bad is None or not bad.any():
+        return block, 0
+    n_bad = int(bad.sum())
+    if n_bad == bad.size:
+        raise FileRefused("NO_FINITE", "no finite sample", where="block", got=f"{n_bad} samples, all NaN or infinite")
+    hurt = np.flatnonzero(bad.any(axis=0))
+    dead = bad[:, hurt].all(axis=0)
+    mendable = hurt[~dead]
+    block[:, mendable] = np.where(
+        bad[:, mendable],
+        np.nanmedian(np.where(bad[:, mendable], np.nan, block[:, mendable]), axis=0) if mendable.size else 0,
+        block[:, mendable],
+    )
+    if dead.any():
+        alive = np.setdiff1d(np.arange(block.shape[1]), hurt[dead], assume_unique=True)
+        after = np.searchsorted(alive, hurt[dead])
+        left, right = alive[np.maximum(after - 1, 0)], alive[np.minimum(after, alive.size - 1)]
+        sides = np.median(block[:, np.concatenate((left, right))].astype(np.float64), axis=0)
+        block[:, hurt[dead]] = sides.reshape(2, -1).mean(axis=0)
+    return block, n_bad
+
+
+def excise_dc_spike(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Replace the two channels at the middle of a coarse channel, in place.
+
+    With c = n_chan // 2: channel c becomes the mean of c + 1 and c - 3, channel c - 1 the mean of
+    c + 2 and c - 2, spectrum by spectrum. Blocks under 6 channels are left alone.
+
+    Parameters
+    ----------
+    block : ndarray, shape (n_time, n_chan)
+        One coarse channel; changed in place.
+
+    Returns
+    -------
+    ndarray
+        The same array.
+
+    References
+    ----------
+    Ma et al. 2023, published preprocessing (reverse-search facts, 3.1, step 2).
+    """
+    c = block.shape[1] // 2
+    if c >= 3:
+        # Halves before the sum: two samples near the largest float32 must not overflow.
+        block[:, c] = block[:, c + 1] / 2 + block[:, c - 3] / 2
+        block[:, c - 1] = block[:, c + 2] / 2 + block[:, c - 2] / 2
+    return block
+
+
+def fit_bandpass(spectrum: NDArray[np.floating], n_knots: int = KNOTS) -> NDArray[np.float64]:
+    """Return the least-squares cubic spline through a spectrum, at every channel.
+
+    Interior knots lie at the multiples of `n_chan // n_knots + 1`, as in
+    `scipy.interpolate.splrep(x, y, t=knots)`, which gives the same curve. Between two
+    knots a spline is a cubic, so all that the fit needs of the data are four moments per
+    piece; the normal equations are 19 x 19 whatever the number of channels. Narrow
+    spectra get fewer knots, so that a piece has 8 channels or more.
+
+    Parameters
+    ----------
+    spectrum : ndarray, shape (n_chan,)
+        Mean power of one coarse channel over time [arbitrary linear units]; finite.
+    n_knots : int
+        Number of pieces.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_chan,)
+        The bandpass, in the unit of `spectrum`.
+
+    Raises
+    ------
+    FileRefused
+        NO_FINITE, if the spectrum is not finite throughout.
+
+    References
+    ----------
+    Ma et al. 2023, section 2.4; knots from the published code (reverse-search facts, 3.1, step 3).
+    """
+    n = spectrum.size
+    values = np.asarray(spectrum, np.float64)
+    if n < FEWEST:
+        return np.full(n, values.mean() if n else 0.0)
+    step = n // max(1, min(n_knots, n // FEWEST)) + 1
+    powers, gram, basis = _spline(n, step)
+    n_whole = n // step
+    pieces = values[: n_whole * step].reshape(n_whole, step) @ powers
+    pieces = np.vstack((pieces, values[n_whole * step :] @ powers[: n - n_whole * step])) if n % step else pieces
+    if not np.isfinite(pieces).all():
+        raise FileRefused("NO_FINITE", "the spectrum is not finite", where="bandpass", todo="use clean_block() first")
+    coefficients = np.linalg.solve(gram, np.einsum("pbk,pk->b", basis, pieces))
+    cubics = np.einsum("pbk,b->pk", basis, coefficients)
+    return (cubics @ powers.T).reshape(-1)[:n]
+
+
+@lru_cache(maxsize=4)
+def _spline(n: int, step: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return what a fit over n channels with knots every `step` needs, whatever the data.
+
+    Returns
+    -------
+    powers : ndarray, shape (step, 4)
+        Legendre polynomials 0 to 3 at the channels of one piece, on -1 to 1.
+    gram : ndarray, shape (n_basis, n_basis)
+        Sums over the channels of products of B-splines.
+    basis : ndarray, shape (n_pieces, n_basis, 4)
+        Each B-spline on each piece, as Legendre coefficients.
+    """
+    from numpy.polynomial import legendre
+    from scipy.interpolate import BSpline
+
+    n_pieces = -(-n // step)
+    last = float(n - 1)
+    inner = np.arange(step, n - 1, step, dtype=np.float64)  # a knot on the last channel would be no interior one
+    knots = np.concatenate((np.zeros(4), inner, np.full(4, last)))
+    n_basis = knots.size - 4
+    powers = legendre.legvander(np.linspace(-1, 1, step), 3)
+    basis = np.zeros((n_pieces, n_basis, 4))
+    gram = np.zeros((n_basis, n_basis))
+    nodes = np.array([-0.75, -0.25, 0.25, 0.75])  # four points give a cubic
+    for piece in range(n_pieces):
+        first = piece * step
+        count = min(step, n - first)
+        if count == 1:  # the last channel alone: one value, not a cubic
+            basis[piece, :, 0] = BSpline.design_matrix([last], knots, 3).toarray()[0]
+        else:
+            # On a short last piece the points lie closer together, for B-splines end with the data.
+            where = first + (nodes + 1) / 2 * (count - 1)
+            cubics = legendre.legvander(2 * (where - first) / (step - 1) - 1, 3)
+            basis[piece] = np.linalg.solve(cubics, BSpline.design_matrix(where, knots, 3).toarray()).T
+        gram += basis[piece] @ (powers[:count].T @ powers[:count]) @ basis[piece].T
+    return powers, gram, basis

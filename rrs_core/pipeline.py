@@ -1,0 +1,187 @@
+"""The order of the stages: the only module that knows it.
+
+    ingest -> detect (hits and snippets) -> encode -> project
+
+Each stage is skipped when its inputs, settings and code have not changed and its
+outputs are as its manifest says; otherwise it says why it runs.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rrs_core import config
+from rrs_core.errors import SettingsRefused, SurveyRefused
+from rrs_core.survey.store import Store, write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rrs_core.errors import RRSError
+    from rrs_core.stages.report import Report
+
+STAGES = ("ingest", "detect", "encode", "project")
+
+
+def build(
+    root: Path,
+    paths: list[Path],
+    report: Report,
+    *,
+    method: config.Method | None = None,
+    cadences: Path | None = None,
+    seed: int | None = None,
+    workers: int = 1,
+    only: str | None = None,
+) -> list[RRSError]:
+    """Bring a survey up to date and return the refusals of single files.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the survey; made if it is not there.
+    paths : list of Path
+        Observation files and folders to ingest; empty to go on with what was ingested.
+    report : Report
+    method : {"default", "paper"}, optional
+        Method of a new survey; an old one keeps its own.
+    cadences : Path, optional
+        Table of cadences; else cadences.csv beside the scans, else times and names.
+    seed : int, optional
+        Of every draw; a new survey has 0.
+    workers : int
+        Processes that search scans.
+    only : str, optional
+        Run this stage alone.
+
+    Raises
+    ------
+    RRSError
+        When nothing can be done; finished stages stay as they are.
+    """
+    store = Store(root)
+    if not paths:
+        store.require()
+    refused: list[RRSError] = []
+    new = not store.exists()
+    settings = _settings(store, method, seed)
+    with store.lock():
+        if paths and only in (None, "ingest"):
+            refused = _ingest(store, paths, cadences, settings, report)
+        elif only == "ingest":
+            raise SettingsRefused("NO_FILES", "nothing to ingest", todo=f"rrs ingest {root} PATH...")
+        if new:
+            write_text(store.settings_path, config.dump(settings, versions()))
+        for stage, run in (("detect", _detect), ("encode", _encode), ("project", _project)):
+            if only in (None, stage):
+                run(store, settings, report, workers)
+        if only is None and store.work.is_dir() and not any(store.work.iterdir()):
+            store.work.rmdir()
+    return refused
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result may depend on."""
+    from rrs_core import __version__
+
+    names = ("numpy", "scipy", "torch", "umap-learn", "numba", "h5py", "hdf5plugin")
+    return {"rrs": __version__, "python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in names
+    }
+
+
+def _settings(store: Store, method: config.Method | None, seed: int | None) -> config.Settings:
+    if not store.exists():
+        return config.Settings.of(method or "default", seed or 0)
+    settings = config.load(store.settings_path)
+    for name, wanted in (("method", method), ("seed", seed)):
+        have = getattr(settings, name)
+        if wanted is not None and wanted != have:
+            raise SurveyRefused(
+                "SETTINGS",
+                f"the survey was built with another {name}",
+                where=store.settings_path,
+                got=wanted,
+                expected=have,
+                todo=f"build another folder, or change {name} in survey.toml",
+            )
+    return settings
+
+
+def _ingest(
+    store: Store, paths: list[Path], cadences: Path | None, settings: config.Settings, report: Report
+) -> list[RRSError]:
+    from rrs_core.stages import ingest
+
+    scans, refused = ingest.run(store, paths, cadences, report)
+    inputs = {row.path: row.sha256 for row in scans.itertuples()}
+    path = store.write_table("scans", scans)
+    lines = [error.line() for error in refused]
+    store.finish("ingest", inputs, config.digest(settings.seed), ingest.CODE, [path], refused=lines)
+    return refused
+
+
+def _detect(store: Store, settings: config.Settings, report: Report, workers: int) -> None:
+    from rrs_core.stages import detect
+
+    scans = _table(store, "scans", "ingest")
+    inputs = {f"scan {row.scan_id}": row.sha256 for row in scans.itertuples()}
+    key = config.digest(settings.detect, settings.seed)
+    if not _must_run(store, "detect", inputs, key, detect.CODE, report):
+        return
+    keys = detect.run(store, scans, settings, report, workers=workers)
+    outputs = [store.table_path("hits"), store.snippets_path]
+    store.finish("detect", inputs, key, detect.CODE, outputs, scan_keys=keys, method=asdict(settings.detect))
+
+
+def _encode(store: Store, settings: config.Settings, report: Report, workers: int) -> None:  # noqa: ARG001
+    from rrs_core.describe import checkpoints
+    from rrs_core.stages import encode
+    from rrs_core.survey.catalogue import Survey
+
+    hits = _table(store, "hits", "detect")
+    encoder = checkpoints.load(settings.encode.model)
+    inputs = {"detect": store.output_digest("detect"), "model": encoder.digest}
+    key = config.digest(settings.encode)
+    if not _must_run(store, "encode", inputs, key, encode.CODE, report):
+        return
+    latents = encode.run(
+        store, Survey(store.root).snippets, hits["hit_id"].to_numpy(), encoder, config.digest(inputs, key), report
+    )
+    path = store.write_table("latents", latents)
+    store.finish("encode", inputs, key, encode.CODE, [path], model=encoder.name, architecture=encoder.architecture)
+
+
+def _project(store: Store, settings: config.Settings, report: Report, workers: int) -> None:  # noqa: ARG001
+    import pandas as pd
+
+    from rrs_core.group.projection import CODE, project
+    from rrs_core.survey.catalogue import Survey
+
+    latents = _table(store, "latents", "encode")
+    inputs = {"encode": store.output_digest("encode")}
+    key = config.digest(settings.project, settings.seed)
+    if not _must_run(store, "project", inputs, key, CODE, report):
+        return
+    report.progress("project", 0, len(latents))
+    placed, method = project(Survey(store.root).latent_matrix, settings.project, seed=settings.seed)
+    frame = pd.DataFrame({"hit_id": latents["hit_id"], "x": placed[:, 0], "y": placed[:, 1], "method": method})
+    report.progress("project", len(latents), len(latents))
+    store.finish("project", inputs, key, CODE, [store.write_table("projection", frame)], method=method)
+
+
+def _table(store: Store, name: str, stage: str) -> pd.DataFrame:  # noqa: F821 - a type that is only read
+    if not store.has_table(name):
+        raise SurveyRefused(
+            "STAGE_ORDER", f"the survey has no table of {name} yet", where=store.root, todo=f"run rrs {stage} first"
+        )
+    return store.read_table(name)
+
+
+def _must_run(store: Store, stage: str, inputs: dict[str, str], key: str, code: str, report: Report) -> bool:
+    why = store.why_stale(stage, inputs, key, code)
+    report.note(f"{stage}: up to date, skipped" if why is None else f"{stage}: runs ({why})")
+    return why is not None

@@ -1,0 +1,175 @@
+"""Train an encoder on surveys: gather snippets by scan, noise windows from the scans, then fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from rrs_core.describe import checkpoints, encoders, training
+from rrs_core.describe.snippets import cut_snippets
+from rrs_core.detect.energy import iter_detections
+from rrs_core.errors import FileRefused, SettingsRefused
+from rrs_core.observe.filterbank import open_scan
+from rrs_core.observe.snippetfiles import fit_times
+from rrs_core.stages.ingest import is_stack
+from rrs_core.survey.catalogue import load
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rrs_core.stages.report import Report
+    from rrs_core.survey.catalogue import Survey
+
+MOST_SNIPPETS = 200_000  #: of all surveys together; drawn evenly when there are more
+PAPER_BATCH, PAPER_RATE = 64, 1e-3  #: batch 16 in the text, 128 in the code; rate: winner of the authors' search
+
+
+def run(
+    surveys: list[Path],
+    out: Path,
+    architecture: encoders.Architecture,
+    report: Report,
+    *,
+    epochs: int,
+    seed: int = 0,
+    start: str | None = None,
+    device: str = "auto",
+    network: encoders.VAESettings | encoders.ShiftInvariantSettings | None = None,
+) -> dict[str, Any]:
+    """Train a model on surveys and write it to `out`; return its training curve.
+
+    Parameters
+    ----------
+    surveys : list of Path
+        Surveys whose snippets are learnt from. Validation holds back whole scans.
+    out : Path
+        NAME.safetensors.
+    architecture : {"paper", "default"}
+    epochs : int
+        At most; training stops early when the held-back scans stop improving.
+    seed : int
+        Of every draw: the same surveys and seed make the same model on the same machine.
+    start : str, optional
+        Model to go on from: `default`, `paper` or a path.
+    device : {"auto", "cpu", "cuda"}
+    network : settings, optional
+        Of a new network; the shipped ones otherwise.
+
+    Raises
+    ------
+    SettingsRefused
+        FORMAT for a name that does not end in .safetensors; TOO_FEW_SCANS, TOO_FEW_SNIPPETS; DEVICE.
+    """
+    if out.suffix != ".safetensors":
+        raise SettingsRefused("FORMAT", "name of the model", where=out, got=out.suffix, expected=".safetensors")
+    chosen = _device(device)
+    rng = np.random.default_rng([seed, 0])
+    torch.manual_seed(seed)
+    opened = [load(root) for root in surveys]
+    snippets, scan_of = _gather(opened, rng)
+    noise, noise_scan = _noise(opened, len(snippets), rng, report)
+    report.note(
+        f"train: {len(snippets)} snippets of hits and {len(noise)} of noise from {len(np.unique(scan_of))} scans"
+    )
+    sample = training.split_by_scan(np.concatenate([snippets, noise]), np.concatenate([scan_of, noise_scan]), rng)
+    module = _module(architecture, network, start)
+    module.to(device=chosen, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    settings = training.TrainSettings(epochs=epochs, seed=seed)
+    task: training.Task
+    if isinstance(module, encoders.BetaVAE):
+        settings = replace(settings, batch=PAPER_BATCH, learning_rate=PAPER_RATE)
+        task = training.PaperTask(module, sample, settings, chosen)
+    else:
+        task = training.ContrastiveTask(
+            module, sample, settings, chosen, lambda done: report.progress("signals", done, settings.bank)
+        )
+
+    def tell(epoch: int, figures: dict[str, float]) -> None:
+        report.progress("train", epoch + 1, epochs)
+        report.note(f"epoch {epoch}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+
+    trained_on = [{"survey": s.name, "detect": s.version("detect"), "hits": len(s.hits)} for s in opened]
+    return training.fit(task, out, settings, report=tell, seed=seed, trained_on=trained_on, started_from=start or "")
+
+
+def _module(
+    architecture: encoders.Architecture,
+    network: encoders.VAESettings | encoders.ShiftInvariantSettings | None,
+    start: str | None,
+) -> encoders.BetaVAE | encoders.ShiftInvariantEncoder:
+    if start is None:
+        return encoders.build(network or encoders.SETTINGS[architecture]())
+    before = checkpoints.load(start)
+    if before.architecture != architecture:
+        raise SettingsRefused(
+            "MODEL", "the model to go on from has another architecture", got=before.architecture, expected=architecture
+        )
+    return before.module
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise SettingsRefused(
+            "DEVICE", "no such device here", got=name, expected="auto, cpu, or cuda where there is one"
+        )
+    return name
+
+
+def _gather(surveys: list[Survey], rng: np.random.Generator) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
+    """Return snippets of all surveys and a number for the scan of each, numbered through."""
+    share = MOST_SNIPPETS // len(surveys)
+    parts, scans, before = [], [], 0
+    for survey in surveys:
+        hits = survey.hits
+        rows = np.sort(rng.choice(len(hits), min(share, len(hits)), replace=False))
+        parts.append(np.asarray(survey.snippets[hits["snippet_row"].to_numpy()[rows]]))
+        scans.append(before + hits["scan_id"].to_numpy()[rows])
+        before += int(survey.scans["scan_id"].max()) if len(survey.scans) else 0
+    if not sum(len(part) for part in parts):
+        raise SettingsRefused("TOO_FEW_SNIPPETS", "the surveys hold no hits", got=[s.name for s in surveys])
+    return np.concatenate(parts), np.concatenate(scans)
+
+
+def _noise(
+    surveys: list[Survey], wanted: int, rng: np.random.Generator, report: Report
+) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
+    """Cut as many windows of noise from the surveys' scans (paper, section 2.2: equal numbers).
+
+    Raises
+    ------
+    FileRefused
+        NOT_FOUND, when a scan is no longer where it was ingested.
+    """
+    jobs = [
+        (before + int(row.scan_id), Path(row.path), survey.settings.detect, int(row.n_coarse))
+        for survey, before in zip(surveys, _offsets(surveys), strict=True)
+        for row in survey.scans.itertuples()
+    ]
+    coarse = sum(job[3] for job in jobs)
+    parts, scans = [], []
+    for done, (scan_id, path, settings, _) in enumerate(jobs):
+        report.progress("noise", done, len(jobs))
+        if not path.is_file():
+            raise FileRefused("NOT_FOUND", "training draws noise from the scans, and this one is gone", where=path)
+        if is_stack(path):
+            continue
+        with open_scan(path) as scan:
+            for detection in iter_detections(scan, settings):
+                centres = detection.noise_windows(-(-wanted // coarse), rng)
+                cut = cut_snippets(detection.flat, centres, foff_mhz=scan.header.foff_mhz)  # type: ignore[arg-type]
+                parts.append(fit_times(cut).astype(np.float16))
+                scans.append(np.full(len(centres), scan_id))
+    if not parts:
+        return np.empty((0, 16, 256), np.float16), np.empty(0, np.int64)
+    return np.concatenate(parts), np.concatenate(scans)
+
+
+def _offsets(surveys: list[Survey]) -> list[int]:
+    ends = [int(survey.scans["scan_id"].max()) if len(survey.scans) else 0 for survey in surveys]
+    return [sum(ends[:i]) for i in range(len(ends))]
