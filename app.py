@@ -11,7 +11,7 @@ from pages.components import frame
 
 st.set_page_config(
     page_title="RRS: radio interference explorer",
-    page_icon=":material/radar:",
+    page_icon=f"{frame.ICON}",
     layout="wide",
     menu_items={"About": frame.ABOUT},
 )

@@ -1,0 +1,1 @@
+"""The pages of the dashboard, registered one by one in app.py."""

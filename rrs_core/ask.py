@@ -45,8 +45,7 @@ def index_of(survey: Survey) -> Index:
 
 def search_table(survey: Survey) -> pd.DataFrame:
     """Return one row a hit, in the order of the latents, with what a result shows and the channel width."""
-    width = survey.scans[["scan_id", "foff_mhz"]]
-    return survey.latents[["hit_id"]].merge(survey.table.merge(width, on="scan_id"), on="hit_id", how="left")
+    return survey.latents[["hit_id"]].merge(survey.table, on="hit_id", how="left", validate="one_to_one")
 
 
 def term_of(survey: Survey, weight: float, query_mhz: float | None) -> FrequencyTerm | None:

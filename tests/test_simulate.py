@@ -24,8 +24,8 @@ SEED = 4
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tiny") / "sim"
     report = simulate(out, "tiny", SEED)
-    assert (report.n_cadences, report.n_scans, report.n_new_scans) == (1, 6, 6)
-    assert report.n_families >= 10
+    assert (report.cadences, report.scans, report.new_scans) == (1, 6, 6)
+    assert report.families >= 10
     return out
 
 
@@ -152,8 +152,8 @@ def test_a_second_run_makes_only_what_is_missing(tiny: Path, tmp_path: Path) -> 
     sorted((out / "scans").iterdir())[3].unlink()
     (out / "truth.parquet").unlink()
     seen: list[tuple[int, int]] = []
-    report = simulate(out, "tiny", SEED, lambda done, total, _: seen.append((done, total)))
-    assert report.n_new_scans == 1
+    report = simulate(out, "tiny", SEED, lambda done, total: seen.append((done, total)))
+    assert report.new_scans == 1
     assert seen == [(k, 6) for k in range(1, 7)]
     assert digests(out) == digests(tiny)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -13,6 +14,9 @@ from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
     from rrs_core.survey.catalogue import Survey
+
+#: A file of ours: Streamlit would fetch a Material icon for the browser's tab from another host.
+ICON = Path(__file__).with_name("icon.svg")
 
 ABOUT = """
 **RRS** explores the radio-frequency interference of a technosignature survey: it finds the
@@ -35,12 +39,15 @@ def refusal(error: RRSError) -> None:
 
 def sidebar() -> None:
     """Name the survey and say how large it is, on every page."""
+    st.logo(ICON, size="large")
     try:
         survey = loaders.survey()
     except RRSError:
         return  # the page itself says what is missing
     with st.sidebar:
-        st.caption(f"Survey **{markdown_text(survey.name)}**  \n{len(survey.scans):,} scans · {len(survey.hits):,} hits")
+        st.caption(
+            f"Survey **{markdown_text(survey.name)}**  \n{len(survey.scans):,} scans · {len(survey.hits):,} hits"
+        )
 
 
 def survey_or_stop() -> Survey:

@@ -12,7 +12,6 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import streamlit as st
 
 from rrs_core import figures
@@ -21,8 +20,6 @@ from rrs_core.text import safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from rrs_core.survey.catalogue import Survey
 
@@ -78,7 +75,7 @@ def show(survey: Survey, hit_ids: Sequence[int], captions: Sequence[str], *, key
 
 def packed(survey: Survey, hit_ids: Sequence[int], captions: Sequence[str], *, chosen: int | None = None) -> bytes:
     """Return what the browser needs for one page of tiles; the layout is described in gallery.js."""
-    pixels = figures.tile_pixels(normalise(_snippets(survey, hit_ids), "robust"))
+    pixels = figures.tile_pixels(normalise(survey.snippets_of(hit_ids), "robust"))
     tiles = [
         {"id": f"{hit_id}", "caption": lines, "label": f"Waterfall of hit {hit_id}. {' '.join(lines.splitlines())}"}
         for hit_id, lines in zip(hit_ids, map(_lines, captions), strict=True)
@@ -87,12 +84,6 @@ def packed(survey: Survey, hit_ids: Sequence[int], captions: Sequence[str], *, c
     version = hashlib.sha256(json.dumps(header).encode() + pixels.tobytes()).hexdigest()[:16]
     text = json.dumps(header | {"version": version, "chosen": f"{chosen}"}).encode()
     return struct.pack("<I", len(text)) + text + figures.colour_table().tobytes() + pixels.tobytes()
-
-
-def _snippets(survey: Survey, hit_ids: Sequence[int]) -> NDArray[np.float32]:
-    """Return the snippets of hits, shape (n, 16, 256), in the order of the ids."""
-    rows = survey.hits.set_index("hit_id")["snippet_row"].loc[list(hit_ids)].to_numpy()
-    return np.asarray(survey.snippets[rows], np.float32)
 
 
 def _lines(caption: str) -> str:

@@ -103,9 +103,10 @@ def _digest(store: Store) -> str:
 @st.cache_resource(max_entries=2, show_spinner="Reading the survey")
 def _survey(root: str, digest: str) -> Survey:  # noqa: ARG001 - the digest is part of the key
     found = Survey(root)
-    _ = found.settings, found.table, found.projection, found.searched  # now, not half of them after the next build
+    # All of it now: read later, a table could be of the next build.
+    _ = found.settings, found.table, found.projection, found.searched, found.snippets_of([])
     rows = found.hits["snippet_row"]
-    if len(rows) and not (0 <= rows.min() and rows.max() < len(found.snippets)):
+    if len(rows) and not (rows.min() >= 0 and rows.max() < len(found.snippets)):
         raise SurveyRefused(
             "TABLE",
             "hits point past the end of snippets.npy",

@@ -15,7 +15,16 @@ from rrs_core.text import markdown_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pages.components.query import Query
+    from rrs_core.describe.checkpoints import Encoder
     from rrs_core.survey.catalogue import Survey
+
+#: What each normalisation does, in words.
+NORMALISATIONS = {
+    "robust": "robust, asinh of σ above the median",
+    "log": "logarithm, scaled to 0–1",
+    "linear": "linear, scaled to 0–1",
+}
 
 
 def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
@@ -59,3 +68,32 @@ def side(on: object) -> str:
 def _stretched(power: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return asinh of sigmas above the median, with blanks where the pixels are not finite."""
     return np.where(np.isfinite(power), normalise(power, "robust"), np.nan)
+
+
+def show_query(power: NDArray[np.float32], query: Query, encoder: Encoder | None) -> None:
+    """Show a query as it is stored and as the model sees it, side by side."""
+    axes = {"tsamp_s": query.tsamp_s, "frequency_mhz": query.frequencies_mhz, "height": 300}
+    left, right = st.columns(2)
+    with left:
+        st.markdown("**As it is**: linear power")
+        st.plotly_chart(
+            figures.waterfall(power, scale="power", **axes), key="query.raw", alt="The query's power, linear scale"
+        )
+    with right:
+        if encoder is None:
+            return
+        st.markdown(f"**As the model sees it**: {NORMALISATIONS[encoder.normalisation]}")
+        seen = encoder.seen(power[None])[0]
+        st.plotly_chart(
+            figures.waterfall(seen, scale=encoder.normalisation, **axes), key="query.seen", alt="The query, normalised"
+        )
+
+
+def search_link(hit_id: int) -> None:
+    """Link to the lookalikes of a hit."""
+    st.page_link(
+        "pages/lookalikes.py",
+        label="Search lookalikes of this hit",
+        icon=":material/image_search:",
+        query_params={"hit": f"{hit_id}"},
+    )

@@ -152,6 +152,7 @@ class ShiftInvariantSettings:
     over_time: int = 160  #: filters of the convolution over what is left of the time axis
     hidden: int = 128
     latent: int = 12
+    kinds: tuple[str, ...] = ()  #: families that training names, each with a direction among the latents
 
 
 class ShiftInvariantEncoder(nn.Module):
@@ -183,6 +184,7 @@ class ShiftInvariantEncoder(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(2 * settings.over_time, settings.hidden), nn.ReLU(), nn.Linear(settings.hidden, settings.latent)
         )
+        self.directions = nn.Parameter(torch.randn(len(settings.kinds), settings.latent))
         self.register_buffer("centre", torch.zeros(settings.latent))
         self.register_buffer("whitener", torch.eye(settings.latent))
 
@@ -211,34 +213,36 @@ class ShiftInvariantEncoder(nn.Module):
         self.whitener.copy_((vectors * scale @ vectors.T).float())
 
 
-def contrastive_loss(
-    first: Tensor, second: Tensor, *, temperature: float, kinds: Tensor | None = None, kind_weight: float = 0.0
-) -> Tensor:
-    """Return InfoNCE of pairs, with an optional supervised term over labelled kinds.
+def contrastive_loss(first: Tensor, second: Tensor, *, temperature: float) -> Tensor:
+    """Return InfoNCE of pairs: each view must find its partner among all other views (van den Oord et al. 2018).
 
     Parameters
     ----------
     first, second : Tensor, shape (n, d)
         Two views of n signals.
-    kinds : Tensor, shape (n,), optional
-        Family of each signal; with `kind_weight` > 0 signals of one family also attract
-        each other (supervised contrastive loss, Khosla et al. 2020, their equation 2).
     """
     n = len(first)
     with torch.autocast(first.device.type, enabled=False):  # bfloat16 is too coarse for similarities near 1
         both = functional.normalize(torch.cat([first, second]).float(), dim=1)
         similar = both @ both.T / temperature
-    itself = torch.eye(2 * n, dtype=torch.bool, device=both.device)
-    similar = similar.masked_fill(itself, -torch.inf)
-    log_share = similar - torch.logsumexp(similar, dim=1, keepdim=True)
-    partner = torch.arange(2 * n, device=both.device).roll(n)
-    loss = -log_share[torch.arange(2 * n), partner].mean()
-    if kinds is not None and kind_weight > 0:
-        labels = torch.cat([kinds, kinds])
-        same = (labels[:, None] == labels[None, :]) & ~itself
-        within = log_share.masked_fill(~same, 0).sum(dim=1) / same.sum(dim=1).clamp_min(1)
-        loss = loss - kind_weight * within.mean()
-    return loss
+        similar = similar.masked_fill(torch.eye(2 * n, dtype=torch.bool, device=both.device), -torch.inf)
+        return functional.cross_entropy(similar, torch.arange(2 * n, device=both.device).roll(n))
+
+
+def kind_loss(embedded: Tensor, directions: Tensor, kinds: Tensor, *, scale: float) -> Tensor:
+    """Return the cross-entropy of families by cosine with their directions; rows with kind below 0 do not count.
+
+    Parameters
+    ----------
+    embedded : Tensor, shape (n, d)
+    directions : Tensor, shape (n_kinds, d)
+    kinds : Tensor, shape (n,), int64
+    scale : float
+        Of the cosines (Wang et al. 2017, NormFace).
+    """
+    with torch.autocast(embedded.device.type, enabled=False):
+        cosine = functional.normalize(embedded.float(), dim=1) @ functional.normalize(directions.float(), dim=1).T
+        return functional.cross_entropy(scale * cosine, kinds, ignore_index=-1)
 
 
 def build(settings: VAESettings | ShiftInvariantSettings) -> BetaVAE | ShiftInvariantEncoder:

@@ -56,11 +56,16 @@ class Bank:
         return len(self.power)
 
 
+def kind_names() -> tuple[str, ...]:
+    """Return the families of interference, in the order of their numbers in a bank."""
+    return tuple(name for name in FAMILIES if name != "technosignature")
+
+
 def draw_bank(
     n: int, rng: np.random.Generator, settings: PairSettings, *, progress: Callable[[int], None] | None = None
 ) -> Bank:
     """Draw n signals: a share of plain lines, the rest evenly over the simulator's families."""
-    kinds = tuple(name for name in FAMILIES if name != "technosignature")
+    kinds = kind_names()
     power = np.zeros((n, units.SNIPPET_TIMES, BANK_CHANNELS), np.float16)
     kind = np.empty(n, np.int64)
     reach = np.empty(n, np.int64)

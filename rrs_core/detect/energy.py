@@ -98,8 +98,8 @@ def detect_block(
     Parameters
     ----------
     block : ndarray, shape (n_time, n_chan)
-        Power [any linear unit]. Not changed: non-finite pixels are replaced, in a
-        copy, by the median of their channel.
+        Power [any linear unit]. Not changed: non-finite pixels are replaced in a
+        copy (`blocks.clean_block`).
     settings : DetectSettings or None
         Method, threshold, window. `default` with a threshold of its own (not 0) asks for the shape only.
     bandpass : bool
@@ -112,7 +112,7 @@ def detect_block(
     SettingsRefused
         WINDOW, for a window that cannot be; the stride has to divide the width.
     FileRefused
-        BLOCK, for an array that is not (n_time, n_chan) real numbers.
+        BLOCK, for an array that is not (n_time, n_chan) real numbers; NO_FINITE, if no pixel is finite.
     """
     settings = settings or config.DetectSettings()
     block = real_block(block)
@@ -131,7 +131,7 @@ def _paper(block: NDArray[Any], settings: config.DetectSettings, width: int, str
     moments.collapse(block, total)
     masked = 0
     if not np.isfinite(total).all():  # or a sum beyond float32
-        block, masked = _without_gaps(block, total)
+        block, masked = blocks.clean_block(block.copy())
         total = np.empty(n_chan)
         moments.collapse(block, total)
     level = (paper_level(total) if bandpass else np.full(n_chan, float(np.median(total)))) / n_time
@@ -167,12 +167,13 @@ def _default(
     """
     n_time = len(block)
     total, table, rows = raw_sums(block, stride)
-    block, masked = _without_gaps(block, total)
-    if masked:
+    masked = 0
+    if not np.isfinite(total).all():
+        block, masked = blocks.clean_block(block.copy())
         total, table, rows = raw_sums(block, stride)
     level = (robust_level(total) if bandpass else np.array([float(np.median(total))])) / n_time
-    mean_square = table[:, moments.S2] / (stride * n_time) - (table[:, moments.S1] / (stride * n_time)) ** 2
-    scale = divisor(level, float(np.sqrt(max(0.0, np.median(mean_square)))))
+    variance = table[:, moments.S2] / (stride * n_time) - (table[:, moments.S1] / (stride * n_time)) ** 2
+    scale = divisor(level, float(np.sqrt(np.median(variance[variance > 0]))) if (variance > 0).any() else 0.0)
     flat = FlatBlock(block, scale)
     middles = (np.arange(len(table)) + 0.5) * stride - 0.5
     sums = triggers.Sums(table, rows, stride, level_at(level, middles), level_at(scale, middles))
@@ -186,7 +187,8 @@ def _default(
     single = triggers.judge(sums, stripes=1, step=1, probability=triggers.CELL, dof_floor=dof_floor, dof=dof)
     loud: NDArray[np.bool_] = np.any(single.ratios >= 1, axis=0)
     score, names = judged.score, judged.trigger
-    kept = hits.separate(score, single.score, loud)
+    peak = total[: len(loud) * stride].reshape(-1, stride).argmax(axis=1) + np.arange(len(loud)) * stride
+    kept = hits.separate(score, single.score, loud, peak, width)
     # a burst is everywhere in its window: there is no track to put in the middle
     placed = [hits.place(flat, int(w) * stride, width, judged.sigma, recentre=bool(names[w] != "burst")) for w in kept]
     chosen = np.array(hits.distinct(placed, score[kept].tolist(), width), np.int64)
@@ -194,30 +196,6 @@ def _default(
     quiet = (score < 1) & ~np.lib.stride_tricks.sliding_window_view(loud, cells).any(axis=1)
     found = _table([placed[i] for i in chosen], judged.k2[kept], names[kept])
     return Detection(found, judged.k2, judged.threshold, quiet, flat, judged.sigma, masked, width, stride)
-
-
-def _without_gaps(block: NDArray[Any], total: NDArray[np.floating]) -> tuple[NDArray[Any], int]:
-    """Return a block whose non-finite pixels are the median of their channel's others, and their number.
-
-    `total` is the block summed over time: it says where to look. A channel without any
-    finite pixel takes the median of those that have some; a block without any is zero.
-    """
-    suspects = np.flatnonzero(~np.isfinite(total))
-    part = block[:, suspects]
-    gaps = ~np.isfinite(part)
-    if not gaps.any():
-        return block, 0
-    hollow = gaps.all(axis=0)
-    fill = np.zeros(len(suspects))
-    fill[~hollow] = np.nanmedian(np.where(gaps, np.nan, part)[:, ~hollow], axis=0)
-    sound = np.isfinite(total)
-    if sound.any():
-        fill[hollow] = np.median(total[sound]) / len(block)
-    elif not hollow.all():
-        fill[hollow] = np.median(fill[~hollow])
-    block = block.copy()
-    block[:, suspects] = np.where(gaps, fill, part)
-    return block, int(gaps.sum())
 
 
 def _table(placed: list[hits.Placed], statistic: NDArray[np.float64], names: NDArray[np.str_]) -> pd.DataFrame:
@@ -241,7 +219,8 @@ def iter_detections(scan: Scan, settings: config.DetectSettings | None = None) -
     Hits carry coarse_channel and frequency_mhz (at the start of the scan, channel
     centre); drift_rate_hz_s is empty: energy detection measures none. What is yielded
     holds the block itself, so snippets are cut before the next step, without
-    decoding twice. A last coarse channel narrower than a window is passed over.
+    decoding twice. A last coarse channel narrower than a window is passed over, and so is
+    one without a finite pixel.
 
     Raises
     ------
@@ -252,7 +231,7 @@ def iter_detections(scan: Scan, settings: config.DetectSettings | None = None) -
     header = scan.header
     n_time = header.n_time
     buffer = np.empty(n_time * header.coarse_width, np.float32)
-    masked = 0
+    seen = 0
     for coarse in range(header.n_coarse):
         first, stop = header.coarse_span(coarse)
         n_chan = stop - first
@@ -263,15 +242,21 @@ def iter_detections(scan: Scan, settings: config.DetectSettings | None = None) -
         scan.read_coarse(coarse, out=block)
         if n_chan == header.coarse_width >= FIT_LEAST:  # the spike sits in the middle of whole coarse channels only
             blocks.excise_dc_spike(block)
-        found = detect_block(block, settings, dof_floor=radiometer_dof(header))
+        try:
+            found = detect_block(block, settings, dof_floor=radiometer_dof(header))
+        except FileRefused as refusal:
+            if refusal.code != "NO_FINITE":
+                raise
+            LOG.warning("%s: coarse channel %d has no finite pixel, passed over", header.path, coarse)
+            continue
+        seen += 1
         if found.masked:
-            masked += found.masked
             LOG.warning(
                 "%s: coarse channel %d: %d of %d pixels are not finite", header.path, coarse, found.masked, block.size
             )
         table = _with_sky(found.hits, coarse, header.frequency_mhz(first + found.hits["channel"].to_numpy()))
         yield replace(found, hits=table, coarse=coarse)
-    if masked and masked == n_time * header.n_chan:
+    if not seen:
         raise FileRefused("NO_FINITE", "no pixel of the scan is a finite number", where=header.path)
 
 

@@ -6,6 +6,7 @@ wide one hundreds.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rrs_core.detect.level import FlatBlock
 
 PROMINENT = 4.0  #: how far a hit inside a run of signal stands above the lowest window on the way to a stronger one
+LINK = 0.8  #: peaks closer than this share of a window are one signal or teeth of one comb
 
 
 @dataclass(frozen=True)
@@ -30,45 +32,70 @@ class Placed:
     snr: float
 
 
-def separate(score: NDArray[np.float64], cell_score: NDArray[np.float64], loud: NDArray[np.bool_]) -> NDArray[np.int64]:
+def separate(
+    score: NDArray[np.float64],
+    cell_score: NDArray[np.float64],
+    loud: NDArray[np.bool_],
+    peak: NDArray[np.int64],
+    width: int,
+) -> NDArray[np.int64]:
     """Choose one window per signal: the numbers of the windows kept, ascending.
 
-    A *cell* is one stride of channels; window w covers cells w, w + 1, ... Three rules:
+    A *cell* is one stride of channels; window w covers cells w, w + 1, ... A window's
+    peak is that of its loudest cell. Two rules:
 
-    1. of overlapping windows the one with the highest score stays;
-    2. what remains is one signal as long as there is no quiet cell between two
-       neighbours' loudest cells: a comb, a burst or a wide block is a run, however long;
-    3. of a run the highest score stays, and with it every window that stands `PROMINENT`
-       times above the lowest window between it and each one already kept beside it.
+    1. of windows whose peaks are less than `LINK` windows apart the highest score stays;
+    2. of the windows whose peaks lie in one run (`runs_of_cells`) the highest score stays,
+       and with it every window that stands `PROMINENT` times above the lowest window
+       between it and each one already kept beside it.
 
-    Two narrow signals 300 channels apart (2 cells of 128 and a bit) always have a whole cell between them.
+    Peaks and not windows are compared because windows tile: three lines 300 channels apart
+    lie in overlapping windows, and the middle one would be lost to its neighbours'.
 
     Parameters
     ----------
     score : ndarray, shape (n_windows,)
-        Statistic over threshold of every window; at least 1 means above it.
-    cell_score, loud : ndarray, shape (n_cells,)
-        The same for single cells, and whether a cell differs from noise at all.
+        Rank of every window; at least 1 means a hit.
+    cell_score, loud, peak : ndarray, shape (n_cells,)
+        The same for single cells, whether they differ from noise at all, and their brightest channel.
+    width : int
+        Channels of a window.
     """
     cells = len(cell_score) - len(score) + 1  # in a window
     candidates = np.flatnonzero(score >= 1)
-    kept: list[int] = []
-    blocked = np.zeros(len(score), bool)
-    for w in candidates[np.argsort(-score[candidates], kind="stable")]:
-        if not blocked[w]:
-            kept.append(int(w))
-            blocked[max(0, w - cells + 1) : w + cells] = True
-    if len(kept) < 2:
-        return np.array(kept, np.int64)
-    kept.sort()
-    windows = np.array(kept)
-    peak = windows + np.argmax(cell_score[windows[:, None] + np.arange(cells)], axis=1)
-    quiet_before = np.concatenate([[0], np.cumsum(~loud)])
-    apart = quiet_before[peak[1:]] > quiet_before[np.minimum(peak[:-1] + 1, peak[1:])]
+    if not len(candidates):
+        return candidates
+    order = candidates[np.argsort(-score[candidates], kind="stable")]
+    top = order + np.argmax(cell_score[order[:, None] + np.arange(cells)], axis=1)
+    reach = math.ceil(LINK * width)
+    taken = np.zeros(int(peak.max()) + reach, bool)
+    kept: list[tuple[int, int]] = []
+    for w, cell in zip(order.tolist(), top.tolist(), strict=True):
+        at = int(peak[cell])
+        if not taken[at]:
+            kept.append((w, cell))
+            taken[max(0, at - reach + 1) : at + reach] = True
+    windows, tops = (np.array(column, np.int64) for column in zip(*sorted(kept), strict=True))
+    runs = runs_of_cells(loud, peak, width)
     out: list[int] = []
-    for run in np.split(windows, np.flatnonzero(apart) + 1):
+    for run in np.split(windows, np.flatnonzero(np.diff(runs[tops])) + 1):
         out += _prominent(run, score) if len(run) > 1 else [int(run[0])]
     return np.array(out, np.int64)
+
+
+def runs_of_cells(loud: NDArray[np.bool_], peak: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """Number the runs of signal: a comb, a burst or a wide block is one, however long.
+
+    Two neighbouring loud cells are one run where they touch or where their peaks are less
+    than `LINK` windows apart: teeth up to 204 channels apart make a comb, two lines
+    300 channels apart stay two signals. Each quiet cell outside is a run of its own.
+    """
+    starts = np.ones(len(loud), bool)
+    at = np.flatnonzero(loud)
+    linked = (np.diff(at) == 1) | (np.diff(peak[at]) < LINK * width)
+    for before, after in zip(at[:-1][linked], at[1:][linked], strict=True):
+        starts[before + 1 : after + 1] = False  # the quiet cells in a comb's gaps join it
+    return np.cumsum(starts)
 
 
 def _prominent(run: NDArray[np.int64], score: NDArray[np.float64]) -> list[int]:
@@ -119,6 +146,8 @@ def place(
     inside = slice(start - low, start - low + width)
     level = np.median(patch[:, inside].mean(axis=0))
     patch = (patch - level) / np.float32(sigma if sigma > 0 else 1)
+    # a track that crosses a far brighter neighbour once would otherwise win
+    np.minimum(patch, patch[:, inside].max(), out=patch)
     snr, channel, drift, _ = tracks.best_track(patch, inside.start, inside.stop, tracks.DRIFTS, tracks.WIDTHS)
     if not recentre:
         return Placed(start + width // 2, start + width // 2, snr)

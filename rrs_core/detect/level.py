@@ -18,6 +18,7 @@ STRIPE = 128  #: channels that the robust level is first taken over
 PARTS = 8  #: parts of a stripe whose median it is: 3 of them may be full of signal
 CLIP = 4.0  #: stripes further than this from the fit, in robust standard deviations, are put back on it
 ROUNDS = 4  #: fits at most
+REMOVED = 0.1  #: level over noise below which the level counts as taken away (total power has 1 or more)
 FLOOR = 0.02  #: a level below this share of the median is no bandpass any more, and nothing is divided by less
 
 
@@ -49,7 +50,8 @@ class FlatBlock:
         rows, channels = key
         first, stop, _ = channels.indices(self.shape[1])
         part = self.block[rows, first:stop]
-        return np.divide(part, self.level(first, stop), dtype=np.float64).astype(np.float32)[:, :: channels.step]
+        flat: NDArray[np.float32] = np.divide(part, self.level(first, stop), dtype=np.float64).astype(np.float32)
+        return flat[:, :: channels.step]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: ANN401 - numpy's protocol
         """Return the whole block over its level."""
@@ -60,7 +62,8 @@ class FlatBlock:
 
 def level_at(level: NDArray[np.float64], channels: NDArray[np.integer | np.floating]) -> NDArray[np.float64]:
     """Return a level that is known once a stripe (or once in all) at given channels, fractions allowed."""
-    return np.interp(channels, (np.arange(len(level)) + 0.5) * STRIPE - 0.5, level)
+    at: NDArray[np.float64] = np.interp(channels, (np.arange(len(level)) + 0.5) * STRIPE - 0.5, level)
+    return at
 
 
 def paper_level(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -102,10 +105,11 @@ def robust_level(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
 def divisor(level: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
     """Return what a block is divided by: its level, kept positive.
 
-    Where the level has been taken away already (its median is not positive) there is
-    nothing to divide by but the noise.
+    Where the level has been taken away already (it is far below the noise) there is
+    nothing to divide by but the noise's `spread`.
     """
-    middle = float(np.median(level[:: max(1, len(level) // 8192)]))  # smooth: a sample will do
-    if middle <= 0:
+    sample = level[:: max(1, len(level) // 8192)]  # smooth: a sample will do
+    middle = float(np.median(sample[sample > 0])) if (sample > 0).any() else 0.0
+    if middle <= REMOVED * spread:
         return np.full(len(level), spread if spread > 0 else 1.0)
     return np.maximum(level, FLOOR * middle)

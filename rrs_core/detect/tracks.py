@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-REACH = 192  #: largest drift searched for [channels over the whole scan]: 1.9 Hz/s in 16 spectra of 18 s
+REACH = 216  #: largest drift searched for [channels over the whole scan]: 2.1 Hz/s in 16 spectra of 18 s
 
 # One channel in the whole scan is the finest drift that can be told apart; a track
 # that crosses several channels per spectrum is smeared over them, so the grid widens.

@@ -20,9 +20,7 @@ from rrs_core.detect import moments, noise
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-AROUND = (
-    65  #: windows that the level's surroundings are taken from: 8,320 channels, under a sixth of a bandpass interval
-)
+AROUND = 65  #: windows that the level's surroundings are taken from: 8,320 channels, an eighth of a bandpass interval
 GAIN = 3.0  #: gain that varies with time spreads the rows of all noise; up to this factor it is calibrated away
 RISE = 1.1  #: by how much the noise's K² may exceed what its fewest degrees of freedom give
 CELL = 1e-3  #: false-alarm probability at which a single cell counts as quiet
@@ -63,7 +61,8 @@ class Judged:
         """
         shape, other = self.ratios[0], self.ratios[1:].max(axis=0)
         weak = np.where(other >= 1, 2 - 1 / np.maximum(other, 1), np.maximum(other, np.minimum(shape, 1)))
-        return np.where(shape >= 1, 2 * shape, weak)
+        ranked: NDArray[np.float64] = np.where(shape >= 1, 2 * shape, weak)
+        return ranked
 
     @property
     def trigger(self) -> NDArray[np.str_]:
@@ -103,8 +102,9 @@ def judge(
     mean, m2, m3, m4 = moments.window_moments(sums.table, sums.size * sums.n_time, stripes, step)
     k2 = moments.k_squared(moments.CONSTANT * np.abs(mean), m2, m3, m4, pixels)
     n = len(k2)
-    many = n >= noise.ENOUGH
-    middle, share = noise.noise_median(k2) if many else (noise.median_of_dof(dof or np.inf, pixels), 1.0)
+    alive = m2 > 0  # a dead part of the band says nothing about the noise
+    many = int(alive.sum()) >= noise.ENOUGH
+    middle, share = noise.noise_median(k2[alive]) if many else (noise.median_of_dof(dof or np.inf, pixels), 1.0)
     if dof_floor is not None:
         middle = min(middle, RISE * noise.median_of_dof(dof_floor, pixels))
     threshold = fixed if fixed > 0 else noise.upper_quantile(middle, probability, pixels)
@@ -112,29 +112,27 @@ def judge(
     at, points = first + (stripes - 1) / 2, np.arange(len(sums.level))
     level, scale = np.interp(at, points, sums.level), np.interp(at, points, sums.scale)
     relative = np.sqrt(m2) / scale
-    quiet = k2 <= noise.upper_quantile(middle, noise.QUIET, pixels)
+    quiet = alive & (k2 <= noise.upper_quantile(middle, noise.QUIET, pixels))
     sigma = float(np.median(relative[quiet] if quiet.any() else relative))
     ratios = np.zeros((3, n))
     ratios[0] = k2 / threshold
     if fixed <= 0 and sums.n_time > 1:
         rows = moments.row_ratio(sums.rows, m2, stripes * sums.size, stripes, step)
-        ratios[1] = rows / _row_threshold(rows, sums.n_time - 1, probability, share if many else None)
+        bulk = float(np.quantile(rows[alive], 0.5 * share)) if many else 0.0
+        ratios[1] = rows / _row_threshold(bulk, sums.n_time - 1, probability)
     if fixed <= 0 and many and sigma > 0:
         excess = (mean - level) / (scale * sigma) * np.sqrt(pixels)
         ratios[2] = _above_surroundings(excess) / noise.normal_quantile(probability)
     return Judged(k2, ratios, threshold, middle, sigma)
 
 
-def _row_threshold(rows: NDArray[np.float64], dof: int, probability: float, share: float | None) -> float:
-    """Return the row ratio that noise exceeds with a probability.
+def _row_threshold(bulk: float, dof: int, probability: float) -> float:
+    """Return the row ratio that noise exceeds with a probability, given the ratio of the bulk of the windows.
 
     Chi-square by theory; the receiver's gain varies from spectrum to spectrum, which
-    spreads the rows of all windows alike: the bulk of the windows says by how much.
+    spreads the rows of all windows alike.
     """
-    scale = 1.0
-    if share is not None:
-        bulk = float(np.quantile(rows, 0.5 * share))
-        scale = min(GAIN, max(1.0, bulk / noise.chi2_quantile(0.5, dof)))
+    scale = min(GAIN, max(1.0, bulk / noise.chi2_quantile(0.5, dof)))
     return scale * noise.chi2_quantile(probability, dof)
 
 
@@ -145,12 +143,13 @@ def _above_surroundings(excess: NDArray[np.float64]) -> NDArray[np.float64]:
     out. Ends are continued by turning them over, so that a slope does not look like a
     step. Spread is taken from below, where no signal is, and is never less than theory.
     """
-    half = AROUND // 2
     n = len(excess)
+    half = min(AROUND // 2, max(6, n // 128))  # narrower coarse channels have shorter bandpass intervals
     first, last = np.median(excess[:half]), np.median(excess[-half:])
     padded = np.concatenate([2 * first - excess[half:0:-1], excess, 2 * last - excess[-2 : -half - 2 : -1]])
-    knots = np.append(np.arange(0, n - 1, half // 4), n - 1)
+    knots = np.append(np.arange(0, n - 1, half // 2), n - 1)
     around = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)[knots], axis=1)
     above = excess - np.interp(np.arange(n), knots, around)
     spread = 1.4826 * float(np.median(-above[above < 0])) if (above < 0).any() else 1.0
-    return above / max(1.0, spread)
+    ratio: NDArray[np.float64] = above / max(1.0, spread)
+    return ratio

@@ -49,9 +49,10 @@ class Colouring:
 def colour_by(values: pd.Series, title: str) -> Colouring:
     """Return how a column colours points.
 
-    Text, truth values and cluster numbers become groups: the most frequent ones by name,
-    the rest "other", empty cells "unknown". Numbers become an ordered scale, logarithmic
-    where they are positive and span more than a factor of 100.
+    Text becomes groups, as do numbers that only name (ids): give them as text. The most
+    frequent are named, in alphabetical order or in that of a categorical column, the rest
+    are "other", empty cells "unknown". Numbers become an ordered scale, logarithmic where
+    they are positive and span more than a factor of 100.
     """
     import pandas as pd
 
@@ -62,7 +63,9 @@ def colour_by(values: pd.Series, title: str) -> Colouring:
         return Colouring(title, numbers=(np.log10(numbers) if wide else numbers).astype(np.float32), logarithmic=wide)
     names = values.astype("string")
     counts = names.value_counts()
-    kept = sorted(counts.index[:MOST_CATEGORIES] if len(counts) > MOST_CATEGORIES else counts.index)
+    kept = sorted(counts[counts > 0].index[:MOST_CATEGORIES])
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        kept = [f"{name}" for name in values.cat.categories if f"{name}" in kept]
     codes = pd.Categorical(names, categories=kept).codes.astype(np.int64)
     groups = [str(name) for name in kept]
     for name, where in (("other", (codes < 0) & names.notna().to_numpy()), ("unknown", names.isna().to_numpy())):

@@ -13,6 +13,7 @@ from rrs_core.figures.colours import GREY, OKABE_ITO, QUERY_COLOUR, Colouring, g
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemsizing": "constant"}
 HOVER_LIMIT = 20_000  #: points; above it the browser answers hovering too slowly
 
 
@@ -51,7 +52,6 @@ def map_scatter(
             figure.add_trace(
                 kind(x=x[at], y=y[at], customdata=data[at], name=label, mode="markers", marker=marker, **hover)
             )
-        figure.update_layout(legend={"title": plot_text(colouring.title), "itemsizing": "constant"})
     elif colouring.numbers is not None:
         known = np.isfinite(colouring.numbers)
         marker = {
@@ -79,16 +79,22 @@ def map_scatter(
                     )
                 )
     figure.update_traces(selected={"marker": {"opacity": 1}}, unselected=faint)
-    axis = {"showticklabels": False, "zeroline": False, "ticks": ""}
-    figure.update_xaxes(title=f"{method} 1 [no unit]", **axis)
-    figure.update_yaxes(title=f"{method} 2 [no unit]", **axis)
+    _bare_axes(figure, method)
     figure.update_layout(
         height=height,
         dragmode="lasso",
         uirevision="map",  # zoom and legend clicks outlive a rerun
-        margin={"l": 40, "r": 10, "t": 10, "b": 40},
+        margin={"l": 30, "r": 10, "t": 40, "b": 30},
+        legend={"title": plot_text(colouring.title), **LEGEND},
     )
     return figure
+
+
+def _bare_axes(figure: go.Figure, method: str) -> None:
+    """Name the axes and leave them without numbers: places on a map have no unit, only neighbours mean something."""
+    bare = {"showticklabels": False, "zeroline": False, "showgrid": False, "ticks": "", "mirror": True}
+    figure.update_xaxes(title=f"{method} 1 [no unit]", **bare)
+    figure.update_yaxes(title=f"{method} 2 [no unit]", **bare)
 
 
 def _scatter_bar(colouring: Colouring) -> dict[str, object]:
@@ -135,12 +141,10 @@ def map_places(
                     hoverinfo="skip",
                 )
             )
-    axis = {"showticklabels": False, "zeroline": False, "ticks": ""}
-    figure.update_xaxes(title=f"{method} 1 [no unit]", **axis)
-    figure.update_yaxes(title=f"{method} 2 [no unit]", **axis)
+    _bare_axes(figure, method)
     figure.update_layout(
         height=height,
         margin={"l": 40, "r": 10, "t": 30, "b": 40},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemsizing": "constant"},
+        legend=LEGEND,
     )
     return figure

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from rrs_core.figures.colours import GREY, OFF_COLOUR, OKABE_ITO, ON_COLOUR, QUERY_COLOUR
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
+
+
+MOST_PANELS = 4
 
 
 def occupancy(counts: pd.DataFrame, *, n_on: int, n_off: int, height: int = 340) -> go.Figure:
@@ -69,48 +75,50 @@ def frequency_histogram(
     survey_mhz: NDArray[np.float64],
     found_mhz: NDArray[np.float64],
     *,
+    bands: Sequence[tuple[float, float]] = (),
     query_mhz: float | None = None,
-    bins: int = 80,
+    bins: int = 90,
     height: int = 280,
 ) -> go.Figure:
     """Draw where lookalikes lie in frequency against where all hits do, each as a share of its own total [%].
 
-    Shapes: (n,) and (k,). Matches that crowd where the survey does not share a band, not only a shape.
+    Lookalikes that crowd where the survey does not share a band with the query, not only a shape.
+
+    Parameters
+    ----------
+    survey_mhz, found_mhz : ndarray, shapes (n,) and (k,)
+        Frequencies of all hits and of the lookalikes [MHz].
+    bands : sequence of (low, high)
+        Stretches that the scans cover [MHz]: up to `MOST_PANELS` are drawn side by side without the
+        gaps between them; more, or none, as one.
+    query_mhz : float, optional
+        Where the query lies [MHz].
     """
-    low, high = float(survey_mhz.min()), float(survey_mhz.max())
-    edges = np.linspace(low, high if high > low else low + 1e-6, bins + 1)
-    middle, width = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
-    figure = go.Figure()
-    for values, name, colour, opacity in (
-        (survey_mhz, "all hits", GREY, 0.75),
-        (found_mhz, "lookalikes", OKABE_ITO[0], 0.75),
-    ):
-        counts = np.histogram(values, edges)[0]
-        figure.add_trace(
-            go.Bar(
-                x=middle,
+    whole = (float(survey_mhz.min()), float(survey_mhz.max()))
+    panels = [band for band in bands if ((survey_mhz >= band[0]) & (survey_mhz <= band[1])).any()]
+    panels = panels if 1 < len(panels) <= MOST_PANELS else [whole]
+    figure = make_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.02)
+    for column, (low, high) in enumerate(panels, start=1):
+        edges = np.linspace(low, high if high > low else low + 1e-6, max(10, bins // len(panels)) + 1)
+        for values, name, colour in ((survey_mhz, "all hits", GREY), (found_mhz, "lookalikes", OKABE_ITO[0])):
+            counts = np.histogram(values, edges)[0]
+            bars = go.Bar(
+                x=(edges[:-1] + edges[1:]) / 2,
                 y=100 * counts / max(1, len(values)),
-                width=width,
+                width=np.diff(edges),
                 name=f"{name} ({len(values):,})",
+                legendgroup=name,
+                showlegend=column == 1,
                 customdata=np.column_stack([edges[:-1], edges[1:], counts]),
-                marker={"color": colour, "opacity": opacity, "line": {"width": 0}},
+                marker={"color": colour, "opacity": 0.75, "line": {"width": 0}},
                 hovertemplate="%{customdata[0]:.4f}–%{customdata[1]:.4f} MHz<br>%{customdata[2]:,} hits, %{y:.1f} %",
             )
-        )
-    if query_mhz is not None and low <= query_mhz <= high:
-        figure.add_trace(
-            go.Scatter(
-                x=[query_mhz],
-                y=[0],
-                mode="markers",
-                name="query",
-                marker={"color": QUERY_COLOUR, "symbol": "triangle-up", "size": 13},
-                hovertemplate="query at %{x:.6f} MHz<extra></extra>",
-                cliponaxis=False,
-            )
-        )
-    figure.update_xaxes(title="Frequency [MHz]", tickformat="~f", ticks="outside")
-    figure.update_yaxes(title="Share of hits [%]", rangemode="tozero")
+            figure.add_trace(bars, row=1, col=column)
+        if query_mhz is not None and low <= query_mhz <= high:
+            figure.add_trace(_query_mark(query_mhz), row=1, col=column)
+    figure.update_xaxes(title="Frequency [MHz]", tickformat="~f", nticks=max(3, 10 // len(panels)), ticks="outside")
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(title="Share of hits [%]", col=1)
     figure.update_layout(
         height=height,
         barmode="overlay",
@@ -119,3 +127,15 @@ def frequency_histogram(
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )
     return figure
+
+
+def _query_mark(query_mhz: float) -> go.Scatter:
+    return go.Scatter(
+        x=[query_mhz],
+        y=[0],
+        mode="markers",
+        name="query",
+        marker={"color": QUERY_COLOUR, "symbol": "triangle-up", "size": 13},
+        hovertemplate="query at %{x:.6f} MHz<extra></extra>",
+        cliponaxis=False,
+    )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numba as nb
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
@@ -37,7 +37,6 @@ _NIBBLES, _PAIRS, _BITS = _U64(0x0F0F0F0F0F0F0F0F), _U64(0x3333333333333333), _U
 _FOUR, _TWO, _ONE = _U64(4), _U64(2), _U64(1)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
 def _call_lz4(context: Any, address: Any, source: Any, target: Any, size: Any, room: Any) -> Any:  # noqa: ANN401, ARG001
     """Call LZ4_decompress_safe(source, target, size, room) at an address; return the bytes written, negative on error.
 
@@ -51,6 +50,9 @@ def _call_lz4(context: Any, address: Any, source: Any, target: Any, size: Any, r
         return builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
 
     return signature, generate
+
+
+_decompress: Any = intrinsic(_call_lz4)
 
 
 @cache
@@ -126,7 +128,7 @@ class Unpacker:
         )  # fmt: skip
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def walk_blocks(payload: NDArray[np.uint8], n_blocks: int, tail: int) -> int:
     """Return the bytes that a chunk's blocks take, `tail` uncompressed bytes included; -1 where they overrun it.
 
@@ -142,8 +144,8 @@ def walk_blocks(payload: NDArray[np.uint8], n_blocks: int, tail: int) -> int:
     return at + tail if at + tail <= payload.size else -1
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _length(payload: NDArray[np.uint8], at: int) -> int:
+@nb.njit(cache=True, nogil=True)
+def _length(payload: NDArray[np.uint8], at: int) -> Any:  # noqa: ANN401 - int64
     """Return the big-endian 32-bit number at a place."""
     return (
         (np.int64(payload[at]) << 24)
@@ -153,14 +155,14 @@ def _length(payload: NDArray[np.uint8], at: int) -> int:
     )
 
 
-@nb.njit(nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(nogil=True)
 def _swap(a: Any, b: Any, shift: Any, mask: Any) -> Any:  # noqa: ANN401 - uint64 words
     """Exchange the bits of a above the mask with the bits of b under it."""
     changed = ((a >> shift) ^ b) & mask
     return a ^ (changed << shift), b ^ changed
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _transpose_bits(planes: NDArray[np.uint64], woven: NDArray[np.uint64]) -> None:
     """Turn bit planes into bytes: 8 planes of 2,048 bits at a time, 64 samples to a word.
 
@@ -184,7 +186,7 @@ def _transpose_bits(planes: NDArray[np.uint64], woven: NDArray[np.uint64]) -> No
             woven[i + 192], woven[i + 224] = _swap(a6, a7, _ONE, _BITS)
 
 
-@nb.njit(nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(nogil=True)
 def _sample(woven: NDArray[np.uint8], i: Any) -> Any:  # noqa: ANN401 - unsigned index, uint32 sample
     """Put the four bytes of a sample together."""
     return (
@@ -195,7 +197,7 @@ def _sample(woven: NDArray[np.uint8], i: Any) -> Any:  # noqa: ANN401 - unsigned
     )
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _gather_bytes(woven: NDArray[np.uint8], out: NDArray[np.uint32], at: int) -> None:
     """Write one block of samples to out[at:]; 8 samples a turn, so that the stores form whole vectors."""
     start = _U64(at)
@@ -211,7 +213,7 @@ def _gather_bytes(woven: NDArray[np.uint8], out: NDArray[np.uint32], at: int) ->
         out[o + _U64(7)] = _sample(woven, m + _U64(1792))
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _unpack_tail(
     lz4: int, payload: NDArray[np.uint8], at: int, count: int, packed: NDArray[np.uint8], spill: NDArray[np.uint32]
 ) -> bool:
@@ -225,7 +227,7 @@ def _unpack_tail(
         if at + 4 + size > payload.size:
             return False
         source = payload.ctypes.data + at + 4
-        if _call_lz4(lz4, source, packed.ctypes.data, np.int32(size), np.int32(4 * grouped)) != 4 * grouped:
+        if _decompress(lz4, source, packed.ctypes.data, np.int32(size), np.int32(4 * grouped)) != 4 * grouped:
             return False
         for plane in range(32):
             for m in range(grouped // 8):
@@ -242,7 +244,7 @@ def _unpack_tail(
     return True
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _unpack(
     lz4: int,
     payload: NDArray[np.uint8],
@@ -283,7 +285,7 @@ def _unpack(
                 return -block - 1
             if wanted:
                 source = payload.ctypes.data + at + 4
-                if _call_lz4(lz4, source, packed.ctypes.data, np.int32(size), np.int32(BLOCK_BYTES)) != BLOCK_BYTES:
+                if _decompress(lz4, source, packed.ctypes.data, np.int32(size), np.int32(BLOCK_BYTES)) != BLOCK_BYTES:
                     return -block - 1
                 _transpose_bits(planes, woven)
                 if whole:

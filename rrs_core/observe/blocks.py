@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -174,56 +173,18 @@ def fit_bandpass(spectrum: NDArray[np.floating], n_knots: int = KNOTS) -> NDArra
     ----------
     Ma et al. 2023, section 2.4; knots from the published code (reverse-search facts, 3.1, step 3).
     """
+    from rrs_core.observe import splines
+
     n = spectrum.size
-    values = np.asarray(spectrum, np.float64)
     if n < FEWEST:
-        return np.full(n, values.mean() if n else 0.0)
+        return np.full(n, spectrum.mean(dtype=np.float64) if n else 0.0)
     step = n // max(1, min(n_knots, n // FEWEST)) + 1
-    powers, gram, basis = _spline(n, step)
-    n_whole = n // step
-    pieces = values[: n_whole * step].reshape(n_whole, step) @ powers
-    pieces = np.vstack((pieces, values[n_whole * step :] @ powers[: n - n_whole * step])) if n % step else pieces
-    if not np.isfinite(pieces).all():
+    gram, basis = splines.normal_equations(n, step)
+    sums = np.empty((len(basis), 4))
+    splines.moments(spectrum, step, sums)
+    if not np.isfinite(sums).all():
         raise FileRefused("NO_FINITE", "the spectrum is not finite", where="bandpass", todo="use clean_block() first")
-    coefficients = np.linalg.solve(gram, np.einsum("pbk,pk->b", basis, pieces))
-    cubics = np.einsum("pbk,b->pk", basis, coefficients)
-    return (cubics @ powers.T).reshape(-1)[:n]
-
-
-@lru_cache(maxsize=4)
-def _spline(n: int, step: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return what a fit over n channels with knots every `step` needs, whatever the data.
-
-    Returns
-    -------
-    powers : ndarray, shape (step, 4)
-        Legendre polynomials 0 to 3 at the channels of one piece, on -1 to 1.
-    gram : ndarray, shape (n_basis, n_basis)
-        Sums over the channels of products of B-splines.
-    basis : ndarray, shape (n_pieces, n_basis, 4)
-        Each B-spline on each piece, as Legendre coefficients.
-    """
-    from numpy.polynomial import legendre
-    from scipy.interpolate import BSpline
-
-    n_pieces = -(-n // step)
-    last = float(n - 1)
-    inner = np.arange(step, n - 1, step, dtype=np.float64)  # a knot on the last channel would be no interior one
-    knots = np.concatenate((np.zeros(4), inner, np.full(4, last)))
-    n_basis = knots.size - 4
-    powers = legendre.legvander(np.linspace(-1, 1, step), 3)
-    basis = np.zeros((n_pieces, n_basis, 4))
-    gram = np.zeros((n_basis, n_basis))
-    nodes = np.array([-0.75, -0.25, 0.25, 0.75])  # four points give a cubic
-    for piece in range(n_pieces):
-        first = piece * step
-        count = min(step, n - first)
-        if count == 1:  # the last channel alone: one value, not a cubic
-            basis[piece, :, 0] = BSpline.design_matrix([last], knots, 3).toarray()[0]
-        else:
-            # On a short last piece the points lie closer together, for B-splines end with the data.
-            where = first + (nodes + 1) / 2 * (count - 1)
-            cubics = legendre.legvander(2 * (where - first) / (step - 1) - 1, 3)
-            basis[piece] = np.linalg.solve(cubics, BSpline.design_matrix(where, knots, 3).toarray()).T
-        gram += basis[piece] @ (powers[:count].T @ powers[:count]) @ basis[piece].T
-    return powers, gram, basis
+    coefficients = np.linalg.solve(gram, np.einsum("pbk,pk->b", basis, sums))
+    curve = np.empty(n)
+    splines.evaluate(np.einsum("pbk,b->pk", basis, coefficients), step, curve)
+    return curve

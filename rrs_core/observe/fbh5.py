@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from rrs_core.observe.guards import BITSHUFFLE, H5, load_h5py, plain_attributes,
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -54,12 +55,25 @@ def fbh5_words(dataset: H5, path: str | os.PathLike[str]) -> tuple[dict[str, Any
     if bits == 64:
         notes.append("DTYPE: float64 samples are rounded to float32")
     if dataset.chunks:
-        expected = int(np.prod([-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True)]))
+        expected = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
         with translated(path):
             written = dataset.id.get_num_chunks()
         if written < expected:
             notes.append(f"MISSING_CHUNKS: {expected - written} of {expected} chunks were never written, read as zeros")
     return words, notes
+
+
+def refuse_mismatch(words: Mapping[str, Any], found: Mapping[str, int], where: object) -> None:
+    """Refuse a header whose counts are not those of the data (HEADER_MISMATCH)."""
+    for name, count in found.items():
+        if words.get(name, count) != count:
+            raise FileRefused(
+                "HEADER_MISMATCH",
+                f"{name} in the header is not the data's",
+                where=where,
+                got=words[name],
+                expected=count,
+            )
 
 
 class Fbh5Samples:
@@ -70,7 +84,8 @@ class Fbh5Samples:
         self._chunk: tuple[int, int, int] | None = dataset.chunks
         plist = dataset.id.get_create_plist()
         filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
-        self._bitshuffled = bool(filters) and filters[0][0] == BITSHUFFLE
+        # Bitshuffle without compression (option 0) has no lengths to follow.
+        self._bitshuffled = bool(filters) and filters[0][0] == BITSHUFFLE and filters[0][2][4:5] not in ((), (0,))
         self._checksum = 4 * (len(filters) - 1)  # Fletcher32 behind bitshuffle
         self._packed = np.empty(0, np.uint8)
         self._unpacker = _unpacker(dataset, filters)
@@ -88,7 +103,7 @@ class Fbh5Samples:
             self._read_by_h5py(first, end, out[:, first - start : end - start])
 
     def _unpack(self, start: int, stop: int, out: NDArray[np.float32]) -> None:
-        assert self._chunk is not None and self._unpacker is not None  # noqa: S101, PT018 - for the type checker
+        assert self._chunk is not None and self._unpacker is not None  # noqa: PT018
         for first in self._places(start, stop):
             rows = min(self._chunk[0], len(out) - first[0])
             low, high = max(start - first[2], 0), min(stop - first[2], self._chunk[2])
@@ -173,7 +188,7 @@ class Fbh5Samples:
         return FileRefused("CORRUPT", f"HDF5 cannot read the samples: {error}", where=self._path)
 
     def _corrupt(self, first: tuple[int, int, int], reason: str) -> FileRefused:
-        assert self._chunk is not None  # noqa: S101 - for the type checker
+        assert self._chunk is not None
         index = tuple(at // n for at, n in zip(first, self._chunk, strict=True))
         return FileRefused(
             "CORRUPT_CHUNK", f"a chunk of samples is damaged: {reason}", where=f"{self._path}, chunk {index}",
@@ -184,7 +199,7 @@ class Fbh5Samples:
         self, start: int, stop: int, first_time: int = 0, last_time: int | None = None
     ) -> Iterator[tuple[int, int, int]]:
         """Yield the first sample of every chunk that holds part of a request, in the order of the file's time axis."""
-        assert self._chunk is not None  # noqa: S101 - for the type checker
+        assert self._chunk is not None
         tall, _, wide = self._chunk
         last_time = self._dataset.shape[0] if last_time is None else last_time
         times = range(first_time // tall * tall, last_time, tall)
@@ -192,12 +207,12 @@ class Fbh5Samples:
             yield time, 0, channel
 
     def _chunk_bytes(self) -> int:
-        assert self._chunk is not None  # noqa: S101 - for the type checker
-        return int(np.prod(self._chunk)) * int(self._dataset.dtype.itemsize)
+        assert self._chunk is not None
+        return math.prod(self._chunk) * int(self._dataset.dtype.itemsize)
 
     def _step(self, n_time: int) -> int:
         """Return how many channels h5py reads at a time, whole chunks where these are small enough."""
-        wide = max(1, PIECE // (n_time * self._dataset.dtype.itemsize))
+        wide = max(1, PIECE // (n_time * int(self._dataset.dtype.itemsize)))
         return max(self._chunk[2], wide // self._chunk[2] * self._chunk[2]) if self._chunk else wide
 
 

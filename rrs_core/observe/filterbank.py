@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
@@ -15,9 +16,10 @@ import numpy as np
 from rrs_core.errors import FileRefused, SettingsRefused
 from rrs_core.observe import sigproc
 from rrs_core.observe.blocks import clean_block
-from rrs_core.observe.fbh5 import Fbh5Samples, fbh5_words
+from rrs_core.observe.fbh5 import Fbh5Samples, fbh5_words, refuse_mismatch
+from rrs_core.observe.fil import open_fil
 from rrs_core.observe.guards import HDF5_MAGIC, Limits, guarded_h5, open_regular
-from rrs_core.observe.headerchecks import build_header, check_counts
+from rrs_core.observe.headerchecks import build_header
 from rrs_core.observe.writers import write_fbh5, write_fil
 
 if TYPE_CHECKING:
@@ -28,11 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Scan", "clean_block", "from_waterfall", "open_scan", "write_fbh5", "write_fil"]
 
 MAX_REQUEST = 8 * 2**30  #: most bytes that one read may ask for
-SLAB = 16 * 2**20  #: spectra of narrow .fil files are read together, this many bytes at a time
-NEAR = 2**16  #: spectra closer together than this are cheaper to read whole than one by one [bytes]
-
-#: (nbits, signed) -> sample type of a .fil file
-FIL_SAMPLES = {(8, 0): "u1", (8, 1): "i1", (16, 0): "<u2", (16, 1): "<i2", (32, 0): "<f4", (32, 1): "<f4"}
 
 
 class Samples(Protocol):
@@ -155,7 +152,7 @@ def open_scan(path: str | os.PathLike[str], *, limits: Limits | None = None) -> 
     limits = limits or Limits.from_environment()
     with open_regular(path) as descriptor:
         head = os.pread(descriptor, len(sigproc.MAGIC), 0)
-    suffix = os.path.splitext(os.fspath(path))[1].lower()  # noqa: PTH122 - any path-like
+    suffix = Path(path).suffix.lower()
     if head.startswith(HDF5_MAGIC):
         return _open_fbh5(path, limits)
     if head in (sigproc.MAGIC, sigproc.BIG_ENDIAN_MAGIC):
@@ -188,28 +185,26 @@ def from_waterfall(waterfall: Any) -> Scan:  # noqa: ANN401 - blimpy is not impo
         raise FileRefused("NO_SAMPLES", "no samples in memory", where=where, got=got, expected="3 axes", todo=todo)
     if data.dtype.kind not in "fui":
         raise FileRefused("DTYPE", "samples of a type that is not read", where=where, got=data.dtype)
-    words = {name: value for name, value in waterfall.header.items() if isinstance(value, int | float | str | bytes)}
-    for name, unit in (("src_raj", "hour"), ("src_dej", "deg")):  # astropy angles
-        value = waterfall.header.get(name)
-        if hasattr(value, unit):
-            words[name] = float(getattr(value, unit))
+    words = {}
+    for name, value in waterfall.header.items():
+        angle = {"src_raj": "hour", "src_dej": "deg"}.get(name, "")
+        plain = getattr(value, angle, value) if angle else value  # astropy angles
+        words[name] = plain.item() if isinstance(plain, np.generic) else plain
+    _follow_selection(waterfall, words)
     n_time, n_if, n_chan = data.shape
-    for name in ("nchans", "nifs"):
-        expected = n_chan if name == "nchans" else n_if
-        if int(words.get(name, expected)) != expected:
-            todo = "a Waterfall cut to part of its band has the header of the whole: write it to a file first"
-            raise FileRefused(
-                "HEADER_MISMATCH",
-                f"{name} is not the data's",
-                where=where,
-                got=words[name],
-                expected=expected,
-                todo=todo,
-            )
-    header = build_header(
-        where, words, n_time=n_time, n_chan=n_chan, n_if=n_if, n_bits=8 * data.dtype.itemsize, notes=[]
-    )
+    refuse_mismatch(words, {"nchans": n_chan, "nifs": n_if}, where)
+    bits = 8 * data.dtype.itemsize
+    header = build_header(where, words, n_time=n_time, n_chan=n_chan, n_if=n_if, n_bits=bits, notes=[])
     return Scan(header, _ArraySamples(data))
+
+
+def _follow_selection(waterfall: Any, words: dict[str, Any]) -> None:  # noqa: ANN401
+    """Make the words those of the channels in memory: a Waterfall cut with f_start keeps the file's header."""
+    container, n_chan = getattr(waterfall, "container", None), waterfall.data.shape[2]
+    first, end = getattr(container, "chan_start_idx", None), getattr(container, "chan_stop_idx", None)
+    if words.get("nchans") != n_chan and first is not None and end is not None and end - first == n_chan:
+        words["fch1"] += words["foff"] * int(first)
+        words["nchans"] = n_chan
 
 
 def _open_fbh5(path: str | os.PathLike[str], limits: Limits) -> Scan:
@@ -220,108 +215,16 @@ def _open_fbh5(path: str | os.PathLike[str], limits: Limits) -> Scan:
         bits = 8 * dataset.dtype.itemsize
         header = build_header(path, words, n_time=n_time, n_chan=n_chan, n_if=n_if, n_bits=bits, notes=notes)
         return Scan(header, Fbh5Samples(dataset, path), stack.pop_all())
-    raise AssertionError  # an ExitStack swallows nothing here
 
 
 def _open_fil(path: str | os.PathLike[str], limits: Limits) -> Scan:
     with ExitStack() as stack:
         descriptor = stack.enter_context(open_regular(path))
-        size = os.fstat(descriptor).st_size
-        parsed = sigproc.parse_header(os.pread(descriptor, sigproc.MAX_HEADER, 0), size, path)
-        words: dict[str, Any] = dict(parsed.words)
-        n_chan, n_if = words["nchans"], words.get("nifs", 1)
-        sample = FIL_SAMPLES.get((words["nbits"], words.get("signed", 0)))
-        if sample is None:
-            raise FileRefused(
-                "NBITS", "samples of a size that is not read", where=path, got=words["nbits"], expected="8, 16 or 32"
-            )
-        check_counts(path, n_chan, n_if)
-        notes: list[str] = []
-        samples = _FilSamples(descriptor, parsed.data_start, np.dtype(sample), n_chan, n_if, str(path))
-        n_time = _spectra(words, size - parsed.data_start, samples.stride, path, limits, notes)
-        for name in ("src_raj", "src_dej"):
-            if name in words:
-                words[name] = sigproc.unpack_sexagesimal(words[name])
-        header = build_header(path, words, n_time=n_time, n_chan=n_chan, n_if=n_if, n_bits=words["nbits"], notes=notes)
+        samples, words, n_time, notes = open_fil(descriptor, path, limits)
+        header = build_header(
+            path, words, n_time=n_time, n_chan=words["nchans"], n_if=words["nifs"], n_bits=words["nbits"], notes=notes
+        )
         return Scan(header, samples, stack.pop_all())
-    raise AssertionError
-
-
-def _spectra(words: dict[str, Any], stored: int, stride: int, path: object, limits: Limits, notes: list[str]) -> int:
-    """Return the number of whole spectra in a .fil file; the header's `nsamples` may only lower it."""
-    if stride > limits.max_bytes or (stored < stride and stride > 2**30):
-        raise FileRefused(
-            "TOO_LARGE",
-            "one spectrum is larger than the file",
-            where=path,
-            got=f"{stride:,} bytes",
-            expected=f"{stored:,}",
-        )
-    count, rest = divmod(stored, stride)
-    if count == 0:
-        raise FileRefused(
-            "NO_SAMPLES",
-            "no whole spectrum after the header",
-            where=path,
-            got=f"{stored} bytes",
-            expected=f"{stride} a spectrum",
-        )
-    if count * stride > limits.max_bytes:
-        raise FileRefused(
-            "TOO_LARGE",
-            "more samples than are read",
-            where=path,
-            got=f"{stored:,} bytes",
-            expected=f"at most {limits.max_bytes:,}",
-            todo="set RRS_MAX_GIB higher to accept it",
-        )
-    if rest:
-        notes.append(f"TRAILING_BYTES: {rest} bytes after the last whole spectrum ignored")
-    declared = words.get("nsamples", 0)
-    if declared > 0 and declared != count:
-        notes.append(f"NSAMPLES: the header says {declared} spectra, the file holds {count}; the smaller is used")
-        count = min(count, declared)
-    return int(count)
-
-
-class _FilSamples:
-    """Samples of an open .fil file, read by position."""
-
-    def __init__(
-        self, descriptor: int, data_start: int, dtype: np.dtype[Any], n_chan: int, n_if: int, path: str
-    ) -> None:
-        self._descriptor, self._data_start, self._dtype, self._path = descriptor, data_start, dtype, path
-        self.stride = n_chan * n_if * dtype.itemsize  #: bytes from one spectrum to the next
-
-    def read_into(self, start: int, stop: int, out: NDArray[np.float32]) -> None:
-        item, at = self._dtype.itemsize, self._data_start + start * self._dtype.itemsize
-        wide = (stop - start) * item
-        if self.stride - wide < NEAR and self.stride <= SLAB:
-            rows = max(1, SLAB // self.stride)
-            for first in range(0, len(out), rows):
-                count = min(rows, len(out) - first)
-                raw = np.empty((count - 1) * self.stride + wide, np.uint8)
-                self._fill(raw, at + first * self.stride)
-                table = np.lib.stride_tricks.as_strided(raw, (count, wide), (self.stride, 1), writeable=False)
-                out[first : first + count] = np.ascontiguousarray(table).view(self._dtype)
-            return
-        direct = self._dtype == out.dtype
-        row = np.empty(wide, np.uint8)
-        for time, target in enumerate(out):
-            raw = target.view(np.uint8) if direct else row
-            self._fill(raw, at + time * self.stride)
-            if not direct:
-                target[:] = row.view(self._dtype)
-
-    def _fill(self, raw: NDArray[np.uint8], at: int) -> None:
-        view = memoryview(raw)
-        while len(view):
-            count = os.preadv(self._descriptor, [view], at)
-            if count == 0:
-                raise FileRefused(
-                    "CHANGED", "the file became shorter while it was read", where=self._path, todo="run again"
-                )
-            view, at = view[count:], at + count
 
 
 class _ArraySamples:

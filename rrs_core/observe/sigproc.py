@@ -119,7 +119,7 @@ def unpack_sexagesimal(packed: float) -> float | None:
     """Return hours or degrees of a value coded as hhmmss.s or ddmmss.s; None where minutes or seconds exceed 60.
 
     >>> unpack_sexagesimal(-282259.16)
-    -28.383100000000002
+    -28.3831
     """
     if not math.isfinite(packed):
         return None
@@ -144,7 +144,7 @@ def pack_sexagesimal(value: float) -> float:
 def _fields(packed: float) -> tuple[int, int, float]:
     whole, rest = divmod(packed, 10000)
     minutes, seconds = divmod(rest, 100)
-    return int(whole), int(minutes), seconds
+    return int(whole), int(minutes), round(seconds, 6)  # doubles this large are good to about a microsecond of arc
 
 
 def _text(raw: bytes) -> bytes:

@@ -1,4 +1,7 @@
-"""Write scans: FBH5 with bitshuffle-LZ4, and SIGPROC. Memory stays at one chunk, and a file is there whole or not at all."""
+"""Write scans: FBH5 with bitshuffle-LZ4, and SIGPROC.
+
+Memory stays at one chunk, and a file is there whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -127,10 +130,8 @@ def _words(header: ScanHeader) -> dict[str, Any]:
     return {name: value for name, value in words.items() if value is not None}
 
 
-def _pieces(
-    header: ScanHeader, blocks: Iterable[NDArray[np.float32]], wide: int
-) -> Iterator[NDArray[np.float32]]:
-    """Cut blocks of any width into pieces of `wide` channels (the last may be narrower): whole chunks are packed once."""
+def _pieces(header: ScanHeader, blocks: Iterable[NDArray[np.float32]], wide: int) -> Iterator[NDArray[np.float32]]:
+    """Cut blocks of any width into pieces of `wide` channels (the last: fewer), so that a chunk is packed once."""
     waiting = np.empty((header.n_time, wide), np.float32)
     filled = done = 0
     for block in blocks:

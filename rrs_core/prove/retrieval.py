@@ -48,7 +48,7 @@ def plant(per_family: int, rng: np.random.Generator, *, slide: int = 40) -> Plan
             if found == per_family:
                 break
             shift_hz = float(rng.uniform(-slide, slide)) * units.FINE_CHANNEL_HZ
-            signal = render(draw(name, rng), shift_hz=shift_hz)
+            signal = np.maximum(render(draw(name, rng), shift_hz=shift_hz), 0)
             noise = rng.standard_gamma(units.NOISE_DOF / 2, signal.shape) / (units.NOISE_DOF / 2) - 1
             snippet = 1 + sigma * signal + noise * np.sqrt(1 + 2 * sigma * signal)
             if window_statistic(snippet)[0] > FAINTEST_STATISTIC:

@@ -14,13 +14,13 @@ import numpy as np
 from rrs_core import units
 from rrs_core.errors import SettingsRefused
 from rrs_core.observe.header import ScanHeader
-from rrs_core.simulate.draws import SCAN_S
 from rrs_core.simulate.families import draw, families_at
 from rrs_core.simulate.shapes import hash01
 from rrs_core.simulate.sources import Source
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 PresetName = Literal["tiny", "demo", "bench"]
 ORDER = "ABACAD"  #: one target, three others between (Enriquez et al. 2017)
@@ -173,10 +173,12 @@ def plan_cadence(preset: Preset, seed: int, number: int) -> PlannedCadence:
     headers = _headers(rng, preset, number, centre_mhz)
     low_mhz, high_mhz = headers[0].band_mhz
     sources = _interference(rng, preset.n_sources, low_mhz, high_mhz, 1000 * (number + 1))
+    taken = _taken_mhz(sources)
     for k in range(preset.n_injections):
-        place = _quiet_place(rng, sources, low_mhz, high_mhz)
+        place = _quiet_place(rng, taken, low_mhz, high_mhz)
         source = draw("technosignature", rng, place, max(25.0, float(rng.lognormal(np.log(45.0), 0.6))))
         sources.append(PlannedSource(1000 * (number + 1) + preset.n_sources + k, source, 0, 1.0))
+        taken = np.concatenate([taken, _taken_mhz(sources[-1:])])
     return PlannedCadence(number + 1, service, headers, tuple(sources))
 
 
@@ -241,18 +243,23 @@ def _interference(
     return planned
 
 
-def _quiet_place(rng: np.random.Generator, sources: list[PlannedSource], low_mhz: float, high_mhz: float) -> float:
-    """Return a frequency [MHz] 3 kHz away from everything else in all scans, or the last of 200 tries.
-
-    An injection under strong interference tests the receiver, not the search.
-    """
+def _taken_mhz(sources: list[PlannedSource]) -> NDArray[np.float64]:
+    """Return lowest and highest frequency [MHz] of every source in every scan, shape (n, 2)."""
     taken = []
     for planned in sources:
         for position in range(len(ORDER)):
             extent = planned.source.extent_hz(position * CADENCE_STEP_S)
             if extent is not None:
                 taken.append([planned.source.frequency_mhz + offset / units.HZ_PER_MHZ for offset in extent])
-    low, high = np.array(taken).T if taken else (np.zeros(0), np.zeros(0))
+    return np.array(taken, dtype=np.float64).reshape(-1, 2)
+
+
+def _quiet_place(rng: np.random.Generator, taken_mhz: NDArray[np.float64], low_mhz: float, high_mhz: float) -> float:
+    """Return a frequency [MHz] 3 kHz away from everything else in all scans, or the last of 200 tries.
+
+    An injection under strong interference tests the receiver, not the search.
+    """
+    low, high = taken_mhz.T
     reach = 0.003
     margin = 0.03 * (high_mhz - low_mhz)  # the roll-off at the slice's edges
     for _ in range(200):
@@ -260,6 +267,3 @@ def _quiet_place(rng: np.random.Generator, sources: list[PlannedSource], low_mhz
         if not np.any((low - reach < place) & (place < high + reach)):
             break
     return place
-
-
-CADENCE_S = CADENCE_STEP_S * (len(ORDER) - 1) + SCAN_S  #: begin of the first scan to end of the last

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SIMULATION_VERSION = 1  #: raise it when the same seed no longer gives the same bytes
 MARKER = "simulation.json"
 
-Progress = Callable[[int, int, str], None]  #: scans done, scans in all, what was just done
+Progress = Callable[[int, int], None]  #: scans done, scans in all
 
 # Bits of the mantissa kept of each float32: steps of 2.4e-4 of the power, a four-hundredth of the noise; the file
 # is half as large as with all 23.
@@ -42,12 +42,12 @@ class SimulationReport:
     out: Path
     preset: str
     seed: int
-    n_cadences: int
-    n_scans: int
-    n_new_scans: int  #: the rest was there already
-    n_sources: int
-    n_families: int
-    n_injections: int
+    cadences: int
+    scans: int
+    new_scans: int  #: the rest was there already
+    sources: int
+    families: int
+    injections: int
     n_bytes: int  #: of all scans
 
 
@@ -75,7 +75,7 @@ def simulate(out: Path, preset: str, seed: int = 0, progress: Progress | None = 
     seed : int
         The same preset and seed give the same bytes.
     progress : callable or None
-        Called after each scan with scans done, scans in all, and the scan's name.
+        Called after each scan with scans done and scans in all.
 
     Returns
     -------
@@ -94,7 +94,6 @@ def simulate(out: Path, preset: str, seed: int = 0, progress: Progress | None = 
     _claim(out, chosen, seed)
     total = len(chosen.slices) * len(ORDER)
     truths, rows = [], []
-    names: set[str] = set()
     n_new = n_bytes = 0
     for number in range(len(chosen.slices)):
         planned = plan_cadence(chosen, seed, number)
@@ -106,24 +105,23 @@ def simulate(out: Path, preset: str, seed: int = 0, progress: Progress | None = 
             n_bytes += path.stat().st_size
             rows.append((planned.cadence_id, position, ORDER[position] == "A", f"scans/{header.path}"))
             if progress is not None:
-                progress(len(rows), total, header.path)
+                progress(len(rows), total)
         truths.append(planned.truth())
-        names.update(item.source.family for item in planned.sources)
     truth = pd.concat(truths, ignore_index=True)
     table = pd.DataFrame(rows, columns=["cadence_id", "position", "on", "path"])
     _replace(out / "truth.parquet", lambda to: truth.to_parquet(to, index=False))
     _replace(out / "cadences.csv", lambda to: table.to_csv(to, index=False, lineterminator="\n"))
-    sources = truth.drop_duplicates("source_id")
+    visible = truth.drop_duplicates("source_id")
     return SimulationReport(
         out=out,
         preset=preset,
         seed=seed,
-        n_cadences=len(chosen.slices),
-        n_scans=total,
-        n_new_scans=n_new,
-        n_sources=len(sources),
-        n_families=len(names),
-        n_injections=int(sources["is_injection"].sum()),
+        cadences=len(chosen.slices),
+        scans=total,
+        new_scans=n_new,
+        sources=len(visible),
+        families=visible["family"].nunique(),
+        injections=int(visible["is_injection"].sum()),
         n_bytes=n_bytes,
     )
 

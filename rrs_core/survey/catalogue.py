@@ -13,6 +13,8 @@ from rrs_core.errors import SurveyRefused
 from rrs_core.survey.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -149,6 +151,24 @@ class Survey:
             )
         return rows.iloc[0]
 
+    @cached_property
+    def _snippet_rows(self) -> pd.Series[int]:
+        return self.hits.set_index("hit_id")["snippet_row"]
+
+    def snippets_of(self, hit_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the snippets of hits in the order of their ids, shape (n, 16, 256).
+
+        Raises
+        ------
+        SurveyRefused
+            NO_HIT, for an id that the survey does not hold.
+        """
+        try:
+            rows = self._snippet_rows.loc[list(hit_ids)].to_numpy()
+        except KeyError as error:
+            raise SurveyRefused("NO_HIT", f"hits that this survey does not hold: {error}", where=self.name) from error
+        return np.asarray(self.snippets[rows], dtype=np.float32)
+
     def snippet(self, hit_id: int) -> NDArray[np.float32]:
         """Return the snippet of a hit, shape (16, 256)."""
         row = int(self.hit(hit_id)["snippet_row"])
@@ -175,6 +195,20 @@ class Survey:
             raise SurveyRefused("NO_HIT", "there is no hit to choose from", where=self.name, got=f"scan {scan_id}")
         nearest = int(np.abs(hits["frequency_mhz"].to_numpy() - frequency_mhz).argmin())
         return int(hits["hit_id"].to_numpy()[nearest])
+
+    def strongest(self) -> int:
+        """Return the id of the hit with the highest signal-to-noise ratio, or window statistic where there is none.
+
+        Raises
+        ------
+        SurveyRefused
+            NO_HIT, for a survey without hits.
+        """
+        if self.hits.empty:
+            raise SurveyRefused("NO_HIT", "there is no hit to choose from", where=self.name)
+        column = "snr" if self.hits["snr"].notna().any() else "s_statistic"
+        strength = self.hits[column].fillna(0).to_numpy(np.float64)
+        return int(self.hits["hit_id"].to_numpy()[strength.argmax()])
 
     def occupancy(self, bins: int = 200, band_mhz: tuple[float, float] | None = None) -> pd.DataFrame:
         """Count hits in equal bins of frequency; columns low_mhz, high_mhz [MHz], on, off.

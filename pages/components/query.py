@@ -1,0 +1,169 @@
+"""What is searched for: an uploaded snippet, a hit, or the hit nearest to a frequency."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from pages.components import uploads
+from pages.components.waterfall import place
+from rrs_core.errors import RRSError, SurveyRefused
+from rrs_core.text import markdown_text, safe_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rrs_core.survey.catalogue import Survey
+
+UPLOAD, HIT, FREQUENCY = "Upload a snippet", "A hit of this survey", "A frequency in a scan"
+SOURCE, HIT_BOX, LINK = "lookalikes.source", "lookalikes.hit", "lookalikes.link"
+
+
+@dataclass(frozen=True)
+class Query:
+    """A snippet to search for, and what is known of it."""
+
+    title: str  #: markdown, foreign names already escaped
+    name: str  #: for file names: letters, digits, _
+    power: NDArray[np.float32]  #: shape (16, 256), high to low frequency
+    frequency_mhz: float | None = None
+    hit_id: int | None = None
+    frequencies_mhz: NDArray[np.float64] | None = None  #: channel centres, shape (256,)
+    tsamp_s: float | None = None
+
+
+def ask(survey: Survey) -> Query | None:
+    """Show the choice of a query and return it, or None while there is none.
+
+    Raises
+    ------
+    RRSError
+        For an upload, id or frequency that cannot be searched for.
+    """
+    follow_link()
+    source = st.segmented_control("Search for", [UPLOAD, HIT, FREQUENCY], required=True, default=UPLOAD, key=SOURCE)
+    if source != HIT:
+        st.query_params.pop("hit", None)
+    if source == UPLOAD:
+        return _upload(survey)
+    return _hit(survey) if source == HIT else _frequency(survey)
+
+
+def follow_link() -> None:
+    """Take up `?hit=ID` of the address, once for each new one."""
+    linked = st.query_params.get("hit")
+    if linked is not None and linked != st.session_state.get(LINK):
+        choose(safe_text(linked, 20))
+        st.session_state[LINK] = linked
+
+
+def choose(hit_id: object) -> None:
+    """Make a hit the query from the next run on."""
+    st.session_state[SOURCE] = HIT
+    st.session_state[HIT_BOX] = f"{hit_id}"
+
+
+def sample(survey: Survey) -> bytes:
+    """Return the survey's strongest hit as a .npy file, something to try an upload with."""
+    out = io.BytesIO()
+    np.save(out, survey.snippet(survey.strongest()))
+    return out.getvalue()
+
+
+def of_hit(survey: Survey, hit_id: int) -> Query:
+    """Return a hit as a query.
+
+    Raises
+    ------
+    SurveyRefused
+        NO_HIT, for an id that the survey does not hold.
+    """
+    hit = survey.hit(hit_id)
+    scan = survey.scans[survey.scans["scan_id"] == hit["scan_id"]].iloc[0]
+    return Query(
+        f"Hit {hit_id} · {place(hit['source_name'], hit['on'])} · {hit['frequency_mhz']:.6f} MHz",
+        f"hit_{hit_id}",
+        survey.snippet(hit_id),
+        float(hit["frequency_mhz"]),
+        hit_id,
+        survey.snippet_frequencies_mhz(hit_id),
+        float(scan["tsamp_s"]),
+    )
+
+
+def _upload(survey: Survey) -> Query | None:
+    given = st.file_uploader(
+        "Snippet",
+        type=["npy", "npz", "h5", "fil"],
+        max_upload_size=uploads.LARGEST_UPLOAD_MB,
+        key="lookalikes.upload",
+        help="`.npy`, or `.npz` with one array: 16 spectra (rows) of 256 fine channels (columns), high to low "
+        "frequency, at most 2 MB. `.h5` or `.fil`: an observation of one snippet, or one that is cut at the frequency "
+        "below. An upload is read, searched for and forgotten.",
+    )
+    frequency = st.number_input(
+        "Its frequency [MHz], if known",
+        value=None,
+        min_value=0.0,
+        format="%.6f",
+        key="lookalikes.upload_mhz",
+        help="Where the snippet's middle channel lies. Needed for a frequency weight, and to cut a wider observation.",
+    )
+    if given is None:
+        st.download_button(
+            "Download a sample snippet to try",
+            sample(survey),
+            "sample_snippet.npy",
+            "application/octet-stream",
+            on_click="ignore",
+            icon=":material/download:",
+            help="The strongest hit of this survey as a .npy file.",
+        )
+        return None
+    try:
+        snippet = uploads.snippet_of(given.getvalue(), given.name, frequency_mhz=frequency)
+    except RRSError as error:
+        if error.code == "NO_FREQUENCY":
+            st.caption("Give the frequency in the box above: the snippet is cut there.")
+        raise
+    title = f"Upload {markdown_text(given.name, 60)}"
+    if snippet.frequency_mhz is not None:
+        title += f" · {snippet.frequency_mhz:.6f} MHz"
+    if snippet.note:
+        title += f" · {markdown_text(snippet.note)}"
+    return Query(title, "upload", snippet.power, snippet.frequency_mhz)
+
+
+def _hit(survey: Survey) -> Query | None:
+    text = st.text_input("Hit id", key=HIT_BOX, max_chars=20, help="As galleries, tables and links show it.").strip()
+    if not text:
+        st.caption("Type an id, or click a point on the map.")
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 17):
+        raise SurveyRefused("NO_HIT", "not the id of a hit", got=safe_text(text, 30), expected="a whole number")
+    found = of_hit(survey, int(text))
+    st.query_params["hit"] = st.session_state[LINK] = f"{found.hit_id}"
+    st.caption("The address of this page now leads to this search.")
+    return found
+
+
+def _frequency(survey: Survey) -> Query | None:
+    scans = survey.scans.set_index("scan_id")
+    scan_id = st.selectbox(
+        "Scan",
+        scans.index.tolist(),
+        format_func=lambda scan: f"{scan}: {safe_text(scans.loc[scan, 'source_name'], 60)}",
+        key="lookalikes.scan",
+    )
+    frequency = st.number_input("Frequency [MHz]", value=None, min_value=0.0, format="%.6f", key="lookalikes.mhz")
+    if frequency is None:
+        st.caption("The hit nearest to it in the scan is searched for.")
+        return None
+    found = of_hit(survey, survey.hit_at(frequency, scan_id))
+    away_khz = 1e3 * ((found.frequency_mhz or frequency) - frequency)
+    st.caption(f"The nearest hit lies {away_khz:+.3f} kHz away.")
+    return found

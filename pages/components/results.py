@@ -1,0 +1,213 @@
+"""The lookalikes of a query: settings, search, verdict, gallery, where they lie, export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from pages.components import export, frame, gallery, loaders, query, waterfall
+from pages.components.waterfall import side
+from rrs_core import figures
+from rrs_core.errors import RRSError
+from rrs_core.group.search import FrequencyTerm, lookalikes
+from rrs_core.text import safe_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from pages.components.query import Query
+    from rrs_core.describe.checkpoints import Encoder
+    from rrs_core.survey.catalogue import Survey
+
+PICKED = "lookalikes.picked"
+POOR_PERCENTILE = 95.0  #: of random pairs; a best match below says that nothing here looks like the query
+POOR_SHARE = 0.05  #: of the survey's own hits; a best match below that of 95 % of them says the same
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the reader asked of a search."""
+
+    top: int
+    collapse: bool
+    term: FrequencyTerm
+
+
+def wishes(survey: Survey, asked: Query) -> Wish:
+    """Show the settings of a search and return them."""
+    kind = "embedding" if survey.settings.method == "paper" else "kernel"
+    known = asked.frequency_mhz is not None
+    cells = st.columns([2, 2, 1.4], vertical_alignment="bottom", gap="medium")
+    top = cells[0].slider("Number of results", 5, 200, 50, 5, key="lookalikes.top")
+    weight = cells[1].slider(
+        "Frequency weight",
+        0.0,
+        1.0,
+        0.0,
+        0.05,
+        disabled=not known,
+        key="lookalikes.weight",
+        help="0 compares morphology alone. Above 0 hits near the query's frequency score higher"
+        + ("; at 1 nothing else counts." if kind == "kernel" else ", by the paper's sinusoidal embedding.")
+        + ("" if known else " Needs the query's frequency: give it beside the upload."),
+    )
+    duplicates = cells[2].toggle(
+        "Show near-duplicates",
+        key="lookalikes.duplicates",
+        help="Hits of one scan within one snippet's width of a better one: mostly the same signal again.",
+    )
+    term = FrequencyTerm(weight if known else 0.0, asked.frequency_mhz, kind)
+    return Wish(top, not duplicates, term)
+
+
+def model_or_none(*, must: bool) -> Encoder | None:
+    """Return the survey's encoder; where it is missing say so, and go on unless it is needed for the query.
+
+    Raises
+    ------
+    RRSError
+        When `must` and the encoder cannot be used.
+    """
+    try:
+        return loaders.encoder()
+    except RRSError as error:
+        if must:
+            raise
+        frame.refusal(error)
+        return None
+
+
+def latent_of(asked: Query) -> NDArray[np.float32]:
+    """Return the query's latent: the stored one of a hit, else the encoder's."""
+    if asked.hit_id is None:
+        return loaders.encode(asked.power)
+    index = loaders.index()
+    rows = np.flatnonzero(index.hit_id == asked.hit_id)
+    return index.latents[rows[0]] if rows.size else loaders.encode(asked.power)
+
+
+def search(survey: Survey, latent: NDArray[np.float32], asked: Query, wish: Wish) -> pd.DataFrame:
+    """Return the lookalikes, best first."""
+    return lookalikes(
+        loaders.index(),
+        survey.searched,
+        latent,
+        top=wish.top,
+        term=wish.term,
+        collapse=wish.collapse,
+        leave_out=asked.hit_id,
+    )
+
+
+def verdict(found: pd.DataFrame, own_best: NDArray[np.float32]) -> None:
+    """Say how good the best match is, and warn when even that is poor."""
+    if found.empty:
+        st.info("The survey holds no other hit to compare with.", icon=":material/inbox:")
+        return
+    best = found.iloc[0]
+    share = np.searchsorted(own_best, best["score"], side="right") / len(own_best) if len(own_best) else np.nan
+    if best["percentile"] < POOR_PERCENTILE or share < POOR_SHARE:
+        st.warning(
+            f"Nothing in this survey looks like this. The best match scores {best['score']:.2f}, above "
+            f"{best['percentile']:.1f} % of random pairs; {1 - share:.0%} of the survey's own hits find a closer one."
+            if np.isfinite(share)
+            else f"Nothing in this survey looks like this. The best match scores {best['score']:.2f}.",
+            icon=":material/travel_explore:",
+        )
+    elif np.isfinite(share):
+        st.success(
+            f"The best match scores {best['score']:.2f}, above {best['percentile']:.1f} % of random pairs "
+            f"and as close as or closer than the best match of {share:.0%} of the survey's own hits.",
+            icon=":material/check:",
+        )
+
+
+def show(survey: Survey, found: pd.DataFrame, asked: Query) -> None:
+    """Show the lookalikes as tiles, the picked one large, where they lie, and the table to take away."""
+    if found.empty:
+        return
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    left.subheader(f"{len(found):,} lookalikes of {len(survey.latents):,} hits")
+    right.download_button(
+        "Export as CSV",
+        export.csv_bytes(found),
+        f"lookalikes_{asked.name}.csv",
+        "text/csv",
+        on_click="ignore",
+        icon=":material/download:",
+        key="lookalikes.export",
+        width="stretch",
+    )
+    picked = st.session_state.get(PICKED)
+    if picked is not None:
+        detail(survey, picked)
+    gallery.show(
+        survey,
+        found["hit_id"].tolist(),
+        [caption(row) for row in found.itertuples()],
+        key="lookalikes.gallery",
+        picked=PICKED,
+    )
+    where(survey, found, asked)
+    with st.expander("The same as a table", icon=":material/table:"):
+        st.dataframe(
+            found.assign(source_name=found["source_name"].map(safe_text)),
+            hide_index=True,
+            column_config={"hit_id": st.column_config.NumberColumn(format="%d")}
+            | {"frequency_mhz": st.column_config.NumberColumn("frequency [MHz]", format="%.6f")}
+            | {"percentile": st.column_config.NumberColumn("percentile [%]", format="%.2f")},
+            alt="Table of lookalikes",
+        )
+
+
+def detail(survey: Survey, hit_id: int) -> None:
+    """Show one lookalike large, with a way to search on from it."""
+    with st.container(border=True):
+        waterfall.show_hit(survey, hit_id, key="lookalikes.waterfall")
+        cells = st.columns([1, 1, 3])
+        cells[0].button(
+            "Search with this one",
+            on_click=query.choose,
+            args=(hit_id,),
+            icon=":material/image_search:",
+            key="lookalikes.next",
+        )
+        cells[1].button("Close", on_click=st.session_state.pop, args=(PICKED, None), icon=":material/close:")
+
+
+def caption(row: object) -> str:
+    """Return the lines below a tile: rank and score, frequency, target and side."""
+    return (
+        f"#{row.rank} · score {row.score:.3f} · {row.percentile:.2f} %\n"  # type: ignore[attr-defined]
+        f"{row.frequency_mhz:.6f} MHz\n{row.source_name} {side(row.on)}"  # type: ignore[attr-defined]
+    )
+
+
+def where(survey: Survey, found: pd.DataFrame, asked: Query) -> None:
+    """Show where the lookalikes lie in frequency and on the map."""
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.subheader("In frequency")
+        figure = figures.frequency_histogram(
+            survey.searched["frequency_mhz"].to_numpy(),
+            found["frequency_mhz"].to_numpy(),
+            bands=survey.bands(),
+            query_mhz=asked.frequency_mhz,
+        )
+        st.plotly_chart(figure, key="lookalikes.frequencies", alt="Shares of lookalikes and of all hits over frequency")
+    with right:
+        if survey.projection.empty:
+            return
+        st.subheader("On the map")
+        xy = survey.projection.set_index("hit_id")[["x", "y"]]
+        method = f"{survey.projection['method'].iloc[0]}".upper()
+        itself = xy.loc[asked.hit_id].to_numpy() if asked.hit_id in xy.index else None
+        background = xy.sample(min(len(xy), 10_000), random_state=0).to_numpy()
+        figure = figures.map_places(
+            background, xy.reindex(found["hit_id"]).dropna().to_numpy(), method=method, query_xy=itself
+        )
+        st.plotly_chart(figure, key="lookalikes.places", alt="Places of the lookalikes on the map")
