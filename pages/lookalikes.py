@@ -7,7 +7,7 @@ import streamlit as st
 from pages.components import frame, loaders, query, results, waterfall
 from rrs_core.errors import RRSError
 
-st.title("Lookalikes")
+frame.begin("Lookalikes")
 survey = frame.survey_or_stop()
 if survey.latents.empty:
     frame.not_done(survey, "encode", "There is nothing to search yet.")
@@ -18,9 +18,7 @@ try:
         asked = query.ask(survey)
     with right:
         if asked is None:
-            st.info(
-                "Upload a snippet, or name a hit, and what looks like it appears here.", icon=":material/image_search:"
-            )
+            query.invite(survey)
             st.stop()
         st.markdown(f"##### {asked.title}")
         model = results.model_or_none(must=asked.hit_id is None)

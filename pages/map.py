@@ -7,7 +7,7 @@ import streamlit as st
 from pages.components import frame, hitmap, waterfall
 from rrs_core.errors import RRSError
 
-st.title("Map")
+frame.begin("Map")
 survey = frame.survey_or_stop()
 if survey.projection.empty:
     frame.not_done(survey, "project", "There is no map yet.")
@@ -27,10 +27,11 @@ def explore() -> None:
         else:
             try:
                 waterfall.show_hit(survey, hit_id, key="map.waterfall")
-                waterfall.search_link(hit_id)
             except RRSError as error:
                 frame.refusal(error)
-    hitmap.selection(survey, selected, key="map.gallery")
+    clicked = hitmap.selection(survey, selected, key="map.gallery")
+    if clicked is not None:
+        waterfall.enlarge(survey, clicked)
 
 
 explore()

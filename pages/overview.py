@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components import contents, frame
 
-st.title("Overview")
+frame.begin("Overview")
 survey = frame.survey_or_stop()
 contents.numbers(survey)
 if survey.hits.empty:

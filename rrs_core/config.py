@@ -24,6 +24,18 @@ Projection = Literal["umap", "pca"]
 
 PAPER_THRESHOLD = 512.0  #: Ma et al. 2023, section 2.2
 
+#: Lowest and highest value of the numbers in survey.toml; a window is checked against its scan by `detect`.
+RANGES = {
+    "seed": (0, 2**63 - 1),
+    "threshold": (0, 1e12),
+    "false_hits_per_coarse": (1e-9, 1e6),
+    "width": (1, 2**20),
+    "stride": (1, 2**20),
+    "n_neighbors": (2, 1000),
+    "min_dist": (0, 1),
+    "fit_rows": (100, 10**8),
+}
+
 
 @dataclass(frozen=True)
 class DetectSettings:
@@ -101,7 +113,7 @@ def load(path: Path) -> Settings:
     Raises
     ------
     SettingsRefused
-        CONFIG, for a file that is not TOML, an unknown table or key, or a value of the wrong kind.
+        CONFIG, for a file that is not TOML, an unknown table or key, or a value of the wrong kind or size.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -137,5 +149,8 @@ def _checked(kind: type, table: object, where: str, only: tuple[str, ...] = ()) 
             value = float(value) if hint is float and type(value) is int else value
             if type(value) is not hint:
                 raise SettingsRefused("CONFIG", f"setting {name}", where=where, got=value, expected=hint.__name__)
+        low, high = RANGES.get(name, (None, None))
+        if low is not None and not low <= value <= high:  # NaN is not in any range
+            raise SettingsRefused("CONFIG", f"setting {name}", where=where, got=value, expected=f"{low} to {high}")
         values[name] = value
     return values

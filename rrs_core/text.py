@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _BIDI = {chr(c): f"[U+{c:04X}]" for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F)}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-_MARKDOWN = r"\`*_{}[]()<>#+-.!|$:~"
+_MARKDOWN = r"\`*_{}[]()<>#+-.!|$:~/&"
 
 
 def safe_text(text: str, limit: int = 200) -> str:
@@ -23,8 +23,8 @@ def safe_text(text: str, limit: int = 200) -> str:
     >>> safe_text("VOYAGER\x1b[31m\n1")
     'VOYAGER[31m1'
     """
-    shown = "".join(_BIDI.get(c, c) for c in unicodedata.normalize("NFC", text))
-    shown = "".join(c for c in shown if unicodedata.category(c)[0] != "C")
+    shown = "".join(_BIDI.get(c, c) for c in text)
+    shown = unicodedata.normalize("NFC", "".join(c for c in shown if unicodedata.category(c)[0] != "C"))
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
@@ -34,7 +34,7 @@ def markdown_text(text: str, limit: int = 200) -> str:
     >>> markdown_text("![x](http://a)")
     '\\!\\[x\\]\\(http\\:\\/\\/a\\)'
     """
-    return "".join(f"\\{c}" if c in _MARKDOWN + "/" else c for c in safe_text(text, limit))
+    return "".join(f"\\{c}" if c in _MARKDOWN else c for c in safe_text(text, limit))
 
 
 def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:

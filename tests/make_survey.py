@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FAMILIES = ("steady line", "drifting line", "comb", "burst")
-NAMES = ("HIP4436", "VOYAGER-1")  #: ON target of each cadence; OFF scans are NAME_OFF
+NAMES = ("HIP4436", "VOYAGER-1")  #: ON target of each cadence; OFF scans are NAME_OFF0 to 2
 FCH1_MHZ = (1420.6, 8419.4)
 FOFF_MHZ = -units.FINE_CHANNEL_HZ / units.HZ_PER_MHZ
 N_CHAN = 2**17
@@ -114,7 +114,7 @@ def _scans(names: Sequence[str]) -> pd.DataFrame:
                 {
                     "scan_id": scan_id,
                     "path": f"scan{scan_id}.h5",
-                    "source_name": name if on else f"{name}_OFF",
+                    "source_name": name if on else f"{name}_OFF{position // 2}",
                     "telescope_id": 6,
                     "tstart_mjd": 57650.78 + 0.0035 * scan_id,
                     "tsamp_s": units.SPECTRUM_S,

@@ -27,6 +27,46 @@ Each difference between our default and the paper is in `docs/method.md`.
 """
 
 
+REGISTERED = "frame.registered"
+
+
+def pages() -> dict[str, list[st.Page]]:
+    """Return the pages by section, in the order of the sidebar."""
+    return {
+        "Explore": [
+            st.Page("pages/overview.py", title="Overview", icon=":material/dashboard:", default=True),
+            st.Page("pages/map.py", title="Map", icon=":material/scatter_plot:"),
+        ],
+        "Search": [
+            st.Page("pages/lookalikes.py", title="Lookalikes", icon=":material/image_search:"),
+        ],
+    }
+
+
+def configure() -> None:
+    """Set the browser's title and icon; before `st.navigation`, whose icons would be fetched for the tab otherwise."""
+    st.set_page_config(
+        page_title="RRS: radio interference explorer",
+        page_icon=f"{ICON}",
+        layout="wide",
+        menu_items={"About": ABOUT},
+    )
+
+
+def begin(title: str) -> None:
+    """Begin a page: its title, after making sure that app.py is what runs it.
+
+    A fresh server that is first asked for a page's own address finds the folder `pages/` and
+    runs that file alone, with file names for a menu: Streamlit's old way, until
+    `st.navigation` has run once. So it is run here, and the page starts over.
+    """
+    if REGISTERED not in st.session_state:
+        configure()
+        st.navigation(pages())
+        st.rerun()
+    st.title(title)
+
+
 def dark() -> bool:
     """Tell whether the browser shows the dark theme."""
     return st.context.theme.type == "dark"
@@ -39,6 +79,7 @@ def refusal(error: RRSError) -> None:
 
 def sidebar() -> None:
     """Name the survey and say how large it is, on every page."""
+    st.session_state[REGISTERED] = True
     st.logo(ICON, size="large")
     try:
         survey = loaders.survey()

@@ -1,6 +1,6 @@
 """Galleries of small waterfalls, drawn by the browser from raw bytes.
 
-A tile costs 4096 bytes and three elements, so a page of 60 is a quarter of a megabyte
+A tile costs 4096 bytes and three elements, so a page of 48 is a fifth of a megabyte
 in one message and is painted at once. Names reach the browser as text, ids as text.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rrs_core.survey.catalogue import Survey
 
-PER_PAGE = 60
+PER_PAGE = 48
 HERE = Path(__file__).parent
 HTML = """
 <div class="bar">
@@ -42,8 +42,8 @@ _component = st.components.v2.component(
 )
 
 
-def show(survey: Survey, hit_ids: Sequence[int], captions: Sequence[str], *, key: str, picked: str) -> None:
-    """Show hits as tiles, `PER_PAGE` at a time; a click puts the hit's id into session state under `picked`.
+def show(survey: Survey, hit_ids: Sequence[int], captions: Sequence[str], *, key: str) -> int | None:
+    """Show hits as tiles, `PER_PAGE` at a time; return the id of a hit in the run that follows a click on it.
 
     Parameters
     ----------
@@ -52,25 +52,17 @@ def show(survey: Survey, hit_ids: Sequence[int], captions: Sequence[str], *, key
         In the order shown; ids that the survey holds.
     captions : sequence of str, length n
         Shown literally below the tiles; lines by line feeds.
-    key, picked : str
-        Of the component, and of the session state that a click sets.
     """
     pages = -(-len(hit_ids) // PER_PAGE)
-    page = 1
-    if pages > 1:
-        page = st.pagination(pages, key=f"{key}.page")
+    page = st.pagination(pages, key=f"{key}.page") if pages > 1 else 1
     span = slice((page - 1) * PER_PAGE, page * PER_PAGE)
-
-    def remember() -> None:
-        clicked = st.session_state[key].get("picked")
-        if clicked and clicked.isdecimal():
-            st.session_state[picked] = int(clicked)
-
-    _component(
-        data=packed(survey, hit_ids[span], captions[span], chosen=st.session_state.get(picked)),
-        key=key,
-        on_picked_change=remember,
-    )
+    chosen = f"{key}.chosen"
+    data = packed(survey, hit_ids[span], captions[span], chosen=st.session_state.get(chosen))
+    clicked = _component(data=data, key=key, on_picked_change=lambda: None).picked
+    if not (isinstance(clicked, str) and clicked.isascii() and clicked.isdecimal()):
+        return None
+    st.session_state[chosen] = int(clicked)
+    return int(clicked)
 
 
 def packed(survey: Survey, hit_ids: Sequence[int], captions: Sequence[str], *, chosen: int | None = None) -> bytes:

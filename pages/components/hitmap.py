@@ -93,15 +93,15 @@ def how_to() -> None:
     )
 
 
-def selection(survey: Survey, ids: list[int], *, key: str) -> None:
-    """Show the gallery of the selected hits, with their count, order and export."""
+def selection(survey: Survey, ids: list[int], *, key: str) -> int | None:
+    """Show the gallery of the selected hits, with their count, order and export; return the hit that was clicked."""
     total = len(survey.projection)
     st.subheader(f"Selected: {len(ids):,} of {min(total, MOST_POINTS):,}")
     if not ids:
         st.info(
             "Nothing is selected: drag a lasso or a box on the map, or click a point.", icon=":material/gesture_select:"
         )
-        return
+        return None
     rows = survey.table.set_index("hit_id").loc[ids].reset_index()
     orders = {
         "Frequency, rising": Order("frequency_mhz", ascending=True),
@@ -123,7 +123,7 @@ def selection(survey: Survey, ids: list[int], *, key: str) -> None:
         width="stretch",
     )
     st.caption(_counts(rows))
-    gallery.show(survey, rows["hit_id"].tolist(), [caption(row) for row in rows.itertuples()], key=key, picked=PICKED)
+    return gallery.show(survey, rows["hit_id"].tolist(), [caption(row) for row in rows.itertuples()], key=key)
 
 
 def caption(row: object) -> str:
@@ -140,7 +140,10 @@ def selected_ids(state: dict[str, object]) -> list[int]:
     found: dict[int, None] = {}
     for point in points:
         data = point.get("customdata")
-        first = data[0] if isinstance(data, list | tuple) and data else data
+        if isinstance(data, dict):
+            first = data.get("0")  # a row of a typed array comes back as {"0": id, "1": frequency}
+        else:
+            first = data[0] if isinstance(data, list | tuple) and data else data
         if isinstance(first, int | float) and float(first).is_integer():
             found[int(first)] = None
     return list(found)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rrs_core.survey.catalogue import Survey
 
-UPLOAD, HIT, FREQUENCY = "Upload a snippet", "A hit of this survey", "A frequency in a scan"
+UPLOAD, HIT, FREQUENCY = "Upload", "Hit", "Frequency"
 SOURCE, HIT_BOX, LINK = "lookalikes.source", "lookalikes.hit", "lookalikes.link"
 
 
@@ -44,12 +44,13 @@ def ask(survey: Survey) -> Query | None:
     RRSError
         For an upload, id or frequency that cannot be searched for.
     """
+    st.session_state.setdefault(SOURCE, UPLOAD)
     follow_link()
-    source = st.segmented_control("Search for", [UPLOAD, HIT, FREQUENCY], required=True, default=UPLOAD, key=SOURCE)
+    source = st.segmented_control("Search for", [UPLOAD, HIT, FREQUENCY], required=True, key=SOURCE)
     if source != HIT:
         st.query_params.pop("hit", None)
     if source == UPLOAD:
-        return _upload(survey)
+        return _upload()
     return _hit(survey) if source == HIT else _frequency(survey)
 
 
@@ -74,6 +75,24 @@ def sample(survey: Survey) -> bytes:
     return out.getvalue()
 
 
+def invite(survey: Survey) -> None:
+    """Show what to do while there is no query, with something to try it on."""
+    st.info("Upload a snippet or name a hit: what looks like it appears here.", icon=":material/image_search:")
+    st.markdown(
+        "A snippet is a small waterfall: 16 spectra of 256 fine channels, 292 s by 715 Hz in Breakthrough Listen's "
+        "fine product. No snippet at hand? Take one of this survey and upload it again:"
+    )
+    st.download_button(
+        "Sample snippet (.npy)",
+        sample(survey),
+        "sample_snippet.npy",
+        "application/octet-stream",
+        on_click="ignore",
+        icon=":material/download:",
+        help="The strongest hit of this survey.",
+    )
+
+
 def of_hit(survey: Survey, hit_id: int) -> Query:
     """Return a hit as a query.
 
@@ -95,7 +114,7 @@ def of_hit(survey: Survey, hit_id: int) -> Query:
     )
 
 
-def _upload(survey: Survey) -> Query | None:
+def _upload() -> Query | None:
     given = st.file_uploader(
         "Snippet",
         type=["npy", "npz", "h5", "fil"],
@@ -114,15 +133,6 @@ def _upload(survey: Survey) -> Query | None:
         help="Where the snippet's middle channel lies. Needed for a frequency weight, and to cut a wider observation.",
     )
     if given is None:
-        st.download_button(
-            "Download a sample snippet to try",
-            sample(survey),
-            "sample_snippet.npy",
-            "application/octet-stream",
-            on_click="ignore",
-            icon=":material/download:",
-            help="The strongest hit of this survey as a .npy file.",
-        )
         return None
     try:
         snippet = uploads.snippet_of(given.getvalue(), given.name, frequency_mhz=frequency)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from pages.components import export, frame, gallery, loaders, query, waterfall
+from pages.components import export, frame, gallery, loaders, waterfall
 from pages.components.waterfall import side
 from rrs_core import figures
 from rrs_core.errors import RRSError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from rrs_core.describe.checkpoints import Encoder
     from rrs_core.survey.catalogue import Survey
 
-PICKED = "lookalikes.picked"
 POOR_PERCENTILE = 95.0  #: of random pairs; a best match below says that nothing here looks like the query
 POOR_SHARE = 0.05  #: of the survey's own hits; a best match below that of 95 % of them says the same
 
@@ -41,7 +40,7 @@ def wishes(survey: Survey, asked: Query) -> Wish:
     """Show the settings of a search and return them."""
     kind = "embedding" if survey.settings.method == "paper" else "kernel"
     known = asked.frequency_mhz is not None
-    cells = st.columns([2, 2, 1.4], vertical_alignment="bottom", gap="medium")
+    cells = st.columns([2, 2, 1.6], vertical_alignment="bottom", gap="medium")
     top = cells[0].slider("Number of results", 5, 200, 50, 5, key="lookalikes.top")
     weight = cells[1].slider(
         "Frequency weight",
@@ -56,9 +55,9 @@ def wishes(survey: Survey, asked: Query) -> Wish:
         + ("" if known else " Needs the query's frequency: give it beside the upload."),
     )
     duplicates = cells[2].toggle(
-        "Show near-duplicates",
+        "Near-duplicates",
         key="lookalikes.duplicates",
-        help="Hits of one scan within one snippet's width of a better one: mostly the same signal again.",
+        help="Show hits of one scan within one snippet's width of a better one: mostly the same signal again.",
     )
     term = FrequencyTerm(weight if known else 0.0, asked.frequency_mhz, kind)
     return Wish(top, not duplicates, term)
@@ -127,7 +126,7 @@ def verdict(found: pd.DataFrame, own_best: NDArray[np.float32]) -> None:
 
 
 def show(survey: Survey, found: pd.DataFrame, asked: Query) -> None:
-    """Show the lookalikes as tiles, the picked one large, where they lie, and the table to take away."""
+    """Show the lookalikes as tiles, where they lie, and the table to take away."""
     if found.empty:
         return
     left, right = st.columns([3, 1], vertical_alignment="bottom")
@@ -142,16 +141,11 @@ def show(survey: Survey, found: pd.DataFrame, asked: Query) -> None:
         key="lookalikes.export",
         width="stretch",
     )
-    picked = st.session_state.get(PICKED)
-    if picked is not None:
-        detail(survey, picked)
-    gallery.show(
-        survey,
-        found["hit_id"].tolist(),
-        [caption(row) for row in found.itertuples()],
-        key="lookalikes.gallery",
-        picked=PICKED,
-    )
+    st.caption("Score: cosine of the latents, 1 at most. %: share of random pairs of this survey that score lower.")
+    captions = [caption(row) for row in found.itertuples()]
+    clicked = gallery.show(survey, found["hit_id"].tolist(), captions, key="lookalikes.gallery")
+    if clicked is not None:
+        waterfall.enlarge(survey, clicked)
     where(survey, found, asked)
     with st.expander("The same as a table", icon=":material/table:"):
         st.dataframe(
@@ -162,21 +156,6 @@ def show(survey: Survey, found: pd.DataFrame, asked: Query) -> None:
             | {"percentile": st.column_config.NumberColumn("percentile [%]", format="%.2f")},
             alt="Table of lookalikes",
         )
-
-
-def detail(survey: Survey, hit_id: int) -> None:
-    """Show one lookalike large, with a way to search on from it."""
-    with st.container(border=True):
-        waterfall.show_hit(survey, hit_id, key="lookalikes.waterfall")
-        cells = st.columns([1, 1, 3])
-        cells[0].button(
-            "Search with this one",
-            on_click=query.choose,
-            args=(hit_id,),
-            icon=":material/image_search:",
-            key="lookalikes.next",
-        )
-        cells[1].button("Close", on_click=st.session_state.pop, args=(PICKED, None), icon=":material/close:")
 
 
 def caption(row: object) -> str:

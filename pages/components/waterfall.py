@@ -28,7 +28,7 @@ NORMALISATIONS = {
 
 
 def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
-    """Show a hit's waterfall and its numbers.
+    """Show a hit's waterfall, its numbers, and a link to its lookalikes.
 
     Raises
     ------
@@ -49,6 +49,12 @@ def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
         frequency_mhz=survey.snippet_frequencies_mhz(hit_id),
     )
     st.plotly_chart(figure, key=key, alt=f"Waterfall of hit {hit_id}: power against frequency and time")
+    st.page_link(
+        "pages/lookalikes.py",
+        label="Search lookalikes of this hit",
+        icon=":material/image_search:",
+        query_params={"hit": f"{hit_id}"},
+    )
 
 
 def place(source_name: str, on: object) -> str:
@@ -89,11 +95,7 @@ def show_query(power: NDArray[np.float32], query: Query, encoder: Encoder | None
         )
 
 
-def search_link(hit_id: int) -> None:
-    """Link to the lookalikes of a hit."""
-    st.page_link(
-        "pages/lookalikes.py",
-        label="Search lookalikes of this hit",
-        icon=":material/image_search:",
-        query_params={"hit": f"{hit_id}"},
-    )
+@st.dialog("Hit", width="large")
+def enlarge(survey: Survey, hit_id: int) -> None:
+    """Show a hit large, above the page."""
+    show_hit(survey, hit_id, key="enlarge.waterfall")

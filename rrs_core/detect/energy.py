@@ -146,7 +146,9 @@ def _paper(block: NDArray[Any], settings: config.DetectSettings, width: int, str
     flat = FlatBlock(block, scale)
     sigma = float(np.median(np.sqrt(m2[quieter]) / scale[at[quieter]]))
     above = np.flatnonzero(k2 > threshold)
-    placed = [hits.place(flat, int(w) * stride, width, sigma, recentre=False) for w in above]
+    found = hits.place(flat, above * stride, width, sigma)
+    middles = (above * stride + width // 2).tolist()
+    placed = [hits.Placed(c, hits.within(c, width, n_chan), hit.snr) for c, hit in zip(middles, found, strict=True)]
     table = _table(placed, k2[above], np.full(len(above), "shape"))
     return Detection(table, k2, float(threshold), k2 <= threshold, flat, sigma, masked, width, stride)
 
@@ -189,8 +191,10 @@ def _default(
     score, names = judged.score, judged.trigger
     peak = total[: len(loud) * stride].reshape(-1, stride).argmax(axis=1) + np.arange(len(loud)) * stride
     kept = hits.separate(score, single.score, loud, peak, width)
-    # a burst is everywhere in its window: there is no track to put in the middle
-    placed = [hits.place(flat, int(w) * stride, width, judged.sigma, recentre=bool(names[w] != "burst")) for w in kept]
+    placed = hits.place(flat, kept * stride, width, judged.sigma)
+    for i in np.flatnonzero(names[kept] == "burst"):  # it is everywhere in its window: no track to put in the middle
+        middle = int(kept[i]) * stride + width // 2
+        placed[i] = hits.Placed(middle, hits.within(middle, width, block.shape[1]), placed[i].snr)
     chosen = np.array(hits.distinct(placed, score[kept].tolist(), width), np.int64)
     kept = kept[chosen]
     quiet = (score < 1) & ~np.lib.stride_tricks.sliding_window_view(loud, cells).any(axis=1)

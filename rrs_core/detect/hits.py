@@ -112,15 +112,8 @@ def _prominent(run: NDArray[np.int64], score: NDArray[np.float64]) -> list[int]:
     return chosen
 
 
-def place(
-    flat: FlatBlock,
-    start: int,
-    width: int,
-    sigma: float,
-    *,
-    recentre: bool,
-) -> Placed:
-    """Find the signal within a window and put the snippet's middle on it.
+def place(flat: FlatBlock, starts: NDArray[np.int64], width: int, sigma: float) -> list[Placed]:
+    """Find the signal within each window and put the snippet's middle on it.
 
     The signal is the brightest straight track (`tracks.best_track`) whose middle lies in
     the window; the snippet's middle is the track's, moved inwards where a snippet of
@@ -133,25 +126,19 @@ def place(
     ----------
     flat : FlatBlock
         Power over the bandpass level, shape (n_time, n_chan).
-    start, width : int
-        First channel and width of the window.
+    starts : ndarray of int, shape (n_windows,)
+        First channels of the windows, `width` channels each.
     sigma : float
         Noise of a pixel of `flat`.
-    recentre : bool
-        False: the window stays where it is (the paper); only the SNR is measured.
     """
+    snr, channel, drift = tracks.best_tracks(
+        flat.block, flat.points, flat.step, starts, width, sigma if sigma > 0 else 1.0, tracks.DRIFTS, tracks.WIDTHS
+    )
     n_chan = flat.shape[1]
-    low, high = max(0, start - tracks.REACH // 2), min(n_chan, start + width + tracks.REACH // 2)
-    patch = flat[:, low:high]
-    inside = slice(start - low, start - low + width)
-    level = np.median(patch[:, inside].mean(axis=0))
-    patch = (patch - level) / np.float32(sigma if sigma > 0 else 1)
-    # a track that crosses a far brighter neighbour once would otherwise win
-    np.minimum(patch, patch[:, inside].max(), out=patch)
-    snr, channel, drift, _ = tracks.best_track(patch, inside.start, inside.stop, tracks.DRIFTS, tracks.WIDTHS)
-    if not recentre:
-        return Placed(start + width // 2, start + width // 2, snr)
-    return Placed(low + channel, within(low + channel + drift // 2, width, n_chan), snr)
+    return [
+        Placed(c, within(c + d // 2, width, n_chan), s)
+        for c, d, s in zip(channel.tolist(), drift.tolist(), snr.tolist(), strict=True)
+    ]
 
 
 def within(centre: int, width: int, n_chan: int) -> int:

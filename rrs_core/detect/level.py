@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rrs_core.detect import moments
 from rrs_core.observe import blocks
 
 if TYPE_CHECKING:
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 
 KNOTS = 16  #: intervals of the bandpass spline over a coarse channel (Ma et al. 2023: 15 interior knots)
 FIT_LEAST = 4096  #: channels below which the level is one number: knots closer than a window would fit the signals
-STRIPE = 128  #: channels that the robust level is first taken over
-PARTS = 8  #: parts of a stripe whose median it is: 3 of them may be full of signal
+STRIPES_LEAST = 64  #: the same for a level known once a stripe
 CLIP = 4.0  #: stripes further than this from the fit, in robust standard deviations, are put back on it
 ROUNDS = 4  #: fits at most
 REMOVED = 0.1  #: level over noise below which the level counts as taken away (total power has 1 or more)
@@ -40,10 +38,21 @@ class FlatBlock:
         """Spectra and channels."""
         return self.block.shape[0], self.block.shape[1]
 
+    @property
+    def points(self) -> tuple[NDArray[np.float64], int]:
+        """The level at the middle of every so many channels, and how many."""
+        return self._level, self._step
+
     def level(self, first: int = 0, stop: int | None = None) -> NDArray[np.float64]:
         """Return the level of a range of channels [the block's unit], shape (stop - first,)."""
         stop = self.shape[1] if stop is None else stop
-        return self._level[first:stop] if self._step == 1 else level_at(self._level, np.arange(first, stop))
+        if self.step == 1:
+            return self.points[first:stop]
+        near = max(0, first // self.step - 1)
+        points = self.points[near : stop // self.step + 2]
+        at = (np.arange(first, stop) + 0.5) / self.step - 0.5 - near
+        level: NDArray[np.float64] = np.interp(at, np.arange(len(points)), points)
+        return level
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.float32]:
         """Return some rows and a run of channels, float32."""
@@ -60,12 +69,6 @@ class FlatBlock:
         return out if dtype is None else out.astype(dtype, copy=False)
 
 
-def level_at(level: NDArray[np.float64], channels: NDArray[np.integer | np.floating]) -> NDArray[np.float64]:
-    """Return a level that is known once a stripe (or once in all) at given channels, fractions allowed."""
-    at: NDArray[np.float64] = np.interp(channels, (np.arange(len(level)) + 0.5) * STRIPE - 0.5, level)
-    return at
-
-
 def paper_level(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the bandpass fit that the paper subtracts, shape (n_chan,).
 
@@ -77,16 +80,14 @@ def paper_level(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
     return blocks.fit_bandpass(spectrum, n_knots=KNOTS)
 
 
-def robust_level(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the bandpass level that RFI does not pull: one value a stripe, or one for all.
+def robust_level(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the bandpass level that RFI does not pull, shape (n_stripes,).
 
-    The same spline, through the medians of 8 part means of every 128 channels, fitted
-    again with outlying stripes put back on the fit until none is left.
+    The same spline, through the stripes' levels (`moments.raw_sums`: narrow signals do
+    not raise them), fitted again with outlying stripes put back on the fit until none is left.
     """
-    if len(spectrum) < 2 * FIT_LEAST:
-        return np.array([float(np.median(spectrum))])
-    points = np.empty(len(spectrum) // STRIPE)
-    moments.robust_stripes(spectrum, STRIPE, PARTS, points)
+    if len(points) < STRIPES_LEAST:
+        return np.full(len(points), float(np.median(points)))
     fit = blocks.fit_bandpass(points, n_knots=KNOTS)
     clipped = points
     for _ in range(ROUNDS - 1):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 S1, S2, S3, S4, SHIFT = range(5)  #: columns of a table of stripe sums
 RUN = 4096  #: channels of one row worked on at a time: their sums stay in the first-level cache
+PARTS = 8  #: parts of a stripe whose median is its level: 3 of them may be full of signal
 SMALLEST = 8  #: pixels that the skewness test needs (D'Agostino 1970)
 CONSTANT = 1e-15  #: standard deviation over mean below which a window counts as constant: float64 rounding
 
@@ -45,21 +46,62 @@ def collapse(block: NDArray[Any], total: NDArray[np.floating]) -> None:
 
 
 @nb.njit(cache=True, fastmath=_FAST, nogil=True)
+def _median_of_parts(values: NDArray[np.float64], means: NDArray[np.float64]) -> float:
+    """Return the median of the means of len(means) equal parts of `values`; a remainder is left out."""
+    parts = len(means)
+    size = len(values) // parts
+    for p in range(parts):
+        mean = 0.0
+        for c in range(p * size, (p + 1) * size):
+            mean += values[c]
+        mean /= size
+        at = p
+        while at > 0 and means[at - 1] > mean:
+            means[at] = means[at - 1]
+            at -= 1
+        means[at] = mean
+    return 0.5 * (means[(parts - 1) // 2] + means[parts // 2])
+
+
+@nb.njit(cache=True, fastmath=_FAST, nogil=True)
 def raw_sums(
-    block: NDArray[Any], size: int, total: NDArray[np.float64], sums: NDArray[np.float64], rows: NDArray[np.float64]
+    block: NDArray[Any],
+    size: int,
+    sums: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    level: NDArray[np.float64],
+    peak: NDArray[np.int64],
 ) -> None:
-    """Take power sums of every stripe about the mean of its first row, and the time-collapsed block, in one pass.
+    """Take everything that the default method asks of a block, per stripe and in one pass.
 
-    That mean is never further than 4 standard deviations (the root of the number of
-    rows) from the stripe's own, whatever the stripe holds: the sums lose 3 digits at worst.
+    Power sums are taken about the mean of the stripe's first row. That mean is never
+    further than 4 standard deviations (the root of the number of rows) from the
+    stripe's own, whatever the stripe holds: the sums lose 3 digits at worst.
 
-    Shapes: block (n_time, n_chan), total (n_chan,), sums (n_stripes, 5), rows (n_stripes, n_time).
+    Parameters
+    ----------
+    block : ndarray, shape (n_time, n_chan)
+        Power.
+    size : int
+        Channels of a stripe.
+    sums : ndarray, shape (n_stripes, 5)
+        Out: power sums and shift.
+    rows : ndarray, shape (n_stripes, n_time)
+        Out: sum of each row about the shift.
+    level : ndarray, shape (n_stripes,)
+        Out: mean power that a narrow signal does not raise, the median of `PARTS` part means.
+    peak : ndarray of int, shape (n_stripes,)
+        Out: brightest channel of the time-collapsed stripe.
     """
-    n_time, n_chan = block.shape
+    n_time = len(block)
     n_stripes = len(sums)
     together = max(1, RUN // size)
+    total = np.empty(together * size)
+    parts = min(PARTS, size)
+    means = np.empty(parts)
     for g in range(0, n_stripes, together):
         last = min(g + together, n_stripes)
+        total[:] = 0.0
         for k in range(g, last):
             row = block[0, k * size : (k + 1) * size]
             s1 = 0.0
@@ -67,17 +109,15 @@ def raw_sums(
                 s1 += np.float64(row[c])
             sums[k, :SHIFT] = 0.0
             sums[k, SHIFT] = s1 / size
-            total[k * size : (k + 1) * size] = 0.0
         for t in range(n_time):
             for k in range(g, last):
                 row = block[t, k * size : (k + 1) * size]
-                part = total[k * size : (k + 1) * size]
+                part = total[(k - g) * size : (k - g + 1) * size]
                 shift = sums[k, SHIFT]
                 s1, s2, s3, s4 = 0.0, 0.0, 0.0, 0.0
                 for c in range(size):
-                    value = np.float64(row[c])
-                    part[c] += value
-                    d = value - shift
+                    d = np.float64(row[c]) - shift
+                    part[c] += d
                     d2 = d * d
                     s1 += d
                     s2 += d2
@@ -88,11 +128,17 @@ def raw_sums(
                 sums[k, S2] += s2
                 sums[k, S3] += s3
                 sums[k, S4] += s4
-    for c in range(n_stripes * size, n_chan):
-        rest = 0.0
-        for t in range(n_time):
-            rest += np.float64(block[t, c])
-        total[c] = rest
+        for k in range(g, last):
+            part = total[(k - g) * size : (k - g + 1) * size]
+            level[k] = sums[k, SHIFT] + _median_of_parts(part, means) / n_time
+            highest = part[0]
+            for c in range(1, size):
+                highest = max(highest, part[c])
+            peak[k] = k * size
+            for c in range(size):
+                if part[c] == highest:
+                    peak[k] = k * size + c
+                    break
 
 
 @nb.njit(cache=True, fastmath=_FAST, nogil=True)
@@ -165,7 +211,7 @@ def window_moments(
 
 @nb.njit(cache=True, nogil=True)
 def row_ratio(
-    rows: NDArray[np.float64], m2: NDArray[np.float64], width: int, stripes: int, step: int
+    rows: NDArray[np.float64], m2: NDArray[np.float64], width: int, stripes: int
 ) -> NDArray[np.float64]:
     """Return how much a window's rows differ in level: (n_time - 1) times the F ratio of an analysis of variance.
 
@@ -180,7 +226,7 @@ def row_ratio(
     for w in range(n_windows):
         for t in range(n_time):
             total[t] = 0.0
-            for k in range(w * step, w * step + stripes):
+            for k in range(w, w + stripes):
                 total[t] += rows[k, t]
         mean = total.mean()
         between = 0.0
@@ -191,29 +237,6 @@ def row_ratio(
         if inside > 0:
             out[w] = between / inside
     return out
-
-
-@nb.njit(cache=True, fastmath=_FAST, nogil=True)
-def robust_stripes(total: NDArray[np.floating], size: int, parts: int, out: NDArray[np.float64]) -> None:
-    """Take the median of `parts` part means of every stripe of a spectrum: narrow lines do not count.
-
-    Shapes: total (n_chan,), out (n_stripes,); size is a multiple of parts.
-    """
-    inner = size // parts
-    means = np.empty(parts)
-    for k in range(len(out)):
-        for p in range(parts):
-            part = total[k * size + p * inner : k * size + (p + 1) * inner]
-            value = 0.0
-            for c in range(inner):
-                value += part[c]
-            value /= inner
-            at = p
-            while at > 0 and means[at - 1] > value:
-                means[at] = means[at - 1]
-                at -= 1
-            means[at] = value
-        out[k] = 0.5 * (means[(parts - 1) // 2] + means[parts // 2])
 
 
 @nb.njit(cache=True, nogil=True)

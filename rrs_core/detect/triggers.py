@@ -74,7 +74,6 @@ def judge(
     sums: Sums,
     *,
     stripes: int,
-    step: int,
     probability: float,
     fixed: float = 0.0,
     dof_floor: float | None = None,
@@ -86,8 +85,8 @@ def judge(
     ----------
     sums : Sums
         Of the whole block.
-    stripes, step : int
-        Stripes in a window, and from the start of one to the next.
+    stripes : int
+        Stripes in a window; one starts at every stripe.
     probability : float
         False-alarm probability of each of the three questions, per window.
     fixed : float
@@ -99,7 +98,7 @@ def judge(
         Degrees of freedom, for blocks of fewer than `noise.ENOUGH` windows.
     """
     pixels = stripes * sums.size * sums.n_time
-    mean, m2, m3, m4 = moments.window_moments(sums.table, sums.size * sums.n_time, stripes, step)
+    mean, m2, m3, m4 = moments.window_moments(sums.table, sums.size * sums.n_time, stripes, 1)
     k2 = moments.k_squared(moments.CONSTANT * np.abs(mean), m2, m3, m4, pixels)
     n = len(k2)
     alive = m2 > 0  # a dead part of the band says nothing about the noise
@@ -108,16 +107,14 @@ def judge(
     if dof_floor is not None:
         middle = min(middle, RISE * noise.median_of_dof(dof_floor, pixels))
     threshold = fixed if fixed > 0 else noise.upper_quantile(middle, probability, pixels)
-    first = np.arange(n) * step
-    at, points = first + (stripes - 1) / 2, np.arange(len(sums.level))
-    level, scale = np.interp(at, points, sums.level), np.interp(at, points, sums.scale)
+    level, scale = (sum(one[k : k + n] for k in range(stripes)) / stripes for one in (sums.level, sums.scale))
     relative = np.sqrt(m2) / scale
     quiet = alive & (k2 <= noise.upper_quantile(middle, noise.QUIET, pixels))
     sigma = float(np.median(relative[quiet] if quiet.any() else relative))
     ratios = np.zeros((3, n))
     ratios[0] = k2 / threshold
     if fixed <= 0 and sums.n_time > 1:
-        rows = moments.row_ratio(sums.rows, m2, stripes * sums.size, stripes, step)
+        rows = moments.row_ratio(sums.rows, m2, stripes * sums.size, stripes)
         bulk = float(np.quantile(rows[alive], 0.5 * share)) if many else 0.0
         ratios[1] = rows / _row_threshold(bulk, sums.n_time - 1, probability)
     if fixed <= 0 and many and sigma > 0:
@@ -147,7 +144,7 @@ def _above_surroundings(excess: NDArray[np.float64]) -> NDArray[np.float64]:
     half = min(AROUND // 2, max(6, n // 128))  # narrower coarse channels have shorter bandpass intervals
     first, last = np.median(excess[:half]), np.median(excess[-half:])
     padded = np.concatenate([2 * first - excess[half:0:-1], excess, 2 * last - excess[-2 : -half - 2 : -1]])
-    knots = np.append(np.arange(0, n - 1, half // 2), n - 1)
+    knots = np.append(np.arange(0, n - 1, half), n - 1)
     around = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)[knots], axis=1)
     above = excess - np.interp(np.arange(n), knots, around)
     spread = 1.4826 * float(np.median(-above[above < 0])) if (above < 0).any() else 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def window_statistic(block: NDArray[Any], width: int = 256, stride: int = 128) -
     block = real_block(block)
     width, stride = window(block, width, stride)
     size = math.gcd(width, stride)
-    sums = raw_sums(block, size)[1]
+    sums = raw_sums(block, size).table
     mean, m2, m3, m4 = moments.window_moments(sums, size * block.shape[0], width // size, stride // size)
     out = moments.k_squared(moments.CONSTANT * np.abs(mean), m2, m3, m4, width * block.shape[0])
     # windows with non-finite pixels, or with numbers whose fourth power leaves float64
@@ -69,13 +69,21 @@ def window_statistic(block: NDArray[Any], width: int = 256, stride: int = 128) -
     return out
 
 
-def raw_sums(block: NDArray[Any], size: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return a block summed over time (n_chan,), its stripe sums (n_stripes, 5) and row sums (n_stripes, n_time)."""
-    n_time, n_chan = block.shape
-    total = np.empty(n_chan)
-    sums, rows = np.empty((n_chan // size, 5)), np.empty((n_chan // size, n_time))
-    moments.raw_sums(block, size, total, sums, rows)
-    return total, sums, rows
+class Stripes(NamedTuple):
+    """What one pass over a block gives for every stripe; see `moments.raw_sums`."""
+
+    table: NDArray[np.float64]  #: (n_stripes, 5) power sums
+    rows: NDArray[np.float64]  #: (n_stripes, n_time) row sums
+    level: NDArray[np.float64]  #: (n_stripes,) mean power less narrow signals
+    peak: NDArray[np.int64]  #: (n_stripes,) brightest channel
+
+
+def raw_sums(block: NDArray[Any], size: int) -> Stripes:
+    """Pass once over a block in stripes of `size` channels; channels beyond the last whole stripe are not read."""
+    n_time, n_stripes = block.shape[0], block.shape[1] // size
+    out = Stripes(np.empty((n_stripes, 5)), np.empty((n_stripes, n_time)), np.empty(n_stripes), np.empty(n_stripes, int))
+    moments.raw_sums(block, size, *out)
+    return out
 
 
 def real_block(block: NDArray[Any]) -> NDArray[Any]:

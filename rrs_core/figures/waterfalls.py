@@ -83,7 +83,7 @@ def waterfall(
     figure = go.Figure(go.Heatmap(**trace))
     figure.update_xaxes(**xaxis, ticks="outside")
     figure.update_yaxes(title=time_title, autorange="reversed", ticks="outside")
-    figure.update_layout(height=height, margin={"l": 60, "r": 10, "t": 10, "b": 50})
+    figure.update_layout(height=height, margin={"l": 60, "r": 10, "t": 30, "b": 50})
     return figure
 
 

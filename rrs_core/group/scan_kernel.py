@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK = 2048  #: scores worked on at a time: the buffer and four columns stay in the first-level cache
+BLOCK = 4096  #: scores worked on at a time: they stay in the first-level cache while the columns stream by
 GROUP = 64  #: scores whose maximum is compared with the worst kept score before any is looked at alone
 LOWEST = np.float32(-3.4e38)
 # Sums may be reordered and no score is NaN or infinite (latents are checked), so the loops become vector code.
@@ -53,16 +53,17 @@ def scan_top(
         size = min(BLOCK, n - start)
         scores = buffer[:size]
         scores[:] = np.float32(0)
+        stop = start + size
         i = 0
-        while i + 4 <= d:  # four columns a pass: one load and store of the scores for four products
-            a, b = columns[i, start : start + size], columns[i + 1, start : start + size]
-            c, e = columns[i + 2, start : start + size], columns[i + 3, start : start + size]
-            qa, qb, qc, qe = query[i], query[i + 1], query[i + 2], query[i + 3]
+        while i + 6 <= d:  # six columns a pass: one load and store of the scores for six products
+            a, b, c = columns[i, start:stop], columns[i + 1, start:stop], columns[i + 2, start:stop]
+            e, f, g = columns[i + 3, start:stop], columns[i + 4, start:stop], columns[i + 5, start:stop]
+            qa, qb, qc, qe, qf, qg = query[i], query[i + 1], query[i + 2], query[i + 3], query[i + 4], query[i + 5]
             for j in range(size):
-                scores[j] += qa * a[j] + qb * b[j] + qc * c[j] + qe * e[j]
-            i += 4
+                scores[j] += qa * a[j] + qb * b[j] + qc * c[j] + qe * e[j] + qf * f[j] + qg * g[j]
+            i += 6
         while i < d:
-            column = columns[i, start : start + size]
+            column = columns[i, start:stop]
             factor = query[i]
             for j in range(size):
                 scores[j] += factor * column[j]
@@ -72,12 +73,12 @@ def scan_top(
             for j in range(size):
                 scores[j] = (np.float32(1) - weight) * scores[j] + weight * more[j]
         for first in range(0, size, GROUP):
-            stop = min(first + GROUP, size)
+            last = min(first + GROUP, size)
             best = LOWEST
-            for j in range(first, stop):
+            for j in range(first, last):
                 best = max(best, scores[j])
             if best > heap_score[0]:
-                for j in range(first, stop):
+                for j in range(first, last):
                     if scores[j] > heap_score[0]:
                         _push(heap_score, heap_row, scores[j], start + j)
     return heap_row, heap_score

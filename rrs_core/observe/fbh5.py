@@ -35,7 +35,7 @@ def fbh5_words(dataset: H5, path: str | os.PathLike[str]) -> tuple[dict[str, Any
         HEADER_MISMATCH where nchans or nifs are not the data's (blimpy#276: real tools write that), and the
         refusals of `plain_attributes`.
     """
-    words = plain_attributes(dataset, (*NUMBERS, "source_name"), path)
+    words = plain_attributes(dataset, NUMBERS, ("source_name",), path)
     notes = []
     n_time, n_if, n_chan = dataset.shape
     for name, found in (("nchans", n_chan), ("nifs", n_if)):

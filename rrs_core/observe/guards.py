@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rrs_core.errors import FileRefused, SettingsRefused
 from rrs_core.observe.files import open_regular, real_path, regular_file
+from rrs_core.observe.heaps import heaps_are_sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +142,9 @@ def translated(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from error
 
 
-def plain_attributes(dataset: H5, names: tuple[str, ...], path: str | os.PathLike[str]) -> dict[str, Any]:
+def plain_attributes(
+    dataset: H5, numbers: tuple[str, ...], texts: tuple[str, ...], path: str | os.PathLike[str]
+) -> dict[str, Any]:
     """Return header words of a dataset as int, float, str or bytes; names that are absent are left out.
 
     Type, size and number of values are checked before an attribute is read.
@@ -157,16 +160,20 @@ def plain_attributes(dataset: H5, names: tuple[str, ...], path: str | os.PathLik
         for owner in (dataset.id, dataset.file.id):
             _refuse_references(h5py, owner, path)
         words = {}
-        for name in names:
+        for name in numbers + texts:
             if not h5py.h5a.exists(dataset.id, name.encode()):
                 continue
             attribute = h5py.h5a.open(dataset.id, name.encode())
             kind, space = attribute.get_type(), attribute.get_space()
-            plain = isinstance(kind, h5py.h5t.TypeIntegerID | h5py.h5t.TypeFloatID | h5py.h5t.TypeStringID)
-            if not plain or space.get_simple_extent_npoints() != 1:
+            number, text = h5py.h5t.TypeIntegerID | h5py.h5t.TypeFloatID, h5py.h5t.TypeStringID
+            if not isinstance(kind, text if name in texts else number) or space.get_simple_extent_npoints() != 1:
                 raise FileRefused("HEADER_VALUE", f"header word {name} is not one number or text", where=path)
             if kind.get_size() > ATTRIBUTE_BYTES:
                 raise FileRefused("BAD_LENGTH", f"header word {name} is too long", where=path, got=kind.get_size())
+            if name in texts and kind.is_variable_str():
+                header_address, descriptor = h5py.h5o.get_info(dataset.id).addr, dataset.file.id.get_vfd_handle()
+                if not heaps_are_sound(descriptor, header_address):
+                    raise FileRefused("CORRUPT", "the text of the header words is damaged", where=path)
             value = dataset.attrs[name]
             while hasattr(value, "shape") and value.shape:
                 value = value[0]

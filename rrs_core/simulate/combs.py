@@ -11,7 +11,6 @@ from rrs_core.simulate.draws import (
     Wish,
     any_time,
     either_sign,
-    few_rows,
     log_uniform,
     new_seed,
     part_of_scan,
@@ -25,13 +24,11 @@ from rrs_core.simulate.sources import Component, Source
 
 def _comb_time(rng: np.random.Generator) -> TimeFunction:
     """Return a comb's brightness: its rows go up and down together, or it is there in some rows only."""
-    kind = pick(rng, steady=0.25, rows=0.35, partial=0.15, few=0.1, both=0.15)
+    kind = pick(rng, steady=0.25, rows=0.4, partial=0.2, both=0.15)
     if kind == "steady":
         return Steady()
     if kind == "rows":
         return row_flicker(rng)
-    if kind == "few":
-        return few_rows(rng, 5.0)
     return part_of_scan(rng) if kind == "partial" else Both((part_of_scan(rng), row_flicker(rng)))
 
 
@@ -39,7 +36,7 @@ def draw_comb(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a comb that stays: regular or irregular, dense or sparse, its rows modulated, often on a raised floor."""
     width = wish.width_hz or log_uniform(rng, 0.8, 7.0)
     dense = rng.random() < 0.45
-    spacing = (log_uniform(rng, 3.0, 14.0) if dense else log_uniform(rng, 10.0, 130.0)) * CHANNEL_HZ
+    spacing = (log_uniform(rng, 3.0, 14.0) if dense else log_uniform(rng, 10.0, 60.0)) * CHANNEL_HZ
     span = max(log_uniform(rng, 700.0, 7000.0) * CHANNEL_HZ, 3.5 * spacing)
     number = int(span / spacing) | 1
     irregular = rng.random() < 0.55
@@ -136,7 +133,7 @@ def _stripe(rng: np.random.Generator, width_hz: float) -> FrequencyProfile:
 
 
 def draw_skirted(rng: np.random.Generator, wish: Wish) -> Source:
-    """Draw diffuse parallel drifters: 1 to 5 stripes with skirts, made of sub-stripes, with fine lines between."""
+    """Draw diffuse parallel drifters: 3 to 9 stripes with skirts, made of sub-stripes, with fine lines between."""
     width = wish.width_hz or log_uniform(rng, 15.0, 130.0)
     rate = wish.drift_rate_hz_s
     if rate is None:
@@ -146,7 +143,7 @@ def draw_skirted(rng: np.random.Generator, wish: Wish) -> Source:
     path = Together((Drift(rate), Wave("sine", 40.0 * change * SCAN_S, 6.0 * SCAN_S, rng.random())))
     parts: list[Component] = []
     lattice = 0.0 if rng.random() < 0.5 else rng.uniform(1.5, 6.0) * width  # stripes at even or at random distances
-    for place in range(int(rng.integers(1, 10))):
+    for place in range(int(rng.integers(3, 10))):
         own = width * (1.0 if place == 0 else rng.uniform(0.5, 1.3))
         offset = place * lattice * (-1) ** place if lattice else either_sign(rng) * log_uniform(rng, 1.0, 9.0) * width
         time: TimeFunction = Steady()

@@ -68,9 +68,9 @@ def row_flicker(rng: np.random.Generator, low: float = 0.0, high: float = 0.9) -
 
 
 def part_of_scan(rng: np.random.Generator) -> Pulses:
-    """Return an on-time that covers part of the first scan: it begins or ends within it."""
-    length = rng.uniform(0.2, 0.9) * SCAN_S
-    first = rng.uniform(-0.4 * SCAN_S, SCAN_S - 0.4 * length)
+    """Return an on-time that covers part of the first scan, a third at least: it begins or ends within it."""
+    length = rng.uniform(0.4, 0.9) * SCAN_S
+    first = rng.uniform(-0.4 * length, SCAN_S - 0.6 * length)
     first = max(first, 2 * ROW_S - length)
     return Pulses(first, log_uniform(rng, 1.3, 5.0) * SCAN_S, length, new_seed(rng), jitter=0.3)
 

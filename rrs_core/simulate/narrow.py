@@ -102,7 +102,7 @@ def draw_cw(rng: np.random.Generator, wish: Wish) -> Source:
 
 def draw_slow_drift(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a carrier that drifts up to 0.5 Hz/s: oscillators warming, distant or rotating transmitters."""
-    rate = wish.drift_rate_hz_s if wish.drift_rate_hz_s is not None else either_sign(rng) * log_uniform(rng, 0.015, 0.5)
+    rate = wish.drift_rate_hz_s if wish.drift_rate_hz_s is not None else either_sign(rng) * log_uniform(rng, 0.05, 0.5)
     width = wish.width_hz or draw_line_width(rng)
     change = rng.normal(0.0, 0.1) * abs(rate) / (6 * SCAN_S) if rng.random() < 0.3 else 0.0
     return single(
@@ -125,8 +125,9 @@ def draw_chirp(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a swept line: curved, folded or starting again, from one channel to diffuse bands of many."""
     width = wish.width_hz or log_uniform(rng, 3.0, 180.0)
     swing = log_uniform(rng, 25.0, 1500.0) * CHANNEL_HZ
+    # a scan shows the bend, the fold or the new start: without it a sweep is a fast drift
     kind = pick(rng, sine=0.5, saw=0.3, triangle=0.2)
-    period = log_uniform(rng, 0.7, 6.0) * SCAN_S
+    period = log_uniform(rng, 0.5, 2.0 if kind == "sine" else 1.1) * SCAN_S
     path = Wave(kind, swing, period, rng.random(), skew=rng.uniform(0.2, 0.8))  # type: ignore[arg-type]
     t_profile = any_time(rng)
     rate = float((path(np.array([1.0])) - path(np.array([0.0])))[0])
@@ -157,7 +158,7 @@ def draw_hopper(rng: np.random.Generator, wish: Wish) -> Source:
         rng,
         width_hz=width,
         path=hops,
-        t_profile=Steady() if rng.random() < 0.6 else keyed(rng),
+        t_profile=Steady(),
         subrows=4,
         jumps=True,
         spacing_hz=spacing,
@@ -167,7 +168,7 @@ def draw_hopper(rng: np.random.Generator, wish: Wish) -> Source:
 
 
 def draw_pulsed(rng: np.random.Generator, wish: Wish) -> Source:
-    """Draw a keyed narrow line: random keying, a pulse train, or one short dash that may drift."""
+    """Draw a keyed narrow line: random keying, a pulse train, or one short dash; it may drift."""
     width = wish.width_hz or draw_line_width(rng)
     kind = pick(rng, keyed=0.3, train=0.3, dash=0.4)
     rate = 0.0
@@ -180,7 +181,7 @@ def draw_pulsed(rng: np.random.Generator, wish: Wish) -> Source:
         if rng.random() < 0.5:
             time = Both((time, part_of_scan(rng)))
     else:
-        time = few_rows(rng, 6.0)
+        time = few_rows(rng, 4.0)
         rate = float(rng.choice((0.0, 0.0, 1.0))) * either_sign(rng) * log_uniform(rng, 0.1, 2.0)
     return single(
         "pulsed", wish, rng, width_hz=width, path=Drift(rate), t_profile=time, drift_rate_hz_s=rate, kind=kind
@@ -190,7 +191,7 @@ def draw_pulsed(rng: np.random.Generator, wish: Wish) -> Source:
 def draw_wander(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a free-running oscillator: its frequency wanders by a few to a hundred channels."""
     width = wish.width_hz or draw_line_width(rng)
-    swing, timescale = log_uniform(rng, 3.0, 80.0) * CHANNEL_HZ, log_uniform(rng, 30.0, 500.0)
+    swing, timescale = log_uniform(rng, 5.0, 80.0) * CHANNEL_HZ, log_uniform(rng, 30.0, 150.0)
     rate = either_sign(rng) * log_uniform(rng, 0.005, 0.3)
     path = Together((Drift(rate), Wander(new_seed(rng), swing, timescale)))
     return single(
@@ -209,10 +210,10 @@ def draw_wander(rng: np.random.Generator, wish: Wish) -> Source:
 def draw_intermod(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw intermodulation products: 2 to 9 lines evenly spaced, falling off on both sides, moving together."""
     width = wish.width_hz or draw_line_width(rng)
-    spacing, number = log_uniform(rng, 3.5, 130.0) * CHANNEL_HZ, int(rng.integers(1, 5)) * 2 + 1
+    spacing, number = log_uniform(rng, 5.0, 50.0) * CHANNEL_HZ, int(rng.integers(1, 5)) * 2 + 1
     # third, fifth and seventh order fall by roughly the same factor each
     line: FrequencyProfile = Line(width)
-    comb = Teeth(line, spacing, number, new_seed(rng), spread=rng.uniform(0.0, 0.5), decay=rng.uniform(0.05, 0.5))
+    comb = Teeth(line, spacing, number, new_seed(rng), spread=rng.uniform(0.0, 0.5), decay=rng.uniform(0.25, 0.6))
     rate = rng.choice((0.0, 1.0)) * either_sign(rng) * log_uniform(rng, 0.015, 1.0)
     path: TimeFunction = Drift(rate)
     if rng.random() < 0.3:

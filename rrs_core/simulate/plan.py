@@ -41,6 +41,8 @@ TRUTH_COLUMNS = [
     "is_injection",
 ]
 
+_WIDE_MHZ = 0.005  #: a source over more than this counts as wide
+_MOST_WIDE = 0.3  #: largest share of a slice that wide sources take, so that there is noise left to measure
 _GRID_HZ = 10e6 / 240  # Iridium's channels: 240 of 41.667 kHz from 1616 MHz
 
 
@@ -67,17 +69,21 @@ _SERVICES = (
     ("weather satellites", 1691.0),
 )
 
+_MORE_SERVICES = (
+    ("DME 1030", 1030.0),
+    ("DME 1150", 1150.0),
+    ("GPS L5 low", 1173.0),
+    ("GPS L2 high", 1230.8),
+    ("Inmarsat", 1541.0),
+    ("GPS L1 low", 1572.2),
+    ("GLONASS G1 high", 1605.2),
+    ("Iridium middle", 1621.3),
+)
+
 PRESETS: dict[str, Preset] = {
-    "tiny": Preset("tiny", (("Iridium low", 1618.4),), 2**17, 2**16, 26, 3),
-    "demo": Preset("demo", _SERVICES, 2**18, 2**17, 56, 5),
-    "bench": Preset(
-        "bench",
-        (*_SERVICES, ("DME 1030", 1030.0), ("GPS L2 east", 1229.5), ("Iridium mid", 1621.3), ("GPS L1 low", 1573.4)),
-        2**20,
-        2**20,
-        170,
-        12,
-    ),
+    "tiny": Preset("tiny", (("weather satellites", 1691.0),), 2**17, 2**16, 30, 3),
+    "demo": Preset("demo", _SERVICES, 2**19, 2**18, 180, 8),
+    "bench": Preset("bench", _SERVICES + _MORE_SERVICES, 2**20, 2**20, 700, 20),
 }
 
 
@@ -219,28 +225,42 @@ def _interference(
     """Return the interference of a slice: each family that lives there, the rest by weight."""
     families = families_at(low_mhz, high_mhz)
     weights = np.array([family.weight for family in families])
+    weights /= weights.sum()
     names = [family.name for family in families]
     # a service's own families make a slice what it is: three of each
     names += 2 * [family.name for family in families if family.bands_mhz is not None]
-    more = rng.choice(len(families), size=max(0, n_sources - len(names)), p=weights / weights.sum())
+    more = rng.choice(len(families), size=max(0, n_sources - len(names)), p=weights)
     names += [families[k].name for k in more]
     planned = []
     crowded: list[tuple[float, float]] = []
     for k, name in enumerate(names[:n_sources]):
-        frequency = rng.uniform(low_mhz, high_mhz)
-        if crowded and rng.random() < 0.3:  # interference comes in company: lines on top of combs and blocks
-            low, high = crowded[int(rng.integers(len(crowded)))]
-            frequency = min(max(rng.uniform(low, high), low_mhz), high_mhz)
-        if name == "iridium":
-            frequency = 1616.0 + (np.floor((frequency - 1616.0) * 1e6 / _GRID_HZ) + 0.5) * _GRID_HZ / 1e6
-        source = draw(name, rng, float(frequency))
+        full = sum(high - low for low, high in crowded) > _MOST_WIDE * (high_mhz - low_mhz)
+        source, low, high = _placed(rng, name, low_mhz, high_mhz, crowded)
+        for _ in range(50):
+            if not full or k < len(families) or high - low <= _WIDE_MHZ:
+                break
+            name = families[int(rng.choice(len(families), p=weights))].name  # noqa: PLW2901 - another in its place
+            source, low, high = _placed(rng, name, low_mhz, high_mhz, crowded)
         presence = 1.0 if rng.random() < 0.75 else rng.uniform(0.3, 0.9)
         planned.append(PlannedSource(first_id + k, source, int(rng.integers(2**31)), presence))
-        extent = source.extent_hz()
-        if extent is not None and extent[1] - extent[0] > 2_000.0:
-            low, high = (source.frequency_mhz + offset / units.HZ_PER_MHZ for offset in extent)
+        if high - low > _WIDE_MHZ:
             crowded.append((low, high))
     return planned
+
+
+def _placed(
+    rng: np.random.Generator, name: str, low_mhz: float, high_mhz: float, crowded: list[tuple[float, float]]
+) -> tuple[Source, float, float]:
+    """Return a source somewhere in a slice, with its lowest and highest frequency in the first scan [MHz]."""
+    frequency = rng.uniform(low_mhz, high_mhz)
+    if crowded and rng.random() < 0.2:  # interference comes in company: lines on top of combs and blocks
+        frequency = rng.uniform(*crowded[int(rng.integers(len(crowded)))])
+        frequency = min(max(frequency, low_mhz), high_mhz)
+    if name == "iridium":
+        frequency = 1616.0 + (np.floor((frequency - 1616.0) * 1e6 / _GRID_HZ) + 0.5) * _GRID_HZ / 1e6
+    source = draw(name, rng, float(frequency))
+    low, high = source.extent_hz() or (0.0, 0.0)
+    return source, source.frequency_mhz + low / units.HZ_PER_MHZ, source.frequency_mhz + high / units.HZ_PER_MHZ
 
 
 def _taken_mhz(sources: list[PlannedSource]) -> NDArray[np.float64]:

@@ -40,7 +40,14 @@ def smooth_hash(seed: int, position: FloatArray) -> FloatArray:
     """Return a smooth function in [0, 1] of a real position: `hash01` of the integers, joined by half cosines."""
     left = np.floor(position)
     weight = 0.5 - 0.5 * np.cos(np.pi * (position - left))
-    return hash01(seed, left) * (1.0 - weight) + hash01(seed, left + 1.0) * weight
+    first, last = float(left.min()), float(left.max())
+    if last - first < position.size:  # few integers for many positions: look them up
+        table = hash01(seed, np.arange(first, last + 2.0))
+        place = (left - first).astype(np.intp)
+        low, high = table[place], table[place + 1]
+    else:
+        low, high = hash01(seed, left), hash01(seed, left + 1.0)
+    return np.asarray(low + (high - low) * weight)
 
 
 @dataclass(frozen=True)

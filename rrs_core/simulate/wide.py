@@ -39,7 +39,7 @@ def draw_iridium(rng: np.random.Generator, wish: Wish) -> Source:
     width = wish.width_hz or 31_500.0
     sweep = rng.uniform(8_000.0, 36_000.0)  # up to +-36 kHz over a pass of about nine minutes
     path = Wave("saw", -sweep, rng.uniform(480.0, 660.0), rng.random())
-    frames = Rippled(Band(width, 2_500.0), 1.0 / 0.090, rng.uniform(0.2, 0.9))
+    frames = Rippled(Band(width, 2_500.0), 1.0 / 0.090, rng.uniform(0.7, 1.0))
     time = Flicker(new_seed(rng), ROW_S * rng.uniform(0.5, 1.5), rng.uniform(0.8, 1.0), power=rng.uniform(1.5, 6.0))
     parts = [Component(frames, 0.85 * width, 0.5 * width, path, time, noise_like=True)]
     if rng.random() < 0.4:  # the unmodulated preamble of each burst
@@ -71,21 +71,14 @@ def draw_gnss(rng: np.random.Generator, wish: Wish) -> Source:
 def draw_adsb_dme(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw aircraft pulses: microseconds long, so flat across a snippet; rows as bright as aircraft are busy."""
     width = wish.width_hz or log_uniform(rng, 6e3, 70e3)
-    kind = pick(rng, busy=0.5, bursts=0.5)
-    time: TimeFunction
-    if kind == "busy":
-        time = Flicker(new_seed(rng), ROW_S * rng.uniform(0.6, 1.4), 1.0, power=rng.uniform(1.0, 5.0))
-        if rng.random() < 0.6:
-            time = Both((part_of_scan(rng), time))
-    else:
-        length = rng.uniform(0.5, 2.5) * ROW_S
-        time = Pulses(rng.uniform(0.0, 4 * ROW_S), rng.uniform(1.6, 6.0) * length, length, new_seed(rng), jitter=0.3)
+    power = rng.uniform(1.0, 4.0)  # few aircraft: some rows stand out; many: all rows differ
+    time = Flicker(new_seed(rng), ROW_S * rng.uniform(0.6, 1.4), 1.0, power=power)
     # a pair of pulses 12 us apart has a fringe every 83 kHz
-    fringe = Beat(log_uniform(rng, 0.2, 1.0) * 83e3, 1e9, rng.uniform(0.0, 0.6), rng.random())
+    fringe = Beat(log_uniform(rng, 0.2, 1.0) * 83e3, 1e9, rng.uniform(0.0, 0.3), rng.random())
     part = Component(
         Band(width, 0.3 * width), 1.7 * width, 0.5 * width, Still(), time, tf_profile=fringe, noise_like=True
     )
-    return Source("adsb_dme", wish.frequency_mhz, 0.0, wish.snr, width, (part,), {"kind": kind})
+    return Source("adsb_dme", wish.frequency_mhz, 0.0, wish.snr, width, (part,), {"power": power})
 
 
 def draw_burst(rng: np.random.Generator, wish: Wish) -> Source:
@@ -99,7 +92,7 @@ def draw_burst(rng: np.random.Generator, wish: Wish) -> Source:
     for echo in range(int(rng.choice((1, 2, 3), p=(0.55, 0.35, 0.1)))):
         delay = 0.0 if echo == 0 else rng.uniform(0.6, 6.0) * ROW_S * either_sign(rng)
         time = Pulses(first + delay, period, length * (1.0 if echo == 0 else rng.uniform(0.5, 2.0)), decay_s=0.0)
-        fringe = Beat(log_uniform(rng, 50.0, 1500.0) * CHANNEL_HZ, turn, rng.uniform(0.0, 0.95), rng.random())
+        fringe = Beat(log_uniform(rng, 50.0, 800.0) * CHANNEL_HZ, turn, rng.uniform(0.5, 0.95), rng.random())
         profile = _fine(rng, Band(width, 0.05 * width), 0.3)
         level = 1.0 if echo == 0 else log_uniform(rng, 0.1, 1.0)
         parts.append(Component(profile, 0.75 * width, 0.5 * width, Still(), time, tf_profile=fringe, level=level))
@@ -136,19 +129,17 @@ def draw_row_dots(rng: np.random.Generator, wish: Wish) -> Source:
 
 
 def draw_block(rng: np.random.Generator, wish: Wish) -> Source:
-    """Draw a wide digital block: the level steps up for several rows, ramps, or changes with every frame."""
+    """Draw a wide digital block: the level steps up for several rows, ramps, or dips."""
     width = wish.width_hz or log_uniform(rng, 3e3, 40e3)
-    kind = pick(rng, step=0.35, steps=0.3, ramp=0.2, dip=0.15)
+    kind = pick(rng, step=0.55, ramp=0.3, dip=0.15)
     half = 0.5 * width
     time: TimeFunction
     if kind == "step":
         time = part_of_scan(rng)
-    elif kind == "steps":
-        time = Both((row_flicker(rng, 0.5, 1.0), Flicker(new_seed(rng), 3.0 * ROW_S, 0.8)))
     elif kind == "ramp":
         time = Flicker(new_seed(rng), log_uniform(rng, 0.4, 2.0) * SCAN_S, 1.0, smooth=True)
     else:
-        time = few_rows(rng, 5.0)
+        time = part_of_scan(rng)
     edge = log_uniform(rng, 0.005, 0.2) * width
     band = Band(width, edge)
     # a block has many pixels, so a weak one is seen: five times below a line's level;

@@ -23,9 +23,11 @@ from rrs_core.errors import RRSError, SurveyRefused
 from rrs_core.survey import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 HASH_BLOCK = 2**22
 
@@ -125,11 +127,14 @@ class Store:
             return "settings changed"
         if found.get("inputs") != inputs:
             return "inputs changed"
-        for name, known in found.get("outputs", {}).items():
+        outputs = found.get("outputs")
+        if not isinstance(outputs, dict) or not all(isinstance(known, dict) for known in outputs.values()):
+            return "its manifest is damaged"
+        for name, known in outputs.items():
             path = self.root / name
             if not path.is_file():
                 return f"{name} is gone"
-            if path.stat().st_size != known["bytes"] or sha256_of(path) != known["sha256"]:
+            if path.stat().st_size != known.get("bytes") or sha256_of(path) != known.get("sha256"):
                 return f"{name} was damaged or changed"
         return None
 
@@ -165,13 +170,26 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the survey for writing; a second writer is refused at once (BUSY).
+        """Hold the survey for writing; temporary files of a killed process are removed.
 
         The kernel drops the lock when the process dies, so no stale lock is left behind.
+
+        Raises
+        ------
+        RRSError
+            BUSY, when another process writes the survey; NOT_A_FOLDER, NOT_WRITABLE, DISK_FULL.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
         path = self.root / ".lock"
-        with path.open("a+", encoding="utf-8") as handle:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            handle = path.open("a+", encoding="utf-8")
+        except (FileExistsError, NotADirectoryError) as error:
+            raise SurveyRefused(
+                "NOT_A_FOLDER", "a file is in the survey's place", where=self.root, todo="name the survey's folder first"
+            ) from error
+        except OSError as error:
+            raise as_refusal(error, path) from error
+        with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -186,7 +204,16 @@ class Store:
             handle.truncate(0)
             handle.write(f"process {os.getpid()}")
             handle.flush()
+            self._remove_leftovers()
             yield
+
+    def _remove_leftovers(self) -> None:
+        """Remove temporary files that a killed writer left; only under the lock, when nobody else writes."""
+        left = [*self.root.glob(".snippets.npy.*.tmp"), *self.root.glob(".survey.toml.*.tmp")]
+        for folder in ("tables", "manifests", "work"):
+            left += (self.root / folder).rglob(".*.tmp")
+        for path in left:
+            path.unlink()
 
 
 @contextlib.contextmanager
@@ -224,6 +251,7 @@ def as_refusal(error: OSError, path: Path) -> Exception:
             "DISK_FULL",
             "no room left on the disk (space, quota or inodes)",
             where=path.parent,
+            got=_room(path.parent),
             todo="free some room and run the same command again: it continues where it stopped",
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
@@ -243,6 +271,20 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic], parts: Iterable[NDArray[Any]]) -> None:
+    """Write a .npy file atomically, part by part along its first axis.
+
+    Not `np.save`, whose error on a full disk names no cause, and not a memory map, where a full disk kills the process.
+    """
+    import numpy as np
+
+    with atomic(path) as temporary, temporary.open("wb") as handle:
+        described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(handle, described)
+        for part in parts:
+            handle.write(np.ascontiguousarray(part, dtype).data)
+
+
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file's bytes, read in blocks."""
     found = hashlib.sha256()
@@ -250,6 +292,15 @@ def sha256_of(path: Path) -> str:
         while block := handle.read(HASH_BLOCK):
             found.update(block)
     return found.hexdigest()
+
+
+def _room(folder: Path) -> str:
+    """Return how much room is left, in words; nothing where the system does not say."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return ""
+    return f"{found.f_bavail * found.f_frsize:,} bytes and {found.f_favail:,} inodes free"
 
 
 def _sync(path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Measurements: each module has `run() -> list[Row]`; `python -m benchmarks` prints and keeps them all."""

@@ -1,0 +1,45 @@
+"""`python -m benchmarks [NAME...]`: run all benchmarks, or some; print a table; write benchmarks/results.json."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+NAMES = ("read", "energy", "encode", "search", "lookalikes")
+OUT = Path(__file__).parent / "results.json"
+
+
+def main() -> None:
+    """Run the benchmarks that are named, or all."""
+    from rich.console import Console
+    from rich.table import Table
+
+    chosen = sys.argv[1:] or list(NAMES)
+    before = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}
+    results = {name: before[name] for name in NAMES if name in before}
+    table = Table("figure", "ours", "reference", "ratio", "goal", "met", title="rrs benchmarks")
+    for name in chosen:
+        rows = importlib.import_module(f"benchmarks.bench_{name}").run()
+        results[name] = {
+            "machine": f"{platform.machine()}, Python {platform.python_version()}",
+            "rows": [asdict(row) for row in rows],
+        }
+        for row in rows:
+            table.add_row(
+                row.figure,
+                f"{row.ours:.4g} {row.unit}",
+                f"{row.reference:.4g} {row.unit}",
+                f"{row.ratio:.3g}",
+                row.goal,
+                "yes" if row.met else "NO",
+            )
+        OUT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    main()
