@@ -9,7 +9,7 @@ import numpy as np
 
 from rrs_core import units
 from rrs_core.errors import SettingsRefused, SurveyRefused
-from rrs_core.group.search import FrequencyTerm, Index, lookalikes
+from rrs_core.group.search import FrequencyTerm, index_of, lookalikes
 from rrs_core.observe.snippetfiles import Snippet, read_snippet
 from rrs_core.survey.catalogue import load
 
@@ -22,38 +22,11 @@ if TYPE_CHECKING:
     from rrs_core.survey.catalogue import Survey
 
 
-def index_of(survey: Survey) -> Index:
-    """Return the search index of a survey.
-
-    Raises
-    ------
-    SurveyRefused
-        STAGE_ORDER, when its snippets are not encoded yet.
-    """
-    if not survey.store.has_table("latents"):
-        raise SurveyRefused(
-            "STAGE_ORDER",
-            "the survey's snippets are not encoded yet",
-            where=survey.name,
-            todo=f"run rrs build {survey.store.root}",
-        )
-    table = search_table(survey)
-    return Index(
-        table["hit_id"].to_numpy(), survey.latent_matrix, table["frequency_mhz"].to_numpy(), seed=survey.settings.seed
-    )
-
-
-def search_table(survey: Survey) -> pd.DataFrame:
-    """Return one row a hit, in the order of the latents, with what a result shows and the channel width."""
-    return survey.latents[["hit_id"]].merge(survey.table, on="hit_id", how="left", validate="one_to_one")
-
-
 def term_of(survey: Survey, weight: float, query_mhz: float | None) -> FrequencyTerm | None:
     """Return the frequency term of a survey's method: the kernel, or the paper's sinusoidal embedding."""
     if weight == 0:
         return None
-    kind = "embedding" if survey.settings.method == "paper" else "kernel"
-    return FrequencyTerm(weight=weight, query_mhz=query_mhz, kind=kind)
+    return FrequencyTerm(weight, query_mhz, "embedding" if survey.settings.method == "paper" else "kernel")
 
 
 def lookalikes_of(
@@ -73,10 +46,16 @@ def lookalikes_of(
     ------
     SettingsRefused
         USAGE, unless exactly one of snippet, hit and template is given.
+    SurveyRefused
+        STAGE_ORDER, when the survey's snippets are not encoded yet; NO_HIT; MODEL_CHANGED.
     """
     if sum(given is not None for given in (snippet, hit, template)) != 1:
         raise SettingsRefused("USAGE", "one query, please", expected="--snippet FILE, --hit ID or --template FILE")
     survey = load(root)
+    if not survey.store.has_table("latents"):
+        raise SurveyRefused(
+            "STAGE_ORDER", "the survey's snippets are not encoded yet", where=root, todo=f"run rrs build {root}"
+        )
     index = index_of(survey)
     if hit is not None:
         found = survey.hit(hit)
@@ -90,14 +69,32 @@ def lookalikes_of(
         frequency_mhz = given.frequency_mhz if frequency_mhz is None else frequency_mhz
         query = encode_query(survey, given.power)
     term = term_of(survey, frequency_weight, frequency_mhz)
-    return lookalikes(index, search_table(survey), query, top=top, term=term, collapse=collapse, leave_out=hit)
+    return lookalikes(index, survey.searched, query, top=top, term=term, collapse=collapse, leave_out=hit)
 
 
 def encode_query(survey: Survey, power: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Encode one snippet (16, 256) with the survey's own encoder."""
+    """Encode one snippet (16, 256) with the survey's own encoder.
+
+    Raises
+    ------
+    SurveyRefused
+        MODEL_CHANGED, when that is no longer the model that made the survey's latents.
+    """
     from rrs_core.describe import checkpoints
 
-    return checkpoints.load(survey.settings.encode.model).encode(power[None])[0]
+    encoder = checkpoints.load(survey.settings.encode.model)
+    made_by = (survey.store.manifest("encode") or {}).get("model_sha256", encoder.digest)
+    if made_by != encoder.digest:
+        raise SurveyRefused(
+            "MODEL_CHANGED",
+            "the survey's latents were made by another version of its model",
+            where=survey.store.root,
+            got=f"{encoder.digest[:12]}…",
+            expected=f"{made_by[:12]}…",
+            todo=f"run rrs encode {survey.store.root}",
+        )
+    latents: NDArray[np.float32] = encoder.encode(power[None])
+    return np.asarray(latents[0])
 
 
 def _drawn(template: Path | None) -> Snippet:

@@ -139,6 +139,10 @@ def encode(
     if snippets is None:
         if survey is None:
             raise SettingsRefused("USAGE", "nothing to encode", todo="rrs encode SURVEY, or --snippets FILE --out FILE")
+        if out is not None or model != "default":
+            raise SettingsRefused(
+                "USAGE", "--out and --model go with --snippets", todo="a survey's model is in its survey.toml"
+            )
         _build(survey, [], only="encode")
         return
     if out is None or survey is not None:
@@ -148,14 +152,13 @@ def encode(
     from rrs_core.console import Console
     from rrs_core.describe import checkpoints
     from rrs_core.observe.snippetfiles import open_stack
-    from rrs_core.survey.store import atomic
+    from rrs_core.survey.store import write_array
 
     stack = open_stack(snippets)
     encoder = checkpoints.load(model)
     with Console() as console:
         latents = encoder.encode(stack, progress=lambda done: console.progress("encode", done, len(stack)))
-    with atomic(out) as temporary, temporary.open("wb") as handle:
-        np.save(handle, latents, allow_pickle=False)
+    write_array(out, latents.shape, np.float32, [latents])
     sys.stdout.write(f"{latents.shape[0]} x {latents.shape[1]} latents of model {model} in {out}\n")
 
 
@@ -248,19 +251,17 @@ def doctor(
 ) -> None:
     """Check files without ingesting them, one line each."""
     from rrs_core.observe.doctor import examine
-    from rrs_core.stages.ingest import expand
 
-    refused = 0
-    results: list[dict[str, Any]] = []
-    for path in expand(paths):
-        for result in examine(path):
-            refused += result.code is not None
-            results.append({"path": str(result.path), "code": result.code, "text": result.text})
+    found = []
+    for path in paths:
+        for one in examine(path):
+            found.append({"path": one.path, "ok": one.ok, "code": one.code, "text": one.line, "notes": list(one.notes)})
             if not as_json:
-                sys.stdout.write(f"{result.line()}\n")
+                text = "; ".join((one.line, *one.notes)) if one.ok else f"[{one.code}] {one.line}"
+                sys.stdout.write(f"{text}\n")
     if as_json:
-        sys.stdout.write(json.dumps({"files": results}) + "\n")
-    if refused:
+        sys.stdout.write(json.dumps({"files": found}) + "\n")
+    if not all(one["ok"] for one in found):
         raise typer.Exit(2)
 
 

@@ -20,6 +20,8 @@ from rrs_core.survey.store import Store, write_text
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
     from rrs_core.errors import RRSError
     from rrs_core.stages.report import Report
 
@@ -70,14 +72,17 @@ def build(
     settings = _settings(store, method, seed)
     with store.lock():
         if paths and only in (None, "ingest"):
-            refused = _ingest(store, paths, cadences, settings, report)
+            refused = _ingest(store, paths, cadences, report)
         elif only == "ingest":
             raise SettingsRefused("NO_FILES", "nothing to ingest", todo=f"rrs ingest {root} PATH...")
         if new:
             write_text(store.settings_path, config.dump(settings, versions()))
-        for stage, run in (("detect", _detect), ("encode", _encode), ("project", _project)):
-            if only in (None, stage):
-                run(store, settings, report, workers)
+        if only in (None, "detect"):
+            refused += _detect(store, settings, report, workers)
+        if only in (None, "encode"):
+            _encode(store, settings, report)
+        if only in (None, "project"):
+            _project(store, settings, report)
         if only is None and store.work.is_dir() and not any(store.work.iterdir()):
             store.work.rmdir()
     return refused
@@ -111,33 +116,38 @@ def _settings(store: Store, method: config.Method | None, seed: int | None) -> c
     return settings
 
 
-def _ingest(
-    store: Store, paths: list[Path], cadences: Path | None, settings: config.Settings, report: Report
-) -> list[RRSError]:
+def _ingest(store: Store, paths: list[Path], cadences: Path | None, report: Report) -> list[RRSError]:
     from rrs_core.stages import ingest
 
     scans, refused = ingest.run(store, paths, cadences, report)
-    inputs = {row.path: row.sha256 for row in scans.itertuples()}
-    path = store.write_table("scans", scans)
-    lines = [error.line() for error in refused]
-    store.finish("ingest", inputs, config.digest(settings.seed), ingest.CODE, [path], refused=lines)
+    inputs = {str(row.path): str(row.sha256) for row in scans.itertuples()}
+    why = store.why_stale("ingest", inputs, "", ingest.CODE)
+    if why is None and not scans.equals(store.read_table("scans")):
+        why = "cadences changed"
+    if _told(report, "ingest", why):
+        lines = [error.line() for error in refused]
+        store.finish("ingest", inputs, "", ingest.CODE, [store.write_table("scans", scans)], refused=lines)
     return refused
 
 
-def _detect(store: Store, settings: config.Settings, report: Report, workers: int) -> None:
+def _detect(store: Store, settings: config.Settings, report: Report, workers: int) -> list[RRSError]:
     from rrs_core.stages import detect
 
     scans = _table(store, "scans", "ingest")
-    inputs = {f"scan {row.scan_id}": row.sha256 for row in scans.itertuples()}
+    inputs = {f"scan {row.scan_id}": str(row.sha256) for row in scans.itertuples()}
     key = config.digest(settings.detect, settings.seed)
-    if not _must_run(store, "detect", inputs, key, detect.CODE, report):
-        return
-    keys = detect.run(store, scans, settings, report, workers=workers)
+    if not _told(report, "detect", store.why_stale("detect", inputs, key, detect.CODE)):
+        return []
+    keys, refused = detect.run(store, scans, settings, report, workers=workers)
+    done = {scan: digest for scan, digest in inputs.items() if scan.removeprefix("scan ") in keys}
     outputs = [store.table_path("hits"), store.snippets_path]
-    store.finish("detect", inputs, key, detect.CODE, outputs, scan_keys=keys, method=asdict(settings.detect))
+    lines = [error.line() for error in refused]
+    more = {"scan_keys": keys, "refused": lines, "method": asdict(settings.detect)}
+    store.finish("detect", done, key, detect.CODE, outputs, **more)
+    return refused
 
 
-def _encode(store: Store, settings: config.Settings, report: Report, workers: int) -> None:  # noqa: ARG001
+def _encode(store: Store, settings: config.Settings, report: Report) -> None:
     from rrs_core.describe import checkpoints
     from rrs_core.stages import encode
     from rrs_core.survey.catalogue import Survey
@@ -146,16 +156,17 @@ def _encode(store: Store, settings: config.Settings, report: Report, workers: in
     encoder = checkpoints.load(settings.encode.model)
     inputs = {"detect": store.output_digest("detect"), "model": encoder.digest}
     key = config.digest(settings.encode)
-    if not _must_run(store, "encode", inputs, key, encode.CODE, report):
+    if not _told(report, "encode", store.why_stale("encode", inputs, key, encode.CODE)):
         return
     latents = encode.run(
         store, Survey(store.root).snippets, hits["hit_id"].to_numpy(), encoder, config.digest(inputs, key), report
     )
     path = store.write_table("latents", latents)
-    store.finish("encode", inputs, key, encode.CODE, [path], model=encoder.name, architecture=encoder.architecture)
+    more = {"model": encoder.name, "model_sha256": encoder.digest, "architecture": encoder.architecture}
+    store.finish("encode", inputs, key, encode.CODE, [path], **more)
 
 
-def _project(store: Store, settings: config.Settings, report: Report, workers: int) -> None:  # noqa: ARG001
+def _project(store: Store, settings: config.Settings, report: Report) -> None:
     import pandas as pd
 
     from rrs_core.group.projection import CODE, project
@@ -164,7 +175,7 @@ def _project(store: Store, settings: config.Settings, report: Report, workers: i
     latents = _table(store, "latents", "encode")
     inputs = {"encode": store.output_digest("encode")}
     key = config.digest(settings.project, settings.seed)
-    if not _must_run(store, "project", inputs, key, CODE, report):
+    if not _told(report, "project", store.why_stale("project", inputs, key, CODE)):
         return
     report.progress("project", 0, len(latents))
     placed, method = project(Survey(store.root).latent_matrix, settings.project, seed=settings.seed)
@@ -173,15 +184,26 @@ def _project(store: Store, settings: config.Settings, report: Report, workers: i
     store.finish("project", inputs, key, CODE, [store.write_table("projection", frame)], method=method)
 
 
-def _table(store: Store, name: str, stage: str) -> pd.DataFrame:  # noqa: F821 - a type that is only read
-    if not store.has_table(name):
+def _table(store: Store, name: str, stage: str) -> pd.DataFrame:
+    """Return the table that a stage made, which the next one reads.
+
+    Raises
+    ------
+    SurveyRefused
+        STAGE_ORDER, where the stage has not run; DAMAGED, where its outputs are not what it wrote.
+    """
+    if store.manifest(stage) is None:
         raise SurveyRefused(
             "STAGE_ORDER", f"the survey has no table of {name} yet", where=store.root, todo=f"run rrs {stage} first"
         )
+    damage = store.why_damaged(stage)
+    if damage is not None:
+        again = f"rrs ingest {store.root} PATH..." if stage == "ingest" else f"rrs build {store.root}"
+        raise SurveyRefused("DAMAGED", damage, where=store.root, todo=f"make it anew: {again}")
     return store.read_table(name)
 
 
-def _must_run(store: Store, stage: str, inputs: dict[str, str], key: str, code: str, report: Report) -> bool:
-    why = store.why_stale(stage, inputs, key, code)
+def _told(report: Report, stage: str, why: str | None) -> bool:
+    """Say whether a stage runs and why, and return whether it does."""
     report.note(f"{stage}: up to date, skipped" if why is None else f"{stage}: runs ({why})")
     return why is not None

@@ -24,14 +24,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def child(code: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python code in a process of its own, from the repository's root, for at most a minute."""
+    """Run Python code in a process of its own, from the repository's root, for at most a minute.
+
+    Without the switch that `load_h5py` leaves in the environment: each child must set it itself.
+    """
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=60,
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**{name: text for name, text in os.environ.items() if name != "HDF5_PLUGIN_PRELOAD"}, **environment},
         check=False,
     )
 
@@ -68,7 +71,10 @@ def test_a_truncated_file_tells_both_sizes(tmp_path: Path) -> None:
 
 
 def test_a_mismatch_shows_both_numbers(tmp_path: Path) -> None:
-    with pytest.raises(FileRefused, match="got 65, expected 64"), open_scan(bad_files.h5(changes={"nchans": 65})(tmp_path)):
+    with (
+        pytest.raises(FileRefused, match="got 65, expected 64"),
+        open_scan(bad_files.h5(changes={"nchans": 65})(tmp_path)),
+    ):
         pass
 
 
@@ -113,7 +119,18 @@ def test_no_system_call_opens_the_canary(tmp_path: Path) -> None:
     path = bad_files.bare_h5(bad_files._external_storage)(tmp_path)
     code = "import sys; from rrs_core.observe.doctor import examine; examine(sys.argv[1])"
     traced = subprocess.run(
-        ["strace", "-f", "-e", "trace=open,openat", "-o", str(tmp_path / "calls"), sys.executable, "-c", code, str(path)],
+        [
+            "strace",
+            "-f",
+            "-e",
+            "trace=open,openat",
+            "-o",
+            str(tmp_path / "calls"),
+            sys.executable,
+            "-c",
+            code,
+            str(path),
+        ],
         cwd=ROOT,
         timeout=60,
         capture_output=True,
@@ -320,7 +337,9 @@ def test_mutated_hdf5_files_give_refusals_and_nothing_else(tmp_path: Path) -> No
 def test_a_chunk_whose_blocks_lead_out_of_it_is_refused(tmp_path: Path, own: bool) -> None:
     # HDF5's filter follows these lengths past its buffer.
     data = bad_files.samples(16, 4096)[:, None, :]
-    path = bad_files.h5(data if own else data.astype(np.uint16), chunks=(16, 1, 2048), **bad_files.bitshuffle())(tmp_path)
+    path = bad_files.h5(data if own else data.astype(np.uint16), chunks=(16, 1, 2048), **bad_files.bitshuffle())(
+        tmp_path
+    )
     with load_h5py().File(path, "r") as file:
         place = file["data"].id.get_chunk_info_by_coord((0, 0, 2048)).byte_offset
     with path.open("r+b") as file:

@@ -14,7 +14,7 @@ import pytest
 from rrs_core import units
 from rrs_core.errors import SettingsRefused
 from rrs_core.observe.filterbank import open_scan
-from rrs_core.simulate.families import FAMILIES
+from rrs_core.simulate.families import FAMILIES, families_at
 from rrs_core.simulate.plan import CADENCE_STEP_S, ORDER, PRESETS, TRUTH_COLUMNS, plan_cadence
 from rrs_core.simulate.scans import iter_cadences, simulate
 
@@ -185,10 +185,8 @@ def test_cadences_can_be_streamed_and_leave_nothing_behind(tiny: Path) -> None:
     assert not any(path.exists() for path in cadence.paths)
 
 
-@pytest.mark.parametrize("name", ["demo", "bench"])
-def test_the_larger_presets_show_every_family_in_its_band_in_several_cadences(name: str) -> None:
-    preset = PRESETS[name]
-    assert len(preset.slices) >= (12 if name == "bench" else 3)
+def test_the_demo_shows_every_family_in_its_band_in_several_cadences() -> None:
+    preset = PRESETS["demo"]
     plans = [plan_cadence(preset, SEED, number) for number in range(len(preset.slices))]
     truth = pd.concat([plan.truth() for plan in plans], ignore_index=True)
     assert list(truth.columns) == TRUTH_COLUMNS
@@ -199,3 +197,24 @@ def test_the_larger_presets_show_every_family_in_its_band_in_several_cadences(na
     assert len(set(starts)) == len(starts)
     iridium = truth[truth["family"] == "iridium"].drop_duplicates("source_id")["frequency_mhz"]
     assert iridium.between(1616.0, 1626.5).all()
+
+
+def test_every_preset_has_slices_where_each_family_lives() -> None:
+    for name, least in (("demo", 3), ("bench", 12)):
+        preset = PRESETS[name]
+        half = preset.n_chan * units.FINE_CHANNEL_HZ / 2e6
+        assert len(preset.slices) >= least
+        there = [{f.name for f in families_at(mhz - half, mhz + half)} for _, mhz in preset.slices]
+        for family in FAMILIES.values():
+            assert family.weight == 0 or sum(family.name in names for names in there) >= 2
+    last = plan_cadence(PRESETS["bench"], SEED, len(PRESETS["bench"].slices) - 1)
+    assert list(last.truth().columns) == TRUTH_COLUMNS
+
+
+def test_wide_interference_leaves_most_of_a_slice_to_noise() -> None:
+    plan = plan_cadence(PRESETS["demo"], SEED, 0)
+    rows = plan.truth().query("position == 0 and not is_injection")
+    low, high = plan.headers[0].band_mhz
+    middle = np.linspace(low, high, 4000)
+    inside = (middle[:, None] > rows["low_mhz"].to_numpy()) & (middle[:, None] < rows["high_mhz"].to_numpy())
+    assert 0.05 < inside.any(axis=1).mean() < 0.5

@@ -33,7 +33,7 @@ def numbers(survey: Survey) -> None:
     )
     cells[3].metric("Band covered [MHz]", f"{covered:,.3f}", border=True, help=_bands(survey))
     sides = hits["on"].map(side).value_counts() if len(hits) else {}
-    methods = ", ".join(sorted(survey.projection["method"].unique())) or "not drawn"
+    methods = ", ".join(sorted(name.upper() for name in survey.projection["method"].unique())) or "not drawn"
     facts = {
         "Hits in ON / OFF scans": f"{sides.get('ON', 0):,} / {sides.get('OFF', 0):,}",
         "Detection": f"{survey.settings.detect.method} method, "
@@ -95,12 +95,12 @@ def scans(survey: Survey) -> None:
             "source_name": st.column_config.TextColumn("Target", help=SCANS["source_name"].meaning),
             "side": st.column_config.TextColumn("Side", width=50, help="ON or OFF the target"),
             "cadence_id": st.column_config.NumberColumn(
-                "Cadence", width=80, help=SCANS["cadence_id"].meaning, format="%d"
+                "Cadence", width=75, help=SCANS["cadence_id"].meaning, format="%d"
             ),
-            "hits": st.column_config.NumberColumn("Hits", width=70, format="localized"),
-            "low_mhz": st.column_config.NumberColumn("From [MHz]", width=100, format="%.3f"),
-            "high_mhz": st.column_config.NumberColumn("To [MHz]", width=100, format="%.3f"),
-            "minutes": st.column_config.NumberColumn("Length [min]", width=90, format="%.1f"),
+            "hits": st.column_config.NumberColumn("Hits", width=60, format="localized"),
+            "low_mhz": st.column_config.NumberColumn("From [MHz]", width=90, format="%.3f"),
+            "high_mhz": st.column_config.NumberColumn("To [MHz]", width=90, format="%.3f"),
+            "minutes": st.column_config.NumberColumn("Length [min]", width=95, format="%.1f"),
         },
         alt="Table of scans",
     )
@@ -114,8 +114,8 @@ def stages(survey: Survey) -> None:
         icon = (
             ":green[:material/check_circle:]" if finished is not None else ":orange[:material/radio_button_unchecked:]"
         )
-        when = f"{markdown_text(finished.replace('T', ' ')[:16])} UTC" if finished else "not done"
-        st.markdown(f"{icon} **{stage}**: {STAGES[stage]} · {when}")
+        when = f"Finished {markdown_text(finished.replace('T', ' ')[:16])} UTC" if finished else "Not done yet"
+        st.markdown(f"{icon} **{stage}**: {STAGES[stage]}", help=when)
     if None in done.values():
         st.caption("`rrs build` on this survey does what is missing and leaves the rest as it is.")
 

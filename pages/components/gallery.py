@@ -1,6 +1,6 @@
 """Galleries of small waterfalls, drawn by the browser from raw bytes.
 
-A tile costs 4096 bytes and three elements, so a page of 48 is a fifth of a megabyte
+A tile costs 4096 bytes and three elements, so a page of 50 is a fifth of a megabyte
 in one message and is painted at once. Names reach the browser as text, ids as text.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rrs_core.survey.catalogue import Survey
 
-PER_PAGE = 48
+PER_PAGE = 50
 HERE = Path(__file__).parent
 HTML = """
 <div class="bar">

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import export, frame, gallery
-from pages.components.waterfall import side
+from pages.components.waterfall import short, side
 from rrs_core import figures
 from rrs_core.survey.catalogue import stratified_rows
 from rrs_core.survey.tables import SCHEMAS
@@ -130,7 +130,7 @@ def caption(row: object) -> str:
     """Return the lines below a tile: frequency and strength, then target and side."""
     numbers = [f"{row.frequency_mhz:.6f} MHz"]  # type: ignore[attr-defined]
     if np.isfinite(row.snr):  # type: ignore[attr-defined]
-        numbers.append(f"SNR {row.snr:.3g}")  # type: ignore[attr-defined]
+        numbers.append(f"SNR {short(row.snr)}")  # type: ignore[attr-defined]
     return f"{' · '.join(numbers)}\n{row.source_name} {side(row.on)}"  # type: ignore[attr-defined]
 
 

@@ -74,9 +74,10 @@ def encoder() -> Encoder:
     found = survey()
     model = found.settings.encode.model
     weights = checkpoints.SHIPPED / f"{model}.safetensors" if model in ("default", "paper") else Path(model)
-    known = weights.stat() if weights.is_file() else None
-    loaded = _encoder(model, (known.st_mtime_ns, known.st_size) if known else (0, 0))
-    made_by = (found.store.manifest("encode") or {}).get("model_sha256")
+    stat = weights.stat() if weights.is_file() else None
+    loaded = _encoder(model, (stat.st_mtime_ns, stat.st_size) if stat else (0, 0))
+    known = found.store.manifest("encode") or {}
+    made_by = known.get("model_sha256") or known.get("inputs", {}).get("model")
     if made_by and made_by != loaded.digest:
         raise SurveyRefused(
             "MODEL_CHANGED",

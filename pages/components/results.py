@@ -11,8 +11,9 @@ import streamlit as st
 from pages.components import export, frame, gallery, loaders, waterfall
 from pages.components.waterfall import side
 from rrs_core import figures
+from rrs_core.ask import term_of
 from rrs_core.errors import RRSError
-from rrs_core.group.search import FrequencyTerm, lookalikes
+from rrs_core.group.search import lookalikes
 from rrs_core.text import safe_text
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from pages.components.query import Query
     from rrs_core.describe.checkpoints import Encoder
+    from rrs_core.group.search import FrequencyTerm
     from rrs_core.survey.catalogue import Survey
 
 POOR_PERCENTILE = 95.0  #: of random pairs; a best match below says that nothing here looks like the query
@@ -33,13 +35,12 @@ class Wish:
 
     top: int
     collapse: bool
-    term: FrequencyTerm
+    term: FrequencyTerm | None
 
 
 def wishes(survey: Survey, asked: Query) -> Wish:
     """Show the settings of a search and return them."""
-    kind = "embedding" if survey.settings.method == "paper" else "kernel"
-    known = asked.frequency_mhz is not None
+    known, paper = asked.frequency_mhz is not None, survey.settings.method == "paper"
     cells = st.columns([2, 2, 1.6], vertical_alignment="bottom", gap="medium")
     top = cells[0].slider("Number of results", 5, 200, 50, 5, key="lookalikes.top")
     weight = cells[1].slider(
@@ -51,7 +52,7 @@ def wishes(survey: Survey, asked: Query) -> Wish:
         disabled=not known,
         key="lookalikes.weight",
         help="0 compares morphology alone. Above 0 hits near the query's frequency score higher"
-        + ("; at 1 nothing else counts." if kind == "kernel" else ", by the paper's sinusoidal embedding.")
+        + (", by the paper's sinusoidal embedding." if paper else "; at 1 nothing else counts.")
         + ("" if known else " Needs the query's frequency: give it beside the upload."),
     )
     duplicates = cells[2].toggle(
@@ -59,8 +60,7 @@ def wishes(survey: Survey, asked: Query) -> Wish:
         key="lookalikes.duplicates",
         help="Show hits of one scan within one snippet's width of a better one: mostly the same signal again.",
     )
-    term = FrequencyTerm(weight if known else 0.0, asked.frequency_mhz, kind)
-    return Wish(top, not duplicates, term)
+    return Wish(top, not duplicates, term_of(survey, weight if known else 0.0, asked.frequency_mhz))
 
 
 def model_or_none(*, must: bool) -> Encoder | None:

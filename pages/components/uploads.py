@@ -76,7 +76,7 @@ def _in_child(data: bytes, shown: str, suffix: str, frequency_mhz: float | None)
             raise FileRefused("CRASHED", "the file's reader stopped", where=shown, got=f"status {status}")
         answer = json.loads(out.read_text(encoding="utf-8"))
         if "code" in answer:
-            raise FileRefused(answer["code"], answer["text"].replace(source.name, shown))
+            raise FileRefused(answer["code"], answer["text"].replace(f"{source}", shown).replace(source.name, shown))
     power = np.frombuffer(base64.b64decode(answer["power"]), "<f4")
     shape = (units.SNIPPET_TIMES, units.SNIPPET_CHANNELS)
     return Snippet(power.reshape(shape).astype(np.float32), answer["frequency_mhz"], answer["note"])
@@ -89,7 +89,6 @@ def _run(command: list[str], folder: Path, errors: Path, shown: str) -> int:
         "TMPDIR": f"{folder}",
         "LANG": "C.UTF-8",
         "HDF5_PLUGIN_PRELOAD": "::",  # no filter plug-ins but those that we name
-        "NUMBA_CACHE_DIR": f"{folder}",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",  # its threads reserve more address space than we allow
     }

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 #: What each normalisation does, in words.
 NORMALISATIONS = {
-    "robust": "robust, asinh of σ above the median",
+    "robust": "asinh((x − median) / σ), σ from the median absolute deviation",
     "log": "logarithm, scaled to 0–1",
-    "linear": "linear, scaled to 0–1",
+    "linear": "(x − min) / (max − min)",
 }
 
 
@@ -39,9 +39,9 @@ def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
     scan = survey.scans[survey.scans["scan_id"] == hit["scan_id"]].iloc[0]
     st.markdown(f"**Hit {hit_id}** · {place(hit['source_name'], hit['on'])} · scan {hit['scan_id']}")
     numbers = [f"{hit['frequency_mhz']:.6f} MHz"]
-    for column, text in (("snr", "SNR {:.3g}"), ("s_statistic", "K² {:.3g}"), ("drift_rate_hz_s", "{:+.3f} Hz/s")):
+    for column, text in (("snr", "SNR {}"), ("s_statistic", "K² {}"), ("drift_rate_hz_s", "{} Hz/s")):
         if np.isfinite(float(hit[column])):
-            numbers.append(text.format(hit[column]))
+            numbers.append(text.format(short(hit[column])))
     st.caption(" · ".join([*numbers, f"detector {hit['detector']}", f"channel {hit['channel']:,}"]))
     figure = figures.waterfall(
         _stretched(survey.snippet(hit_id)),
@@ -60,6 +60,15 @@ def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
 def place(source_name: str, on: object) -> str:
     """Return a scan's target and side as markdown that shows the name literally."""
     return f"{markdown_text(source_name, 60)} {side(on)}".rstrip()
+
+
+def short(number: float) -> str:
+    """Return a number as people read it: three digits, or whole where it is large.
+
+    >>> short(12345.6), short(0.3776)
+    ('12,346', '0.378')
+    """
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
 
 def side(on: object) -> str:
@@ -81,21 +90,23 @@ def show_query(power: NDArray[np.float32], query: Query, encoder: Encoder | None
     axes = {"tsamp_s": query.tsamp_s, "frequency_mhz": query.frequencies_mhz, "height": 300}
     left, right = st.columns(2)
     with left:
-        st.markdown("**As it is**: linear power")
+        st.markdown("**As it is**")
         st.plotly_chart(
             figures.waterfall(power, scale="power", **axes), key="query.raw", alt="The query's power, linear scale"
         )
+        st.caption("Linear power; colours from the 1st to the 99.8th percentile.")
     with right:
         if encoder is None:
             return
-        st.markdown(f"**As the model sees it**: {NORMALISATIONS[encoder.normalisation]}")
+        st.markdown("**As the model sees it**")
         seen = encoder.seen(power[None])[0]
         st.plotly_chart(
             figures.waterfall(seen, scale=encoder.normalisation, **axes), key="query.seen", alt="The query, normalised"
         )
+        st.caption(f"Normalisation {encoder.normalisation}: {NORMALISATIONS[encoder.normalisation]}.")
 
 
-@st.dialog("Hit", width="large")
+@st.dialog("Waterfall", width="large")
 def enlarge(survey: Survey, hit_id: int) -> None:
     """Show a hit large, above the page."""
     show_hit(survey, hit_id, key="enlarge.waterfall")

@@ -98,7 +98,8 @@ class BetaVAE(nn.Module):
         for transposed, norm in zip(self.transposed, self.norms, strict=True):
             x = functional.relu(transposed(x))
             x = norm(torch.maximum(x[:, :, 0::2], x[:, :, 1::2]))
-        return self.last(x)
+        logits: Tensor = self.last(x)
+        return logits
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the reconstruction in 0-1, shape (n, 1, 16, 256)."""
@@ -193,7 +194,8 @@ class ShiftInvariantEncoder(nn.Module):
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = functional.relu(norm(convolution(x)))
         x = functional.relu(self.over_time(x)).squeeze(2)
-        return self.head(torch.cat([x.amax(dim=2), x.mean(dim=2)], dim=1))
+        embedded: Tensor = self.head(torch.cat([x.amax(dim=2), x.mean(dim=2)], dim=1))
+        return embedded
 
     def forward(self, x: Tensor) -> Tensor:
         """Return search vectors, shape (n, d), of inputs (n, 1, 16, 256)."""

@@ -159,13 +159,15 @@ def _positive(flat: NDArray[np.floating]) -> NDArray[np.floating]:
     lowest = flat.min(axis=1, keepdims=True)
     _, scale = location_and_scale(flat)
     floor = np.where(scale > 0, scale, 1)
-    return np.where(lowest > 0, flat, flat - lowest + floor)
+    raised: NDArray[np.floating] = np.where(lowest > 0, flat, flat - lowest + floor)
+    return raised
 
 
 def _unit_range(flat: NDArray[np.floating]) -> NDArray[np.floating]:
     lowest = flat.min(axis=1, keepdims=True)
     span = flat.max(axis=1, keepdims=True) - lowest
-    return (flat - lowest) / np.where(span > 0, span, 1)
+    scaled: NDArray[np.floating] = (flat - lowest) / np.where(span > 0, span, 1)
+    return scaled
 
 
 def _finite(flat: NDArray[np.floating]) -> NDArray[np.floating]:

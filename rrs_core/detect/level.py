@@ -27,21 +27,16 @@ class FlatBlock:
     work. Index it as `flat[:, first:stop]`; `np.asarray(flat)` gives the whole.
     """
 
-    def __init__(self, block: NDArray[Any], level: NDArray[np.float64]) -> None:
-        """Take the block and its level: a number a channel, one every `STRIPE` channels (at their middles), or one."""
+    def __init__(self, block: NDArray[Any], points: NDArray[np.float64], step: int = 1) -> None:
+        """Take the block and its level at the middle of every `step` channels; straight lines lie between."""
         self.block = block
-        self._level = level
-        self._step = 1 if len(level) == block.shape[1] else STRIPE
+        self.points = points
+        self.step = step
 
     @property
     def shape(self) -> tuple[int, int]:
         """Spectra and channels."""
         return self.block.shape[0], self.block.shape[1]
-
-    @property
-    def points(self) -> tuple[NDArray[np.float64], int]:
-        """The level at the middle of every so many channels, and how many."""
-        return self._level, self._step
 
     def level(self, first: int = 0, stop: int | None = None) -> NDArray[np.float64]:
         """Return the level of a range of channels [the block's unit], shape (stop - first,)."""

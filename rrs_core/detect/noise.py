@@ -102,22 +102,19 @@ def noise_median(statistic: NDArray[np.float64]) -> tuple[float, float]:
     return middle, share
 
 
-def dof_of_pixels(block: NDArray[np.generic]) -> float:
-    """Return a pixel's degrees of freedom from median and median absolute deviation of total power.
+def noise_of_pixels(block: NDArray[np.generic]) -> tuple[float, float]:
+    """Return a pixel's degrees of freedom and standard deviation from median and median absolute deviation.
 
-    For blocks too narrow for `noise_median`. Where the level has been taken away
-    the ratio means nothing: such noise counts as normal (infinite).
+    For blocks too narrow to show the noise of their windows (`noise_median`). Where
+    the level has been taken away the ratio means nothing: such noise counts as normal
+    (infinitely many degrees of freedom).
     """
     values = np.asarray(block, np.float64)
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return math.inf
     middle = float(np.median(values))
     spread = 1.4826 * float(np.median(np.abs(values - middle)))
-    if spread <= 0 or middle <= 0:
-        return math.inf
-    dof = 2 * (middle / spread) ** 2
-    return dof if dof > 1.5 else math.inf
+    if spread <= 0 or middle <= spread / 2:
+        return math.inf, spread
+    return 2 * (middle / spread) ** 2, spread
 
 
 def normal_quantile(probability: float) -> float:

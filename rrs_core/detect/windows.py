@@ -78,11 +78,18 @@ class Stripes(NamedTuple):
     peak: NDArray[np.int64]  #: (n_stripes,) brightest channel
 
 
-def raw_sums(block: NDArray[Any], size: int) -> Stripes:
-    """Pass once over a block in stripes of `size` channels; channels beyond the last whole stripe are not read."""
+def raw_sums(block: NDArray[Any], size: int, dtype: type[np.floating] = np.float64) -> Stripes:
+    """Pass once over a block in stripes of `size` channels; channels beyond the last whole stripe are not read.
+
+    `dtype` is the one that rows are summed in; see `moments.raw_sums`.
+    """
     n_time, n_stripes = block.shape[0], block.shape[1] // size
-    out = Stripes(np.empty((n_stripes, 5)), np.empty((n_stripes, n_time)), np.empty(n_stripes), np.empty(n_stripes, int))
-    moments.raw_sums(block, size, *out)
+    out = Stripes(
+        np.empty((n_stripes, 5)), np.empty((n_stripes, n_time)), np.empty(n_stripes), np.empty(n_stripes, int)
+    )
+    together = max(1, moments.RUN // size)
+    room = np.empty(together * size, dtype), np.empty(together, dtype), np.empty(together, dtype)
+    moments.raw_sums(block, size, *room, out.table, out.rows, out.level, out.peak)
     return out
 
 

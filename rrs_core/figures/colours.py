@@ -66,7 +66,7 @@ def colour_by(values: pd.Series, title: str) -> Colouring:
     kept = sorted(counts[counts > 0].index[:MOST_CATEGORIES])
     if isinstance(values.dtype, pd.CategoricalDtype):
         kept = [f"{name}" for name in values.cat.categories if f"{name}" in kept]
-    codes = pd.Categorical(names, categories=kept).codes.astype(np.int64)
+    codes = names.map({name: place for place, name in enumerate(kept)}).fillna(-1).to_numpy(np.int64)
     groups = [str(name) for name in kept]
     for name, where in (("other", (codes < 0) & names.notna().to_numpy()), ("unknown", names.isna().to_numpy())):
         if where.any():

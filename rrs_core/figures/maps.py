@@ -42,7 +42,7 @@ def map_scatter(
     if len(x) <= HOVER_LIMIT:
         hover = {"hovertemplate": "hit %{customdata[0]:.0f}<br>%{customdata[1]:.6f} MHz<extra>%{fullData.name}</extra>"}
     x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
-    faint = {"marker": {"opacity": 0.12}}
+    faint = {"marker": {"opacity": 0.25 if dark else 0.15}}
     figure = go.Figure()
     if colouring.codes is not None:
         for place, name in enumerate(colouring.groups):

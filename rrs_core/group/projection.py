@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def project(latents: NDArray[np.float32], settings: ProjectSettings, *, seed: in
 
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(n, min(n, settings.fit_rows), replace=False))
-    mapper = umap.UMAP(
+    mapper: Any = umap.UMAP(  # type: ignore[attr-defined, no-untyped-call]
         n_neighbors=settings.n_neighbors,
         min_dist=settings.min_dist,
         metric="cosine",

@@ -17,7 +17,7 @@ LOWEST = np.float32(-3.4e38)
 FAST = {"contract", "nsz", "arcp", "nnan", "ninf", "reassoc"}
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _push(heap_score: NDArray[np.float32], heap_row: NDArray[np.int64], score: np.float32, row: int) -> None:
     """Replace the root of a min-heap and let it sink."""
     k = len(heap_score)
@@ -37,7 +37,7 @@ def _push(heap_score: NDArray[np.float32], heap_row: NDArray[np.int64], score: n
     heap_row[at] = row
 
 
-@nb.njit(cache=True, fastmath=FAST, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, fastmath=FAST, nogil=True)
 def scan_top(
     columns: NDArray[np.float32], query: NDArray[np.float32], extra: NDArray[np.float32], weight: np.float32, k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

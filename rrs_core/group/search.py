@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -48,13 +48,13 @@ class FrequencyTerm:
 
     weight: float = 0.0
     query_mhz: float | None = None
-    kind: str = "kernel"
+    kind: Literal["kernel", "embedding"] = "kernel"
     sigma_mhz: float = SIGMA_MHZ
 
     def __post_init__(self) -> None:
-        if self.weight < 0 or (self.kind == "kernel" and self.weight > 1):
+        if not (0 <= self.weight <= (1 if self.kind == "kernel" else 1e6)):
             raise SettingsRefused("WEIGHT", "frequency weight", got=self.weight, expected="0 to 1")
-        if self.weight > 0 and self.query_mhz is None:
+        if self.weight > 0 and not (self.query_mhz is not None and np.isfinite(self.query_mhz)):
             raise SettingsRefused(
                 "NO_FREQUENCY", "a frequency weight needs the query's frequency", todo="give --frequency-mhz"
             )
@@ -294,7 +294,8 @@ def lookalikes(
 def index_of(survey: Survey) -> Index:
     """Return the index over a survey's latents, in the order of `survey.searched`."""
     rows = survey.searched
-    return Index(rows["hit_id"].to_numpy(), survey.latent_matrix, rows["frequency_mhz"].to_numpy(np.float64))
+    frequency = rows["frequency_mhz"].to_numpy(np.float64)
+    return Index(rows["hit_id"].to_numpy(), survey.latent_matrix, frequency, seed=survey.settings.seed)
 
 
 def best_scores(index: Index, table: pd.DataFrame, *, n: int = 200, seed: int = 0) -> NDArray[np.float32]:

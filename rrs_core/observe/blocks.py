@@ -39,7 +39,7 @@ def read_blocks(scan: Scan, *, excise: bool = True) -> Iterator[Block]:
     scan : Scan
         An open scan.
     excise : bool
-        Take out the DC spike.
+        Take out the DC spike; a last, cut coarse channel has its middle elsewhere and is left alone.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def read_blocks(scan: Scan, *, excise: bool = True) -> Iterator[Block]:
         except FileRefused:  # this coarse channel only
             continue
         seen += 1
-        if excise:
+        if excise and power.shape[1] == header.coarse_width:
             excise_dc_spike(power)
         yield Block(coarse, header.coarse_span(coarse)[0], power, n_bad)
     if not seen:
@@ -137,9 +137,10 @@ def excise_dc_spike(block: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     c = block.shape[1] // 2
     if c >= 3:
-        # Halves before the sum: two samples near the largest float32 must not overflow.
-        block[:, c] = block[:, c + 1] / 2 + block[:, c - 3] / 2
-        block[:, c - 1] = block[:, c + 2] / 2 + block[:, c - 2] / 2
+        with np.errstate(invalid="ignore"):  # infinity less infinity; clean_block() counts what comes of it
+            # Halves before the sum: two samples near the largest float32 must not overflow.
+            block[:, c] = block[:, c + 1] / 2 + block[:, c - 3] / 2
+            block[:, c - 1] = block[:, c + 2] / 2 + block[:, c - 2] / 2
     return block
 
 

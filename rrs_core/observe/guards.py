@@ -9,9 +9,10 @@ byte of data is read (reliability facts, cases 1-36 and 66).
 
 from __future__ import annotations
 
-import errno
 import fcntl
+import logging
 import os
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 __all__ = ["Limits", "guarded_h5", "load_h5py", "open_regular", "plain_attributes", "regular_file", "translated"]
+
+LOG = logging.getLogger(__name__)
 
 H5: TypeAlias = Any  # h5py ships no types
 
@@ -40,6 +43,8 @@ SAMPLES = ("f4", "u1", "u2", "i1", "i2", "f8")
 SMALL_BYTES = 4 * 2**20  #: below this the ratio of declared to stored bytes is not looked at
 ATTRIBUTE_BYTES = 4096  #: longest header word [bytes]
 MAX_ATTRIBUTES = 256
+
+_SEARCH_PATH = threading.Lock()  #: pages open files in several threads
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,9 @@ def load_h5py() -> ModuleType:
     import hdf5plugin  # noqa: F401  (registers the filters)
 
     search_path = h5py.h5pl  # type: ignore[attr-defined]
-    while search_path.size():
-        search_path.remove(0)
+    with _SEARCH_PATH:
+        while search_path.size():
+            search_path.remove(0)
     return h5py
 
 
@@ -196,8 +202,7 @@ def _check_superblock(descriptor: int, path: object) -> None:
     except BlockingIOError as error:
         raise _busy(path) from error
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
-            raise
+        LOG.debug("%s: no locks on this file system: %s", path, error)
     version = head[8] if len(head) > 8 else 0
     width = head[13 if version < 2 else 9] if len(head) > 13 else 8
     if version > 3 or width not in (2, 4, 8):

@@ -13,7 +13,7 @@ import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from rrs_core.errors import FileRefused
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Real = TypeVar("Real", bound=np.floating)
 SHAPE = (units.SNIPPET_TIMES, units.SNIPPET_CHANNELS)
 LARGEST_SNIPPET_FILE = 2**21  #: a (16, 256) float64 array is 32 kB
 LARGEST_STACK = 2**36  #: bytes of a stack of snippets
@@ -187,7 +188,7 @@ def checked_snippet(array: NDArray[np.generic], name: str) -> NDArray[np.float32
     return (power / largest if largest > 1e30 or largest < 1e-30 else power).astype(np.float32)
 
 
-def fit_times(snippets: NDArray[np.float32], n_time: int = units.SNIPPET_TIMES) -> NDArray[np.float32]:
+def fit_times(snippets: NDArray[Real], n_time: int = units.SNIPPET_TIMES) -> NDArray[Real]:
     """Bring the time axis of (..., n, n_chan) to `n_time` rows: whole groups are averaged, or rows repeated.
 
     Scans of other lengths are compared by shape, not by seconds; a survey says which
@@ -199,7 +200,8 @@ def fit_times(snippets: NDArray[np.float32], n_time: int = units.SNIPPET_TIMES) 
     if have > n_time:
         edges = np.linspace(0, have, n_time + 1).round().astype(int)
         return np.stack([snippets[..., a:b, :].mean(axis=-2) for a, b in itertools.pairwise(edges)], axis=-2)
-    return np.take(snippets, np.arange(n_time) * have // n_time, axis=-2)
+    repeated: NDArray[Real] = np.take(snippets, np.arange(n_time) * have // n_time, axis=-2)
+    return repeated
 
 
 def _read_npy(handle: BinaryIO, size: int, name: str) -> NDArray[np.generic]:

@@ -5,6 +5,8 @@ Memory stays at one chunk, and a file is there whole or not at all.
 
 from __future__ import annotations
 
+import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +58,7 @@ def write_fbh5(path: Path, header: ScanHeader, blocks: Iterable[NDArray[np.float
     shape = header.n_time, 1, header.n_chan
     chunk = min(header.n_time, CHUNK_SAMPLES), 1, wide
     packing = hdf5plugin.Bitshuffle(nelems=0, cname="lz4")
-    with atomic(path) as temporary, h5py.File(temporary, "w") as handle:
+    with atomic(path) as temporary, _disk_errors(path), h5py.File(temporary, "w") as handle:
         handle.attrs.update(CLASS="FILTERBANK", VERSION="1.0")
         data = handle.create_dataset("data", shape, "<f4", chunks=chunk, **packing)
         # No chunk of the mask is written: it reads as zeros, "nothing masked", and costs no room.
@@ -66,12 +68,9 @@ def write_fbh5(path: Path, header: ScanHeader, blocks: Iterable[NDArray[np.float
                 dataset.dims[axis].label = label
         data.attrs.update(_words(header), nfpc=header.coarse_width)
         start = 0
-        try:
-            for part in _pieces(header, blocks, wide):
-                data[:, 0, start : start + part.shape[1]] = part
-                start += part.shape[1]
-        except OSError as error:
-            raise as_refusal(error, path) from error
+        for part in _pieces(header, blocks, wide):
+            data[:, 0, start : start + part.shape[1]] = part
+            start += part.shape[1]
 
 
 def write_fil(path: Path, header: ScanHeader, blocks: Iterable[NDArray[np.float32]]) -> None:
@@ -98,6 +97,18 @@ def write_fil(path: Path, header: ScanHeader, blocks: Iterable[NDArray[np.float3
                 handle.seek(len(head) + time * stride + 4 * start)
                 handle.write(row.astype("<f4", copy=False).data)
             start += part.shape[1]
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """Make refusals of what HDF5 says when the disk is full: it gives the error number in its text only."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number = re.search(r"errno = (\d+)", str(error))
+        if number is None:
+            raise
+        raise as_refusal(OSError(int(number[1]), str(error)), path) from error
 
 
 def _words(header: ScanHeader) -> dict[str, Any]:

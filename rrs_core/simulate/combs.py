@@ -134,7 +134,7 @@ def _stripe(rng: np.random.Generator, width_hz: float) -> FrequencyProfile:
 
 def draw_skirted(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw diffuse parallel drifters: 3 to 9 stripes with skirts, made of sub-stripes, with fine lines between."""
-    width = wish.width_hz or log_uniform(rng, 15.0, 130.0)
+    width = wish.width_hz or log_uniform(rng, 12.0, 60.0)
     rate = wish.drift_rate_hz_s
     if rate is None:
         rate = either_sign(rng) * log_uniform(rng, 0.1, 1.3)
@@ -142,10 +142,10 @@ def draw_skirted(rng: np.random.Generator, wish: Wish) -> Source:
     # the curvature is that of one pass: it must not run away over the half hour of a cadence
     path = Together((Drift(rate), Wave("sine", 40.0 * change * SCAN_S, 6.0 * SCAN_S, rng.random())))
     parts: list[Component] = []
-    lattice = 0.0 if rng.random() < 0.5 else rng.uniform(1.5, 6.0) * width  # stripes at even or at random distances
+    lattice = 0.0 if rng.random() < 0.5 else rng.uniform(1.5, 3.0) * width  # stripes at even or at random distances
     for place in range(int(rng.integers(3, 10))):
         own = width * (1.0 if place == 0 else rng.uniform(0.5, 1.3))
-        offset = place * lattice * (-1) ** place if lattice else either_sign(rng) * log_uniform(rng, 1.0, 9.0) * width
+        offset = place * lattice * (-1) ** place if lattice else either_sign(rng) * log_uniform(rng, 1.0, 4.5) * width
         time: TimeFunction = Steady()
         if rng.random() < 0.7:
             time = Flicker(new_seed(rng), log_uniform(rng, 15.0, 300.0), rng.uniform(0.2, 0.9), smooth=True)

@@ -85,7 +85,7 @@ def few_rows(rng: np.random.Generator, most: float = 3.0) -> Pulses:
 def any_time(rng: np.random.Generator) -> TimeFunction:
     """Return the time profile of a narrow line: mostly steady, else fading, partial or keyed."""
     kind = pick(rng, steady=0.5, fading=0.2, partial=0.2, both=0.1)
-    fading = Flicker(new_seed(rng), log_uniform(rng, 30.0, 600.0), rng.uniform(0.3, 1.0), smooth=True)
+    fading = Flicker(new_seed(rng), log_uniform(rng, 100.0, 600.0), rng.uniform(0.3, 0.8), smooth=True)
     if kind == "steady":
         return Steady()
     if kind == "fading":
@@ -97,5 +97,5 @@ def any_time(rng: np.random.Generator) -> TimeFunction:
 def keyed(rng: np.random.Generator) -> TimeFunction:
     """Return random keying: dwells of half a row to several rows, on for part of them, on in the first scan."""
     return Gate(
-        new_seed(rng), log_uniform(rng, 9.0, 120.0), rng.uniform(0.15, 0.7), on_at_s=rng.uniform(0.0, SCAN_S - ROW_S)
+        new_seed(rng), log_uniform(rng, 9.0, 50.0), rng.uniform(0.15, 0.6), on_at_s=rng.uniform(0.0, SCAN_S - ROW_S)
     )

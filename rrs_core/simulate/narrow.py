@@ -83,21 +83,9 @@ def single(
 
 
 def draw_cw(rng: np.random.Generator, wish: Wish) -> Source:
-    """Draw a carrier that does not drift: alone, or with one or two weaker lines beside it."""
+    """Draw a carrier that does not drift."""
     width = wish.width_hz or draw_line_width(rng)
-    source = single("cw", wish, rng, width_hz=width, path=Still(), t_profile=any_time(rng))
-    if rng.random() > 0.3:
-        return source
-    main = source.components[0]
-    offset, level = rng.uniform(3.0, 14.0) * CHANNEL_HZ, rng.uniform(0.1, 0.7)
-    sides = (offset, -offset) if rng.random() < 0.4 else (offset * either_sign(rng),)
-    beside = tuple(
-        Component(main.f_profile, main.reach_hz, main.extent_hz, Still(side), main.t_profile, level=level)
-        for side in sides
-    )
-    return Source(
-        "cw", wish.frequency_mhz, 0.0, wish.snr, width, (main, *beside), {"offset_hz": offset, "side_level": level}
-    )
+    return single("cw", wish, rng, width_hz=width, path=Still(), t_profile=any_time(rng))
 
 
 def draw_slow_drift(rng: np.random.Generator, wish: Wish) -> Source:
@@ -124,10 +112,10 @@ def draw_fast_drift(rng: np.random.Generator, wish: Wish) -> Source:
 def draw_chirp(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a swept line: curved, folded or starting again, from one channel to diffuse bands of many."""
     width = wish.width_hz or log_uniform(rng, 3.0, 180.0)
-    swing = log_uniform(rng, 25.0, 1500.0) * CHANNEL_HZ
+    swing = log_uniform(rng, 25.0, 400.0) * CHANNEL_HZ
     # a scan shows the bend, the fold or the new start: without it a sweep is a fast drift
     kind = pick(rng, sine=0.5, saw=0.3, triangle=0.2)
-    period = log_uniform(rng, 0.5, 2.0 if kind == "sine" else 1.1) * SCAN_S
+    period = log_uniform(rng, 0.4, 0.7 if kind == "saw" else 1.3) * SCAN_S
     path = Wave(kind, swing, period, rng.random(), skew=rng.uniform(0.2, 0.8))  # type: ignore[arg-type]
     t_profile = any_time(rng)
     rate = float((path(np.array([1.0])) - path(np.array([0.0])))[0])
@@ -191,7 +179,7 @@ def draw_pulsed(rng: np.random.Generator, wish: Wish) -> Source:
 def draw_wander(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw a free-running oscillator: its frequency wanders by a few to a hundred channels."""
     width = wish.width_hz or draw_line_width(rng)
-    swing, timescale = log_uniform(rng, 5.0, 80.0) * CHANNEL_HZ, log_uniform(rng, 30.0, 150.0)
+    swing, timescale = log_uniform(rng, 8.0, 80.0) * CHANNEL_HZ, log_uniform(rng, 30.0, 100.0)
     rate = either_sign(rng) * log_uniform(rng, 0.005, 0.3)
     path = Together((Drift(rate), Wander(new_seed(rng), swing, timescale)))
     return single(
@@ -213,7 +201,7 @@ def draw_intermod(rng: np.random.Generator, wish: Wish) -> Source:
     spacing, number = log_uniform(rng, 5.0, 50.0) * CHANNEL_HZ, int(rng.integers(1, 5)) * 2 + 1
     # third, fifth and seventh order fall by roughly the same factor each
     line: FrequencyProfile = Line(width)
-    comb = Teeth(line, spacing, number, new_seed(rng), spread=rng.uniform(0.0, 0.5), decay=rng.uniform(0.25, 0.6))
+    comb = Teeth(line, spacing, number, new_seed(rng), spread=rng.uniform(0.0, 0.5), decay=rng.uniform(0.4, 0.75))
     rate = rng.choice((0.0, 1.0)) * either_sign(rng) * log_uniform(rng, 0.015, 1.0)
     path: TimeFunction = Drift(rate)
     if rng.random() < 0.3:

@@ -71,19 +71,23 @@ _SERVICES = (
 
 _MORE_SERVICES = (
     ("DME 1030", 1030.0),
+    ("DME 1110", 1110.0),
     ("DME 1150", 1150.0),
     ("GPS L5 low", 1173.0),
     ("GPS L2 high", 1230.8),
     ("Inmarsat", 1541.0),
     ("GPS L1 low", 1572.2),
+    ("GPS L1 high", 1578.6),
     ("GLONASS G1 high", 1605.2),
     ("Iridium middle", 1621.3),
+    ("weather satellites high", 1701.0),
+    ("UMTS uplink", 1930.0),
 )
 
 PRESETS: dict[str, Preset] = {
     "tiny": Preset("tiny", (("weather satellites", 1691.0),), 2**17, 2**16, 30, 3),
-    "demo": Preset("demo", _SERVICES, 2**19, 2**18, 180, 8),
-    "bench": Preset("bench", _SERVICES + _MORE_SERVICES, 2**20, 2**20, 700, 20),
+    "demo": Preset("demo", _SERVICES, 2**19, 2**18, 220, 8),
+    "bench": Preset("bench", _SERVICES + _MORE_SERVICES, 2**20, 2**20, 1000, 20),
 }
 
 
@@ -239,7 +243,7 @@ def _interference(
         for _ in range(50):
             if not full or k < len(families) or high - low <= _WIDE_MHZ:
                 break
-            name = families[int(rng.choice(len(families), p=weights))].name  # noqa: PLW2901 - another in its place
+            name = families[int(rng.choice(len(families), p=weights))].name
             source, low, high = _placed(rng, name, low_mhz, high_mhz, crowded)
         presence = 1.0 if rng.random() < 0.75 else rng.uniform(0.3, 0.9)
         planned.append(PlannedSource(first_id + k, source, int(rng.integers(2**31)), presence))

@@ -23,7 +23,7 @@ from rrs_core.simulate.draws import (
     row_flicker,
 )
 from rrs_core.simulate.profiles import Band, Beat, Dots, FrequencyProfile, Line, Patchy, Rippled, Sinc2, Teeth
-from rrs_core.simulate.shapes import Both, Drift, Flicker, Pulses, Still, TimeFunction, Wave
+from rrs_core.simulate.shapes import Both, Drift, Flicker, Pulses, Still, Wave
 from rrs_core.simulate.sources import Component, Source
 
 
@@ -40,7 +40,9 @@ def draw_iridium(rng: np.random.Generator, wish: Wish) -> Source:
     sweep = rng.uniform(8_000.0, 36_000.0)  # up to +-36 kHz over a pass of about nine minutes
     path = Wave("saw", -sweep, rng.uniform(480.0, 660.0), rng.random())
     frames = Rippled(Band(width, 2_500.0), 1.0 / 0.090, rng.uniform(0.7, 1.0))
-    time = Flicker(new_seed(rng), ROW_S * rng.uniform(0.5, 1.5), rng.uniform(0.8, 1.0), power=rng.uniform(1.5, 6.0))
+    # each of the satellite's 48 spot beams passes in a minute or so: brightness comes and goes over several rows
+    beam_s = ROW_S * rng.uniform(2.5, 5.0)
+    time = Flicker(new_seed(rng), beam_s, rng.uniform(0.9, 1.0), power=rng.uniform(1.5, 4.0), smooth=True)
     parts = [Component(frames, 0.85 * width, 0.5 * width, path, time, noise_like=True)]
     if rng.random() < 0.4:  # the unmodulated preamble of each burst
         tone = Line(rng.uniform(8.0, 40.0))
@@ -129,17 +131,11 @@ def draw_row_dots(rng: np.random.Generator, wish: Wish) -> Source:
 
 
 def draw_block(rng: np.random.Generator, wish: Wish) -> Source:
-    """Draw a wide digital block: the level steps up for several rows, ramps, or dips."""
+    """Draw a wide digital block: the level steps up, or down, for several rows."""
     width = wish.width_hz or log_uniform(rng, 3e3, 40e3)
-    kind = pick(rng, step=0.55, ramp=0.3, dip=0.15)
+    kind = pick(rng, step=0.8, dip=0.2)
     half = 0.5 * width
-    time: TimeFunction
-    if kind == "step":
-        time = part_of_scan(rng)
-    elif kind == "ramp":
-        time = Flicker(new_seed(rng), log_uniform(rng, 0.4, 2.0) * SCAN_S, 1.0, smooth=True)
-    else:
-        time = part_of_scan(rng)
+    time = part_of_scan(rng)
     edge = log_uniform(rng, 0.005, 0.2) * width
     band = Band(width, edge)
     # a block has many pixels, so a weak one is seen: five times below a line's level;

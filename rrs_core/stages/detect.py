@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,14 +20,16 @@ import numpy as np
 from rrs_core import config, units
 from rrs_core.describe.snippets import cut_snippets, widen
 from rrs_core.detect.energy import iter_detections, window_statistic
-from rrs_core.errors import FileRefused, RRSError
+from rrs_core.errors import FileRefused, RRSError, SurveyRefused
 from rrs_core.observe.filterbank import open_scan
 from rrs_core.observe.snippetfiles import fit_times, open_stack
 from rrs_core.stages.ingest import is_stack
 from rrs_core.survey import tables
-from rrs_core.survey.store import atomic, sha256_of
+from rrs_core.survey.store import atomic, sha256_of, write_array
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -49,9 +52,9 @@ class Job:
     part: Path  #: where the part goes, without suffix
 
 
-def scan_key(sha256: str, settings: config.DetectSettings) -> str:
+def scan_key(sha256: str, settings: config.DetectSettings, seed: int) -> str:
     """Return what a scan's hits depend on."""
-    return config.digest(sha256, settings, CODE)
+    return config.digest(sha256, settings, seed, CODE)
 
 
 def detect_one(job: Job) -> tuple[int, list[str]]:
@@ -59,22 +62,23 @@ def detect_one(job: Job) -> tuple[int, list[str]]:
 
     Raises
     ------
+    SurveyRefused
+        NOT_FOUND, CHANGED, if the file is not the one that was ingested.
     FileRefused
-        CHANGED, if the file is not the one that was ingested.
+        If its samples cannot be used.
     """
     path = Path(job.path)
     if not path.is_file():
-        raise FileRefused("NOT_FOUND", "an ingested scan is gone", where=path, todo="put it back, or ingest anew")
+        raise SurveyRefused("NOT_FOUND", "an ingested scan is gone", where=path, todo="put it back, or ingest anew")
     if sha256_of(path) != job.sha256:
-        raise FileRefused(
+        raise SurveyRefused(
             "CHANGED",
             "the file has changed since it was ingested",
             where=path,
             todo="run rrs build with its path again",
         )
     hits, snippets, notes = _detect_stack(job) if is_stack(path) else _detect_scan(job)
-    with atomic(job.part.with_suffix(".npy")) as temporary, temporary.open("wb") as handle:
-        np.save(handle, snippets, allow_pickle=False)
+    write_array(job.part.with_suffix(".npy"), snippets.shape, np.float16, [snippets])
     with atomic(job.part.with_suffix(".parquet")) as temporary:
         hits.to_parquet(temporary, index=False)
     return len(hits), notes
@@ -82,43 +86,74 @@ def detect_one(job: Job) -> tuple[int, list[str]]:
 
 def run(
     store: Store, scans: pd.DataFrame, settings: config.Settings, report: Report, *, workers: int = 1
-) -> dict[str, str]:
-    """Make the table of hits and snippets.npy; return the key of every scan for the manifest."""
-    keys = {str(row.scan_id): scan_key(row.sha256, settings.detect) for row in scans.itertuples()}
-    before = store.manifest("detect") or {}
-    usable = store.why_stale("detect", before.get("inputs", {}), before.get("settings", ""), CODE) is None
-    done_before = {scan for scan, key in (before.get("scan_keys") or {}).items() if usable and keys.get(scan) == key}
+) -> tuple[dict[str, str], list[RRSError]]:
+    """Make the table of hits and snippets.npy; return the key of every scan that they hold, and the refusals.
+
+    Raises
+    ------
+    RRSError
+        When a scan is not the one that was ingested, or no scan at all can be used.
+    """
+    keys = {str(row.scan_id): scan_key(str(row.sha256), settings.detect, settings.seed) for row in scans.itertuples()}
+    before = (store.manifest("detect") or {}).get("scan_keys") or {}
+    usable = store.why_damaged("detect") is None
+    done_before = {scan for scan, key in before.items() if usable and keys.get(scan) == key}
     folder = store.work / "detect"
     jobs = []
-    for row in scans.itertuples():
-        part = folder / f"{row.scan_id}-{keys[str(row.scan_id)][:16]}"
-        if str(row.scan_id) not in done_before and not part.with_suffix(".parquet").is_file():
-            jobs.append(Job(int(row.scan_id), row.path, row.sha256, settings.detect, settings.seed, part))
+    for row in scans.to_dict("records"):
+        scan = str(row["scan_id"])
+        part = folder / f"{scan}-{keys[scan][:16]}"
+        if scan not in done_before and not part.with_suffix(".parquet").is_file():
+            jobs.append(Job(row["scan_id"], row["path"], row["sha256"], settings.detect, settings.seed, part))
     finished = len(scans) - len(jobs)
     if finished and jobs:
         report.note(f"detect: {finished} of {len(scans)} scans were done before")
+    refused: list[RRSError] = []
     for number, (job, notes) in enumerate(_work(jobs, workers), start=finished + 1):
-        for note in notes:
-            report.note(f"{Path(job.path).name}: {note}")
+        if isinstance(notes, FileRefused):
+            refused.append(notes)
+            del keys[str(job.scan_id)]
+        else:
+            for note in notes:
+                report.note(f"{Path(job.path).name}: {note}")
         report.progress("detect", number, len(scans))
-    _merge(store, scans, keys, done_before, folder)
+    if refused and not keys:
+        raise refused[0]
+    for error in refused:
+        report.note(error.line())
+    _merge(store, keys, done_before, folder)
     shutil.rmtree(folder, ignore_errors=True)
-    return keys
+    return keys, refused
 
 
-def _work(jobs: list[Job], workers: int) -> Any:  # noqa: ANN401 - a generator of (Job, notes)
+def _work(jobs: list[Job], workers: int) -> Iterator[tuple[Job, list[str] | FileRefused]]:
+    """Search scans, in this process or in several; yield what is to be said of each, or its refusal."""
     if workers <= 1 or len(jobs) <= 1:
         for job in jobs:
-            yield job, detect_one(job)[1]
+            yield job, _notes_of(job)
         return
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(detect_one, job): job for job in jobs}
-        try:
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()[1]
-        except RRSError:
-            pool.shutdown(cancel_futures=True)
-            raise
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"))
+    try:
+        waiting = {pool.submit(_notes_of, job): job for job in jobs}
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()
+    except BrokenProcessPool as error:
+        raise RRSError(
+            "WORKER_LOST",
+            "a process that searched scans was killed, perhaps for want of memory",
+            got=f"{workers} workers",
+            todo="run the same command again with fewer workers: finished scans are kept",
+        ) from error
+    finally:  # after a refusal or Ctrl-C no further scan is begun
+        pool.shutdown(cancel_futures=True)
+
+
+def _notes_of(job: Job) -> list[str] | FileRefused:
+    """Search one scan; a file that cannot be used is no reason to stop the others."""
+    try:
+        return detect_one(job)[1]
+    except FileRefused as error:
+        return error
 
 
 def _detect_scan(job: Job) -> tuple[pd.DataFrame, NDArray[np.float16], list[str]]:
@@ -170,7 +205,8 @@ def _detect_stack(job: Job) -> tuple[pd.DataFrame, NDArray[np.float16], list[str
             statistic[row] = window_statistic(snippet)[0]
         # linear power of any unit: brought into float16's range by the largest pixel where it does not fit
         largest = np.abs(batch).max(axis=(1, 2), keepdims=True)
-        snippets[start : start + len(batch)] = batch * np.where(largest > 6e4, 6e4 / largest, 1)
+        fits = (largest <= 6e4) & (largest >= 1e-2) | (largest == 0)
+        snippets[start : start + len(batch)] = batch * np.where(fits, 1, 6e4 / np.where(fits, 1, largest))
     rows = np.arange(n)
     hits = pd.DataFrame(
         {
@@ -191,36 +227,25 @@ def _detect_stack(job: Job) -> tuple[pd.DataFrame, NDArray[np.float16], list[str
     return tables.check(hits, "hits"), snippets, []
 
 
-def _merge(store: Store, scans: pd.DataFrame, keys: dict[str, str], done_before: set[str], folder: Path) -> None:
+def _merge(store: Store, keys: dict[str, str], done_before: set[str], folder: Path) -> None:
     """Put the parts together, in order of scan and hit; row i of snippets.npy is the hit with snippet_row i."""
     import pandas as pd
 
     old_hits = store.read_table("hits") if done_before else tables.empty("hits")
-    old_snippets = np.load(store.snippets_path, mmap_mode="r", allow_pickle=False) if done_before else None
-    pieces: list[tuple[pd.DataFrame, NDArray[np.float16]]] = []
-    for scan_id in sorted(scans["scan_id"]):
-        if str(scan_id) in done_before:
-            hits, source = old_hits[old_hits["scan_id"] == scan_id], old_snippets
+    pieces: list[tuple[pd.DataFrame, Path]] = []
+    for scan in sorted(keys, key=int):
+        if scan in done_before:
+            hits, source = old_hits[old_hits["scan_id"] == int(scan)], store.snippets_path
         else:
-            part = folder / f"{scan_id}-{keys[str(scan_id)][:16]}"
-            hits = pd.read_parquet(part.with_suffix(".parquet"))
-            source = np.load(part.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
-        assert source is not None
-        pieces.append((hits.sort_values("hit_id"), source))
-    filled = [hits for hits, _ in pieces if len(hits)]
-    table = pd.concat(filled, ignore_index=True) if filled else tables.empty("hits")
+            part = folder / f"{scan}-{keys[scan][:16]}"
+            hits, source = pd.read_parquet(part.with_suffix(".parquet")), part.with_suffix(".npy")
+        if len(hits):
+            pieces.append((hits.sort_values("hit_id"), source))
+    table = pd.concat([hits for hits, _ in pieces], ignore_index=True) if pieces else tables.empty("hits")
     shape = (len(table), units.SNIPPET_TIMES, units.SNIPPET_CHANNELS)
-    with atomic(store.snippets_path) as temporary:
-        if len(table) == 0:  # an array without rows cannot be mapped
-            with temporary.open("wb") as handle:
-                np.save(handle, np.empty(shape, np.float16), allow_pickle=False)
-        else:
-            merged = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
-            row = 0
-            for hits, source in pieces:
-                merged[row : row + len(hits)] = source[hits["snippet_row"].to_numpy()]
-                row += len(hits)
-            merged.flush()
-            del merged
+    rows = (
+        np.load(source, mmap_mode="r", allow_pickle=False)[hits["snippet_row"].to_numpy()] for hits, source in pieces
+    )
+    write_array(store.snippets_path, shape, np.float16, rows)
     table["snippet_row"] = np.arange(len(table))
     store.write_table("hits", table)

@@ -110,36 +110,46 @@ def run(store: Store, paths: list[Path], cadences: Path | None, report: Report) 
     """
     import pandas as pd
 
-    known = store.read_table("scans")
-    by_path = {row["path"]: row for row in known.to_dict("records")}
-    by_digest = {row["sha256"]: row["path"] for row in known.to_dict("records")}
-    files = expand(paths)
+    intact = store.why_damaged("ingest") is None
+    known = store.read_table("scans") if intact else tables.empty("scans")
+    number_of = dict(zip(known["path"], known["scan_id"], strict=True))
+    # Known files come first: of two with the same bytes the one that came later is left out.
+    files = sorted(expand(paths), key=lambda path: str(path.resolve()) not in number_of)
+    looked_at = {str(path.resolve()) for path in files}
+    same_bytes = {
+        digest: path for path, digest in zip(known["path"], known["sha256"], strict=True) if path not in looked_at
+    }
     fresh: list[dict[str, Any]] = []
     refused: list[RRSError] = []
     for done, path in enumerate(files):
         report.progress("ingest", done, len(files))
         try:
             row, notes = scan_row(path)
-            digest = sha256_of(path)
+            row["sha256"] = sha256_of(path)
         except RRSError as error:
             refused.append(error)
-            report.note(error.line())
             continue
         for note in notes:
             report.note(f"{path.name}: {note}")
-        twin = by_digest.get(digest)
-        if twin is not None and twin != row["path"]:
+        twin = same_bytes.get(row["sha256"])
+        if twin is not None and Path(twin).exists():
             report.note(f"{path.name}: the same bytes as {Path(twin).name}; left out")
             continue
-        by_digest[digest] = row["path"]
-        before = by_path.get(row["path"])
-        fresh.append({**row, "sha256": digest, "scan_id": before["scan_id"] if before else None})
+        if twin is not None:
+            report.note(f"{path.name}: has moved from {twin}")
+            number_of[row["path"]] = number_of.pop(twin)
+        same_bytes[row["sha256"]] = row["path"]
+        fresh.append({**row, "scan_id": number_of.get(row["path"])})
     report.progress("ingest", len(files), len(files))
-    if refused and not fresh and known.empty:
+    nothing = not fresh and known.empty
+    for refusal in refused[1:] if nothing else refused:
+        report.note(refusal.line())
+    if refused and nothing:
         raise refused[0]
-    kept = known[~known["path"].isin([row["path"] for row in fresh])]
-    scans = _numbered(kept, pd.DataFrame(fresh), int(known["scan_id"].max()) if len(known) else 0)
-    return _with_cadences(scans, cadences, report), refused
+    seen = {row["path"] for row in fresh}
+    kept = known[[path in number_of and path not in seen for path in known["path"]]]
+    last = int(known["scan_id"].max()) if len(known) else 0
+    return _with_cadences(_numbered(kept, pd.DataFrame(fresh), last), cadences, report), refused
 
 
 def _numbered(kept: pd.DataFrame, fresh: pd.DataFrame, last: int) -> pd.DataFrame:
@@ -147,46 +157,43 @@ def _numbered(kept: pd.DataFrame, fresh: pd.DataFrame, last: int) -> pd.DataFram
     import pandas as pd
 
     if fresh.empty:
-        return kept
+        return tables.check(kept, "scans")
     fresh = fresh.sort_values(["tstart_mjd", "path"], ignore_index=True)
     new = fresh["scan_id"].isna()
     fresh.loc[new, "scan_id"] = last + 1 + np.arange(int(new.sum()))
-    fresh["scan_id"] = fresh["scan_id"].astype("int64")
-    fresh = fresh.assign(cadence_id=pd.NA, position=pd.NA, on=pd.NA)
-    columns = list(tables.SCANS)
-    both = [part[columns] for part in (kept, fresh) if len(part)]
+    for column in ("cadence_id", "position", "on"):
+        fresh[column] = pd.NA
+    both = [tables.check(part, "scans") for part in (kept, fresh) if len(part)]
     return pd.concat(both).sort_values("scan_id", ignore_index=True)
 
 
 def _with_cadences(scans: pd.DataFrame, table: Path | None, report: Report) -> pd.DataFrame:
     """Set cadence, position and ON/OFF, from a table if there is one, else from times and names."""
-    scans = scans.astype({"cadence_id": "Int64", "position": "Int64", "on": "boolean"})
     if table is None:
         folders = {Path(path).parent for path in scans["path"]} | {Path(path).parent.parent for path in scans["path"]}
-        beside = sorted(folder / "cadences.csv" for folder in folders if (folder / "cadences.csv").is_file())
-        tables_found = beside
+        found = sorted(folder / "cadences.csv" for folder in folders if (folder / "cadences.csv").is_file())
     else:
-        tables_found = [table]
-    if not tables_found:
+        found = [table]
+    if not found:
         return group_cadences(scans)
     row_of = {path: row for row, path in enumerate(scans["path"])}
-    used: dict[tuple[Path, int], int] = {}
-    named = 0
-    for found in tables_found:
-        listed = read_cadence_table(found)
-        for entry in listed.to_dict("records"):
-            row = row_of.get(str(Path(entry["path"]).resolve()))
-            if row is None:
-                continue
-            number = used.setdefault((found, int(entry["cadence_id"])), len(used) + 1)
-            scans.loc[row, ["cadence_id", "position", "on"]] = [number, int(entry["position"]), bool(entry["on"])]
-            named += 1
-    if table is not None and named == 0:
+    listed: dict[int, tuple[tuple[Path, int], int, bool]] = {}
+    for one in found:
+        for entry in read_cadence_table(one).to_dict("records"):
+            row = row_of.get(entry["path"])
+            if row is not None:
+                listed[row] = (one, entry["cadence_id"]), entry["position"], entry["on"]
+    if table is not None and not listed:
         raise SettingsRefused(
             "CADENCES",
             "the cadence table names none of these scans",
             where=table,
             todo="paths in it are taken from its own folder",
         )
-    report.note(f"cadences: {named} of {len(scans)} scans are in {len(used)} cadences")
+    others = scans["cadence_id"].drop(index=list(listed)).dropna()
+    numbers: dict[tuple[Path, int], int] = {}
+    for row, (cadence, position, on) in listed.items():
+        number = numbers.setdefault(cadence, len(numbers) + 1 + int(others.max() if len(others) else 0))
+        scans.loc[row, ["cadence_id", "position", "on"]] = [number, position, on]
+    report.note(f"cadences: {len(listed)} of {len(scans)} scans are in {len(numbers)} cadences")
     return scans

@@ -127,9 +127,13 @@ class Store:
             return "settings changed"
         if found.get("inputs") != inputs:
             return "inputs changed"
-        outputs = found.get("outputs")
+        return self.why_damaged(stage)
+
+    def why_damaged(self, stage: str) -> str | None:
+        """Return what is wrong with a finished stage's outputs, or None when they are as its manifest says."""
+        outputs = (self.manifest(stage) or {}).get("outputs")
         if not isinstance(outputs, dict) or not all(isinstance(known, dict) for known in outputs.values()):
-            return "its manifest is damaged"
+            return "its manifest is gone or damaged"
         for name, known in outputs.items():
             path = self.root / name
             if not path.is_file():
@@ -165,7 +169,7 @@ class Store:
         found = self.manifest(stage)
         if found is None:
             return ""
-        shas = [f"{name}:{entry['sha256']}" for name, entry in sorted(found.get("outputs", {}).items())]
+        shas = [f"{name}:{entry.get('sha256')}" for name, entry in sorted(found.get("outputs", {}).items())]
         return hashlib.sha256("\n".join(shas).encode()).hexdigest()
 
     @contextlib.contextmanager
@@ -185,7 +189,10 @@ class Store:
             handle = path.open("a+", encoding="utf-8")
         except (FileExistsError, NotADirectoryError) as error:
             raise SurveyRefused(
-                "NOT_A_FOLDER", "a file is in the survey's place", where=self.root, todo="name the survey's folder first"
+                "NOT_A_FOLDER",
+                "a file is in the survey's place",
+                where=self.root,
+                todo="name the survey's folder first",
             ) from error
         except OSError as error:
             raise as_refusal(error, path) from error

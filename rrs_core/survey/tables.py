@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from rrs_core.errors import SurveyRefused
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,11 @@ SCANS = {
     "path": Column("str", "", "file as it was given to ingest"),
     "source_name": Column("str", "", "target name from the header"),
     "telescope_id": Column("int64", "", "SIGPROC telescope number (6: Green Bank)"),
-    "tstart_mjd": Column("float64", "MJD", "start of the first spectrum"),
+    "tstart_mjd": Column(
+        "float64", "MJD", "start of the first spectrum; empty for an array of snippets", nullable=True
+    ),
     "tsamp_s": Column("float64", "s", "length of one spectrum"),
-    "fch1_mhz": Column("float64", "MHz", "centre of the first channel"),
+    "fch1_mhz": Column("float64", "MHz", "centre of the first channel; empty for an array of snippets", nullable=True),
     "foff_mhz": Column("float64", "MHz", "channel width; negative where frequency falls with the channel number"),
     "n_time": Column("int64", "", "spectra in the scan"),
     "n_chan": Column("int64", "", "fine channels in the scan"),
@@ -46,7 +50,12 @@ HITS = {
     "hit_id": Column("int64", "", "scan_id * 10^10 + detector number * 10^9 + channel in the scan"),
     "scan_id": Column("int64", "", "scan that the hit was found in"),
     "detector": Column("str", "", "energy, doppler, turboseti, seticore or bliss"),
-    "frequency_mhz": Column("float64", "MHz", "sky frequency at the start of the scan, channel centre"),
+    "frequency_mhz": Column(
+        "float64",
+        "MHz",
+        "sky frequency at the start of the scan, channel centre; empty for an array of snippets",
+        nullable=True,
+    ),
     "drift_rate_hz_s": Column("float64", "Hz/s", "drift rate", nullable=True),
     "snr": Column("float64", "", "signal-to-noise ratio", nullable=True),
     "s_statistic": Column("float64", "", "D'Agostino-Pearson K^2 of the window", nullable=True),
@@ -76,13 +85,13 @@ DETECTORS = ("energy", "doppler", "turboseti", "seticore", "bliss")  #: their nu
 SCAN_STEP, DETECTOR_STEP = 10**10, 10**9
 
 
-def hit_ids(scan_id: int, detector: str, channels: object) -> object:
+def hit_ids(scan_id: int, detector: str, channels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return stable ids of hits: the same scan, detector and channel give the same id.
 
     The id stays below 2^53 for 900,000 scans of 10^9 channels, so a browser's
-    numbers hold it exactly. `channels` is an int64 array, the channel in the scan.
+    numbers hold it exactly. `channels` are channels of the scan, shape (n,).
     """
-    return scan_id * SCAN_STEP + DETECTORS.index(detector) * DETECTOR_STEP + channels  # type: ignore[operator]
+    return scan_id * SCAN_STEP + DETECTORS.index(detector) * DETECTOR_STEP + channels
 
 
 def empty(name: str) -> pd.DataFrame:

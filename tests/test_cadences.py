@@ -1,0 +1,219 @@
+"""Cadences: what the table says, what follows without one, and what is not guessed."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rrs_core.errors import FileRefused, RRSError
+from rrs_core.observe.cadences import check_cadence, group_cadences, read_cadence_table
+
+REAL = Path(os.environ.get("RRS_REAL_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data"))
+
+GOOD = "cadence_id,position,on,path\n" + "".join(
+    f"1,{i},{'true' if i % 2 == 0 else 'false'},scans/{i}.h5\n" for i in range(6)
+)
+
+
+def table(folder: Path, text: str | bytes) -> Path:
+    path = folder / "cadences.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def scans(names: str | list[str], *, start: float = 58000.0, step_s: float = 320.0, **changes: object) -> pd.DataFrame:
+    """Return scans with these source names, one after the other."""
+    words = {
+        "tsamp_s": 18.253611008, "n_time": 16, "fch1_mhz": 1926.0, "foff_mhz": -2.79e-6, "n_chan": 2**20, **changes,
+    }  # fmt: skip
+    return pd.DataFrame(
+        {"source_name": list(names), "tstart_mjd": start + np.arange(len(names)) * step_s / 86400, **words}
+    )
+
+
+def test_the_table_comes_back_typed_sorted_and_with_paths_from_its_folder(tmp_path: Path) -> None:
+    lines = GOOD.splitlines()
+    frame = read_cadence_table(table(tmp_path, "\n".join([lines[0], *reversed(lines[1:])])))
+    assert [str(dtype) for dtype in frame.dtypes] == ["int64", "int64", "bool", "str"]
+    assert list(frame["position"]) == list(range(6))
+    assert list(frame["on"]) == [True, False] * 3
+    assert frame["path"].iloc[2] == str(tmp_path.resolve() / "scans" / "2.h5")
+
+
+def test_marks_line_ends_quotes_and_further_columns_are_accepted(tmp_path: Path) -> None:
+    text = 'path,note,on,cadence_id,position\r\n"a, b.h5","two\r\nlines",ON,7,0\r\n\r\n/abs/c.h5,,No,7,1\r\n'
+    frame = read_cadence_table(table(tmp_path, b"\xef\xbb\xbf" + text.encode()))
+    assert list(frame.columns) == ["cadence_id", "position", "on", "path"]
+    assert list(frame["path"]) == [str(tmp_path.resolve() / "a, b.h5"), "/abs/c.h5"]
+    assert list(frame["on"]) == [True, False]
+
+
+def test_a_table_without_rows_is_an_empty_frame_with_its_columns(tmp_path: Path) -> None:
+    frame = read_cadence_table(table(tmp_path, "cadence_id,position,on,path\n"))
+    assert frame.empty
+    assert list(frame.columns) == ["cadence_id", "position", "on", "path"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "EMPTY"),
+        (GOOD.encode("utf-16"), "ENCODING"),
+        (GOOD.replace("1.h5", "\0.h5"), "ENCODING"),
+        (GOOD.replace(",", ";"), "DELIMITER"),
+        (GOOD.replace("position", "place"), "COLUMN"),
+        (GOOD.replace("\n", ",on\n", 1), "COLUMN"),
+        (GOOD + "2,0,true\n", "COLUMN"),
+        (GOOD + "2,0,true,x.h5,y\n", "COLUMN"),
+        (GOOD + "two,0,true,x.h5\n", "NUMBER"),
+        (GOOD + "2.0,0,true,x.h5\n", "NUMBER"),
+        (GOOD + "99999999999999999999,0,true,x.h5\n", "NUMBER"),
+        (GOOD + "2,6,true,x.h5\n", "NUMBER"),
+        (GOOD + "2,-1,true,x.h5\n", "NUMBER"),
+        (GOOD + "2,0,maybe,x.h5\n", "VALUE"),
+        (GOOD + "2,0,true, \n", "VALUE"),
+        (GOOD + "1,0,true,x.h5\n", "CADENCE_ORDER"),
+        (GOOD.replace("scans/5", "scans/../scans/4"), "CADENCE_ORDER"),
+        ("cadence_id," + "x" * 70_000, "LINE_TOO_LONG"),
+    ],
+)  # fmt: skip
+def test_bad_tables_are_refused_with_their_code(text: str | bytes, code: str, tmp_path: Path) -> None:
+    with pytest.raises(FileRefused) as refused:
+        read_cadence_table(table(tmp_path, text))
+    assert refused.value.code == code
+
+
+def test_a_refusal_names_the_line(tmp_path: Path) -> None:
+    with pytest.raises(FileRefused, match=r"cadences\.csv, line 8.*'maybe'"):
+        read_cadence_table(table(tmp_path, GOOD + "2,0,maybe,x.h5\n"))
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "."])
+def test_a_table_that_is_no_file_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileRefused) as refused:
+        read_cadence_table(tmp_path / name)
+    assert refused.value.code in ("MISSING", "NOT_REGULAR_FILE")
+
+
+@pytest.mark.parametrize("names", ["ABACAD", "ABABAB", "ABACAB"])
+def test_six_scans_of_one_band_are_a_cadence(names: str) -> None:
+    shuffled = scans(names).sample(frac=1, random_state=4)
+    grouped = group_cadences(shuffled)
+    assert list(grouped.index) == list(shuffled.index)
+    ordered = grouped.sort_values("tstart_mjd")
+    assert list(ordered["cadence_id"]) == [1] * 6
+    assert list(ordered["position"]) == list(range(6))
+    assert list(ordered["on"]) == [True, False] * 3
+    assert [str(grouped[name].dtype) for name in ("cadence_id", "position", "on")] == ["Int64", "Int64", "boolean"]
+
+
+@pytest.mark.parametrize("names", ["ABAAAB", "ABCDEF", "AAAAAA", "ABAC", "BACADA", "ABACA"])
+def test_what_is_no_cadence_stays_null(names: str) -> None:
+    grouped = group_cadences(scans(names))
+    assert grouped[["cadence_id", "position", "on"]].isna().all(axis=None)
+
+
+def test_cadences_are_found_among_other_scans_and_numbered_by_time() -> None:
+    grouped = group_cadences(pd.concat([scans("XABACADYEFEGEHZ"), scans("ABACAD", start=57000.0)], ignore_index=True))
+    assert list(grouped["cadence_id"].fillna(0)) == [0, *[2] * 6, 0, *[3] * 6, 0, *[1] * 6]
+
+
+def test_bands_recorded_at_the_same_time_are_cadences_of_their_own() -> None:
+    both = pd.concat([scans("ABACAD"), scans("ABACAD", fch1_mhz=1738.5)], ignore_index=True)
+    grouped = group_cadences(both)
+    assert list(grouped["cadence_id"]) == [2] * 6 + [1] * 6
+    assert list(grouped["position"]) == list(range(6)) * 2
+
+
+def test_a_long_pause_or_an_overlap_ends_a_cadence() -> None:
+    late = scans("ABACAD")
+    late.loc[3:, "tstart_mjd"] += 0.1
+    assert group_cadences(late)["cadence_id"].isna().all()
+    assert group_cadences(scans("ABACAD", step_s=60.0))["cadence_id"].isna().all()
+    assert group_cadences(scans("ABACAD", step_s=292.0))["cadence_id"].notna().all()
+
+
+def test_scans_with_an_impossible_start_time_are_in_no_cadence() -> None:
+    # Case 58
+    frame = scans("ABACAD")
+    frame.loc[2, "tstart_mjd"] = 2_457_651.3
+    assert group_cadences(frame)["cadence_id"].isna().all()
+
+
+def test_coordinates_tell_on_from_off_where_names_are_equal() -> None:
+    frame = scans(["HIP1"] * 6, src_raj_hours=[5.0, 5.1] * 3, src_dej_deg=20.0)
+    assert list(group_cadences(frame)["on"]) == [True, False] * 3
+    frame["src_raj_hours"] = 5.0
+    assert group_cadences(frame)["on"].isna().all()
+    frame["src_raj_hours"] = None
+    assert group_cadences(frame)["on"].isna().all()
+
+
+def test_no_scans_give_no_cadences() -> None:
+    assert group_cadences(scans("")).empty
+
+
+def with_places(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(cadence_id=1, position=range(len(frame)), on=[i % 2 == 0 for i in range(len(frame))])
+
+
+def test_a_good_cadence_passes_and_an_incomplete_one_is_told() -> None:
+    # Case 80
+    assert check_cadence(with_places(scans("ABACAD"))) == []
+    assert check_cadence(with_places(scans("ABACA")))[0].startswith("INCOMPLETE: cadence 1 has 5 of 6")
+
+
+@pytest.mark.parametrize("change", [{"fch1_mhz": 1920.0}, {"n_chan": 2**19}, {"foff_mhz": 2.79e-6}])
+def test_scans_of_different_bands_are_refused_up_front(change: dict[str, float]) -> None:
+    # Cases 56 and 83: the last is a band given from its other end.
+    frame = with_places(scans("ABACAD"))
+    for name, value in change.items():
+        frame.loc[4, name] = value
+    with pytest.raises(RRSError, match="position 4") as refused:
+        check_cadence(frame)
+    assert refused.value.code == "BAND_MISMATCH"
+
+
+def test_scans_out_of_order_and_on_equal_to_off_are_refused() -> None:
+    # Case 81
+    frame = with_places(scans("ABACAD"))
+    frame.loc[1, "tstart_mjd"] += 1
+    with pytest.raises(RRSError) as refused:
+        check_cadence(frame)
+    assert refused.value.code == "CADENCE_ORDER"
+    with pytest.raises(RRSError, match="one target"):
+        check_cadence(with_places(scans("ABAAAD")))
+
+
+def test_different_lengths_are_told() -> None:
+    # Case 84
+    frame = with_places(scans("ABACAD"))
+    frame.loc[5, "n_time"] = 15
+    assert check_cadence(frame) == ["LENGTHS: cadence 1 has scans of [15, 16] spectra"]
+
+
+def test_real_green_bank_cadences_are_grouped_as_the_observers_listed_them() -> None:
+    path = REAL / "gbt_fine_cadences.txt.gz"
+    if not path.exists():
+        pytest.skip("real-data folder not found: set RRS_REAL_DATA to run this test")
+    text = gzip.decompress(path.read_bytes()).decode()
+    found = tried = 0
+    for part in re.split(r"^-{3,} cadence: .*$", text, flags=re.MULTILINE)[1:300]:
+        listed = re.findall(r"GBT_(\d+)_(\d+)_(.+)_fine\.h5", part)
+        if len(listed) != 6:
+            continue
+        start = [int(day) + int(second) / 86400 for day, second, _ in listed]
+        if not all(200 < (b - a) * 86400 < 2000 for a, b in itertools.pairwise(start)):
+            continue
+        frame = scans([name for *_, name in listed]).assign(tstart_mjd=start)
+        tried += 1
+        found += bool(group_cadences(frame)["cadence_id"].notna().all())
+    assert tried > 100
+    assert found / tried > 0.98
