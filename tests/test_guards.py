@@ -39,6 +39,15 @@ def child(code: str, *arguments: object, **environment: str) -> subprocess.Compl
     )
 
 
+@pytest.fixture(scope="module")
+def warm_kernel(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compile the unpacking kernel, once a machine, outside the time limit."""
+    make = bad_files.h5(bad_files.samples(16, 4096)[:, None, :], **bad_files.bitshuffle())
+    with open_scan(make(tmp_path_factory.mktemp("warm"))) as scan:
+        scan.read(0, 10)
+
+
+@pytest.mark.usefixtures("warm_kernel")
 @pytest.mark.parametrize("case", bad_files.CASES, ids=lambda case: f"{case.number}-{case.what.replace(' ', '_')}")
 def test_every_case_of_the_list_gets_its_code_within_five_seconds(case: bad_files.Case, tmp_path: Path) -> None:
     path = case.make(tmp_path)
@@ -157,7 +166,8 @@ def test_a_plugin_on_the_search_path_is_not_loaded(tmp_path: Path) -> None:
     seen = child("import h5py; h5py.h5z.filter_avail(40000)", **environment)
     assert (tmp_path / "mark").exists(), seen.stderr
     (tmp_path / "mark").unlink()
-    for first in ("", "import h5py; "):  # also where somebody else imported h5py before
+    # Also where somebody else imported h5py before, or even made HDF5 look up its search path.
+    for first in ("", "import h5py; ", "import h5py; h5py.h5pl.size(); "):
         code = first + "from rrs_core.observe.guards import load_h5py; print(load_h5py().h5z.filter_avail(40000))"
         assert child(code, **environment).stdout.strip() == "False"
         assert not (tmp_path / "mark").exists()
@@ -212,6 +222,32 @@ def test_a_writer_in_this_very_process_is_busy(tmp_path: Path) -> None:
         with pytest.raises(FileRefused) as refused, open_scan(tmp_path / "bad.h5"):
             pass
     assert refused.value.code == "BUSY"
+
+
+def test_a_swmr_writer_in_this_very_process_is_busy(tmp_path: Path) -> None:
+    # It holds no lock, and HDF5 itself would share the file.
+    with load_h5py().File(tmp_path / "bad.h5", "w", libver="latest") as file:
+        bad_files.attributes(file.create_dataset("data", data=bad_files.samples()[:, None, :], chunks=(1, 1, 64)))
+        file.swmr_mode = True
+        with pytest.raises(FileRefused) as refused, open_scan(tmp_path / "bad.h5"):
+            pass
+    assert refused.value.code == "BUSY"
+
+
+def test_what_is_no_regular_file_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    opened = []
+    monkeypatch.setattr("rrs_core.observe.files.os.open", lambda *arguments: opened.append(arguments))
+    with pytest.raises(FileRefused):
+        regular_file(tmp_path / "pipe")
+    assert opened == []
+
+
+def test_a_frequency_in_hz_is_told_from_a_width_in_hz(tmp_path: Path) -> None:
+    for number, hint in (("57a", "fch1 looks like Hz"), ("57b", "is foff in Hz")):
+        case = next(case for case in bad_files.CASES if case.number == number)
+        with pytest.raises(FileRefused, match=hint), open_scan(case.make(tmp_path)):
+            pass
 
 
 def test_a_plain_link_to_a_file_is_followed_unless_it_leaves_the_root(tmp_path: Path) -> None:

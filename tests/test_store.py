@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,7 +11,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -195,30 +194,27 @@ def test_an_array_written_in_parts_is_what_numpy_reads(tmp_path: Path) -> None:
 # The lock
 
 
-def hold(root: Path, held: Any, release: Any) -> None:  # noqa: ANN401 - events of multiprocessing
-    with Store(root).lock():
-        held.set()
-        release.wait(30)
+HOLD = """
+import sys
+from rrs_core.survey.store import Store
+with Store(sys.argv[1]).lock():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture
-def holder(store: Store) -> Iterator[multiprocessing.process.BaseProcess]:
-    """Another process that writes the survey."""
-    context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    process = context.Process(target=hold, args=(store.root, held, release))
-    process.start()
-    try:
-        assert held.wait(30)
+def holder(store: Store) -> Iterator[subprocess.Popen[str]]:
+    """Another process that writes the survey until its input ends."""
+    command = [sys.executable, "-c", HOLD, f"{store.root}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
         yield process
-    finally:
-        release.set()
-        process.join(30)
+        process.kill()
 
 
-def test_a_second_writer_is_refused_and_told_who_writes(
-    store: Store, holder: multiprocessing.process.BaseProcess
-) -> None:
+def test_a_second_writer_is_refused_and_told_who_writes(store: Store, holder: subprocess.Popen[str]) -> None:
     started = time.monotonic()
     with pytest.raises(SurveyRefused) as refused, store.lock():
         pass
@@ -227,12 +223,9 @@ def test_a_second_writer_is_refused_and_told_who_writes(
     assert time.monotonic() - started < 5
 
 
-def test_the_lock_of_a_killed_writer_is_free_at_once(
-    store: Store, holder: multiprocessing.process.BaseProcess
-) -> None:
-    assert holder.pid is not None
-    os.kill(holder.pid, signal.SIGKILL)
-    holder.join(30)
+def test_the_lock_of_a_killed_writer_is_free_at_once(store: Store, holder: subprocess.Popen[str]) -> None:
+    holder.send_signal(signal.SIGKILL)
+    holder.wait(30)
     with store.lock():
         assert f"process {os.getpid()}" in (store.root / ".lock").read_text(encoding="utf-8")
 

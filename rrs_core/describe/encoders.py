@@ -151,8 +151,9 @@ class ShiftInvariantSettings:
     time_strides: tuple[int, ...] = (1, 1, 2, 2)
     first_width: int = 7  #: channels that the first convolution spans; the others span 5
     over_time: int = 160  #: filters of the convolution over what is left of the time axis
-    hidden: int = 128
-    latent: int = 12
+    over_width: int = 7  #: its width; with it a filter sees 159 channels
+    hidden: int = 160
+    latent: int = 16
     kinds: tuple[str, ...] = ()  #: families that training names, each with a direction among the latents
 
 
@@ -163,8 +164,8 @@ class ShiftInvariantEncoder(nn.Module):
     then maximum and mean over frequency: a shift in frequency moves features and the
     pooling forgets where they were. Trained with contrastive pairs (`training`): the
     same signal at another place on another background. The output is centred and
-    whitened with the statistics of the training set, so that a cosine of random
-    snippets lies around zero.
+    whitened with the statistics of the training set (`fit_whitening`), so that a cosine
+    of random snippets lies around zero.
     """
 
     centre: Tensor
@@ -181,7 +182,8 @@ class ShiftInvariantEncoder(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(after) for after in filters)
         left = units.SNIPPET_TIMES // math.prod(settings.time_strides)
-        self.over_time = nn.Conv2d(filters[-1], settings.over_time, (left, 1))
+        wide = settings.over_width
+        self.over_time = nn.Conv2d(filters[-1], settings.over_time, (left, wide), padding=(0, wide // 2))
         self.head = nn.Sequential(
             nn.Linear(2 * settings.over_time, settings.hidden), nn.ReLU(), nn.Linear(settings.hidden, settings.latent)
         )
@@ -202,16 +204,27 @@ class ShiftInvariantEncoder(nn.Module):
         unit = functional.normalize(self.embed(x).float(), dim=1)
         return (unit - self.centre) @ self.whitener
 
-    def fit_whitening(self, x_batches: list[Tensor]) -> None:
-        """Set centre and whitener (ZCA) from the embeddings of training snippets."""
+    def fit_whitening(self, x_batches: list[Tensor], kinds: Tensor) -> None:
+        """Set centre and whitener from the embeddings of training snippets.
+
+        Whitened by the spread within a family (as linear discriminant analysis does),
+        so that what sets families apart counts more than how members of one differ.
+
+        Parameters
+        ----------
+        x_batches : list of Tensor, shapes (m, 1, 16, 256)
+        kinds : Tensor, shape (sum of m,), int64
+            Family of each snippet; unlabelled ones (-1) are a family of their own.
+        """
         with torch.no_grad():
-            units_ = torch.cat([functional.normalize(self.embed(x).float(), dim=1) for x in x_batches]).double()
-        centre = units_.mean(dim=0)
-        covariance = torch.cov((units_ - centre).T)
-        values, vectors = torch.linalg.eigh(covariance)
+            embedded = torch.cat([functional.normalize(self.embed(x).float(), dim=1) for x in x_batches]).double()
+        within = embedded.clone()
+        for kind in kinds.unique():
+            within[kinds == kind] -= embedded[kinds == kind].mean(dim=0)
+        values, vectors = torch.linalg.eigh(torch.cov(within.T))
         # A direction with next to no spread holds no signal: it is not blown up to match the others.
         scale = torch.rsqrt(values.clamp_min(0.05 * values.mean()))
-        self.centre.copy_(centre.float())
+        self.centre.copy_(embedded.mean(dim=0).float())
         self.whitener.copy_((vectors * scale @ vectors.T).float())
 
 

@@ -33,7 +33,7 @@ class PairSettings:
     lines: float = 0.3  #: share of plain lines with the search paper's ranges of SNR, drift and width
     foreign: float = 0.4  #: share of views with another signal in the background
     foreign_level: tuple[float, float] = (0.05, 0.5)  #: its brightness over the signal's
-    level_steps: float = 0.15  #: share of views with rows of raised level
+    uneven_rows: float = 0.5  #: share of views whose rows differ in level, as nearly all real windows do
     eight_bit: float = 0.25  #: share of views that went through an 8-bit image
     dof: tuple[int, int] = (50, 400)  #: degrees of freedom of the noise: integrations of other products
     farthest_shift: int = 100  #: channels
@@ -114,8 +114,8 @@ def views(
     peak = np.maximum(signal[foreign].max(axis=(1, 2)), 1)
     level = peak * rng.uniform(*settings.foreign_level, len(foreign)) / np.maximum(other.max(axis=(1, 2)), 1e-3)
     signal[foreign] += other * np.minimum(level, 1)[:, None, None]
-    stepped = np.flatnonzero(rng.random(m) < settings.level_steps)
-    signal[stepped] += _level_steps(len(stepped), rng)
+    uneven = np.flatnonzero(rng.random(m) < settings.uneven_rows)
+    signal[uneven] += _uneven_rows(len(uneven), rng)
     dof = np.exp(rng.uniform(*np.log(settings.dof), m))
     noise = rng.standard_gamma((dof / 2)[:, None, None], signal.shape, dtype=np.float64).astype(np.float32)
     half = (dof / 2).astype(np.float32)[:, None, None]
@@ -146,13 +146,16 @@ def _cut(bank: Bank, rows: NDArray[np.int64], rng: np.random.Generator, farthest
     return cut.astype(np.float32)
 
 
-def _level_steps(m: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Rows whose level is raised over the whole window, shape (m, 16, 1)."""
+def _uneven_rows(m: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Levels of rows over the whole window, shape (m, 16, 1): one step, or every row its own; mostly faint."""
     rows = np.arange(units.SNIPPET_TIMES)
-    first = rng.integers(0, units.SNIPPET_TIMES, m)[:, None]
-    length = rng.integers(1, 9, m)[:, None]
-    level = np.exp(rng.uniform(np.log(0.3), np.log(3), m))[:, None]
-    return (level * ((rows >= first) & (rows < first + length)))[:, :, None].astype(np.float32)
+    first = rng.integers(-4, units.SNIPPET_TIMES, m)[:, None]
+    length = rng.integers(1, 12, m)[:, None]
+    step = ((rows >= first) & (rows < first + length)).astype(np.float64)
+    ragged = rng.random((m, units.SNIPPET_TIMES)) ** rng.uniform(1, 6, m)[:, None]
+    shape = np.where((rng.random(m) < 0.5)[:, None], step, ragged)
+    level = np.exp(rng.uniform(np.log(0.1), np.log(2), m))[:, None]
+    return (level * shape)[:, :, None].astype(np.float32)
 
 
 def _standardised(snippets: NDArray[np.float16], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -161,7 +164,7 @@ def _standardised(snippets: NDArray[np.float16], rng: np.random.Generator) -> ND
 
     flat = snippets.astype(np.float32).reshape(len(snippets), -1)
     middle, scale = location_and_scale(flat)
-    plain = ((flat - middle) / np.where(scale > 0, scale, 1)).reshape(snippets.shape)
+    plain: NDArray[np.float32] = ((flat - middle) / np.where(scale > 0, scale, 1)).reshape(snippets.shape)
     plain = np.roll(plain, int(rng.integers(0, plain.shape[2])), axis=2)
     return plain[:, :, ::-1] if rng.random() < 0.5 else plain
 
@@ -170,4 +173,5 @@ def _eight_bit(power: NDArray[np.float32]) -> NDArray[np.float32]:
     """Linear minimum to maximum in 256 steps: how archives of snippets are often kept."""
     low = power.min(axis=(1, 2), keepdims=True)
     span = power.max(axis=(1, 2), keepdims=True) - low
-    return np.rint(255 * (power - low) / span)
+    stepped: NDArray[np.float32] = np.rint(255 * (power - low) / span)
+    return stepped

@@ -46,10 +46,10 @@ class TrainSettings:
     batch: int = 128
     learning_rate: float = 1e-3
     patience: int = 10  #: epochs without a better validation loss (paper, section 2.5)
-    temperature: float = 0.07
-    kind_weight: float = 1.0  #: weight of telling families apart
+    temperature: float = 0.1
+    kind_weight: float = 3.0  #: weight of telling families apart
     kind_scale: float = 16.0  #: of the cosines in that
-    bank: int = 24_000  #: signals drawn for the contrastive pairs
+    bank: int = 40_000  #: signals drawn for the contrastive pairs
     seed: int = 0
     views: pairs.PairSettings = field(default_factory=pairs.PairSettings)
 
@@ -187,12 +187,13 @@ class ContrastiveTask:
 
     def finish(self, rng: np.random.Generator) -> None:
         """Set the whitening from fresh views of the bank."""
-        batches = []
+        batches, kinds = [], []
         for _ in range(WHITENING_VIEWS // 256):
             chosen = rng.integers(0, len(self.bank), 256)
             batches.append(self._inputs(pairs.views(self.bank, chosen, rng, self.settings.views, self.backgrounds)))
+            kinds.append(torch.from_numpy(self.bank.kind[chosen]))
         self.module.eval()
-        self.module.fit_whitening(batches)
+        self.module.fit_whitening(batches, torch.cat(kinds).to(self.device))
 
     def _loss(self, x: Tensor, kinds: Tensor) -> Tensor:
         embedded, settings = self.module.embed(x), self.settings

@@ -7,6 +7,7 @@ wide one hundreds.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from rrs_core.detect.level import FlatBlock
 
 PROMINENT = 4.0  #: how far a hit inside a run of signal stands above the lowest window on the way to a stronger one
+LINE = 8.0  #: least signal-to-noise ratio of a line that is told from the run it lies in
+BRIGHTER = 2.0  #: and how far it exceeds the run's median cell
 LINK = 0.8  #: peaks closer than this share of a window are one signal or teeth of one comb
 
 
@@ -32,22 +35,26 @@ class Placed:
     snr: float
 
 
-def separate(
-    score: NDArray[np.float64],
-    cell_score: NDArray[np.float64],
-    loud: NDArray[np.bool_],
-    peak: NDArray[np.int64],
-    width: int,
-) -> NDArray[np.int64]:
+@dataclass(frozen=True)
+class Cells:
+    """The single strides of channels that windows are made of; arrays of shape (n_cells,)."""
+
+    score: NDArray[np.float64]  #: rank, as of windows
+    loud: NDArray[np.bool_]  #: differs from noise at all
+    peak: NDArray[np.int64]  #: brightest channel of the sum over time
+    line: NDArray[np.float64]  #: signal-to-noise ratio of that channel
+
+
+def separate(score: NDArray[np.float64], cells: Cells, width: int) -> NDArray[np.int64]:
     """Choose one window per signal: the numbers of the windows kept, ascending.
 
-    A *cell* is one stride of channels; window w covers cells w, w + 1, ... A window's
-    peak is that of its loudest cell. Two rules:
+    Window w covers the cells w, w + 1, ...; its peak is that of its loudest cell. Two rules:
 
     1. of windows whose peaks are less than `LINK` windows apart the highest score stays;
     2. of the windows whose peaks lie in one run (`runs_of_cells`) the highest score stays,
-       and with it every window that stands `PROMINENT` times above the lowest window
-       between it and each one already kept beside it.
+       and with it every window that is a signal of its own: a line `BRIGHTER` times
+       brighter than the run's median cell, or a score `PROMINENT` times above the lowest
+       window between it and each one already kept beside it.
 
     Peaks and not windows are compared because windows tile: three lines 300 channels apart
     lie in overlapping windows, and the middle one would be lost to its neighbours'.
@@ -56,31 +63,48 @@ def separate(
     ----------
     score : ndarray, shape (n_windows,)
         Rank of every window; at least 1 means a hit.
-    cell_score, loud, peak : ndarray, shape (n_cells,)
-        The same for single cells, whether they differ from noise at all, and their brightest channel.
+    cells : Cells
+        The block's cells.
     width : int
         Channels of a window.
     """
-    cells = len(cell_score) - len(score) + 1  # in a window
+    inside = len(cells.score) - len(score) + 1  # cells in a window
     candidates = np.flatnonzero(score >= 1)
     if not len(candidates):
         return candidates
     order = candidates[np.argsort(-score[candidates], kind="stable")]
-    top = order + np.argmax(cell_score[order[:, None] + np.arange(cells)], axis=1)
+    top = order + np.argmax(cells.score[order[:, None] + np.arange(inside)], axis=1)
     reach = math.ceil(LINK * width)
-    taken = np.zeros(int(peak.max()) + reach, bool)
+    taken = np.zeros(int(cells.peak.max()) + reach, bool)
     kept: list[tuple[int, int]] = []
     for w, cell in zip(order.tolist(), top.tolist(), strict=True):
-        at = int(peak[cell])
+        at = int(cells.peak[cell])
         if not taken[at]:
             kept.append((w, cell))
             taken[max(0, at - reach + 1) : at + reach] = True
     windows, tops = (np.array(column, np.int64) for column in zip(*sorted(kept), strict=True))
-    runs = runs_of_cells(loud, peak, width)
+    runs = runs_of_cells(cells.loud, cells.peak, width)
+    edges = np.flatnonzero(np.diff(runs[tops])) + 1
     out: list[int] = []
-    for run in np.split(windows, np.flatnonzero(np.diff(runs[tops])) + 1):
-        out += _prominent(run, score) if len(run) > 1 else [int(run[0])]
+    for run, peaks in zip(np.split(windows, edges), np.split(tops, edges), strict=True):
+        out += _own_signals(run, peaks, score, cells) if len(run) > 1 else [int(run[0])]
     return np.array(out, np.int64)
+
+
+def _own_signals(
+    run: NDArray[np.int64], tops: NDArray[np.int64], score: NDArray[np.float64], cells: Cells
+) -> list[int]:
+    """Return the windows of a run that are signals of their own, ascending (rule 2)."""
+    inside = slice(int(tops[0]), int(tops[-1]) + 1)
+    usual = float(np.median(cells.line[inside][cells.loud[inside]])) if cells.loud[inside].any() else 0.0
+    lines = cells.line[tops] >= max(LINE, BRIGHTER * usual)
+    chosen = sorted({int(run[np.argmax(score[run])]), *run[lines].tolist()})
+    for w in run[np.argsort(-score[run], kind="stable")].tolist():
+        at = bisect_left(chosen, w)
+        sides = chosen[max(0, at - 1) : at + 1]
+        if all(PROMINENT * score[min(w, other) : max(w, other) + 1].min() <= score[w] for other in sides):
+            insort(chosen, w)
+    return chosen
 
 
 def runs_of_cells(loud: NDArray[np.bool_], peak: NDArray[np.int64], width: int) -> NDArray[np.int64]:
@@ -96,20 +120,6 @@ def runs_of_cells(loud: NDArray[np.bool_], peak: NDArray[np.int64], width: int) 
     for before, after in zip(at[:-1][linked], at[1:][linked], strict=True):
         starts[before + 1 : after + 1] = False  # the quiet cells in a comb's gaps join it
     return np.cumsum(starts)
-
-
-def _prominent(run: NDArray[np.int64], score: NDArray[np.float64]) -> list[int]:
-    """Return the windows of a run that stand clear of each other, ascending (rule 3)."""
-    from bisect import bisect_left, insort
-
-    order = run[np.argsort(-score[run], kind="stable")]
-    chosen = [int(order[0])]
-    for w in order[1:].tolist():
-        at = bisect_left(chosen, w)
-        sides = chosen[max(0, at - 1) : at + 1]
-        if all(PROMINENT * score[min(w, other) : max(w, other) + 1].min() <= score[w] for other in sides):
-            insort(chosen, w)
-    return chosen
 
 
 def place(flat: FlatBlock, starts: NDArray[np.int64], width: int, sigma: float) -> list[Placed]:

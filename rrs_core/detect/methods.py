@@ -93,7 +93,8 @@ def default(
     sigma = spread / float(np.median(scale)) if few else judged.sigma
     loud: NDArray[np.bool_] = np.any(single.ratios >= 1, axis=0)
     score, names = judged.score, judged.trigger
-    kept = hits.separate(score, single.score, loud, stripes.peak, width)
+    line = stripes.line * np.sqrt(n_time) / (scale * (sigma or 1.0))
+    kept = hits.separate(score, hits.Cells(single.score, loud, stripes.peak, line), width)
     placed = hits.place(flat, kept * stride, width, sigma)
     burst = names[kept] == "burst"  # everywhere in its window: there is no track to put in the middle
     middles = _in_the_middle(placed, kept * stride, width, n_chan)

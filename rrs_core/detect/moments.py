@@ -29,7 +29,7 @@ CONSTANT = 1e-15  #: standard deviation over mean below which a window counts as
 _FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums may be reordered, but NaN and infinity stay what they are
 
 
-@nb.njit(cache=True, fastmath=_FAST, nogil=True)
+@nb.njit(cache=True, error_model="numpy", fastmath=_FAST, nogil=True)
 def collapse(block: NDArray[Any], total: NDArray[np.floating]) -> None:
     """Sum a block (n_time, n_chan) over time into `total` (n_chan,)."""
     n_time, n_chan = block.shape
@@ -45,7 +45,7 @@ def collapse(block: NDArray[Any], total: NDArray[np.floating]) -> None:
                 part[c] += row[c]
 
 
-@nb.njit(cache=True, fastmath=_FAST, nogil=True)
+@nb.njit(cache=True, error_model="numpy", fastmath=_FAST, nogil=True)
 def _median_of_parts(values: NDArray[np.floating], means: NDArray[np.float64]) -> float:
     """Return the median of the means of len(means) equal parts of `values`; a remainder is left out."""
     parts = len(means)
@@ -63,7 +63,7 @@ def _median_of_parts(values: NDArray[np.floating], means: NDArray[np.float64]) -
     return float(0.5 * (means[(parts - 1) // 2] + means[parts // 2]))
 
 
-@nb.njit(cache=True, fastmath=_FAST, nogil=True)
+@nb.njit(cache=True, error_model="numpy", fastmath=_FAST, nogil=True)
 def raw_sums(
     block: NDArray[Any],
     size: int,
@@ -74,6 +74,7 @@ def raw_sums(
     rows: NDArray[np.float64],
     level: NDArray[np.float64],
     peak: NDArray[np.int64],
+    line: NDArray[np.float64],
 ) -> None:
     """Take everything that the default method asks of a block, per stripe and in one pass.
 
@@ -99,6 +100,8 @@ def raw_sums(
         Out: mean power that a narrow signal does not raise, the median of `PARTS` part means.
     peak : ndarray of int, shape (n_stripes,)
         Out: brightest channel of the time-collapsed stripe.
+    line : ndarray, shape (n_stripes,)
+        Out: mean power of that channel above the level.
     """
     real = total.dtype.type
     n_time, n_stripes, together = len(block), len(sums), len(shift)
@@ -140,7 +143,8 @@ def raw_sums(
         for k in range(g, last):
             part = total[(k - g) * size : (k - g + 1) * size]
             back = 1 / np.float64(gain[k - g])
-            level[k] = shift[k - g] + _median_of_parts(part, means) / n_time * back
+            middle = _median_of_parts(part, means)
+            level[k] = shift[k - g] + middle / n_time * back
             highest = part[0]
             for c in range(1, size):
                 highest = max(highest, part[c])
@@ -149,6 +153,7 @@ def raw_sums(
                 if part[c] == highest:
                     peak[k] = k * size + c
                     break
+            line[k] = (highest - middle) / n_time * back
             rows[k] *= back
             power = back
             for s in range(SHIFT):
@@ -157,7 +162,7 @@ def raw_sums(
             sums[k, SHIFT] = shift[k - g]
 
 
-@nb.njit(cache=True, fastmath=_FAST, nogil=True)
+@nb.njit(cache=True, error_model="numpy", fastmath=_FAST, nogil=True)
 def residual_sums(block: NDArray[Any], size: int, level: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
     """Take power sums of every stripe of block - level.
 
@@ -187,7 +192,7 @@ def residual_sums(block: NDArray[Any], size: int, level: NDArray[np.float64], su
                 sums[k, S4] += s4
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, error_model="numpy", nogil=True)
 def window_moments(
     sums: NDArray[np.float64], pixels: int, stripes: int, step: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -225,7 +230,7 @@ def window_moments(
     return middle, m2, m3, m4
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, error_model="numpy", nogil=True)
 def row_ratio(rows: NDArray[np.float64], m2: NDArray[np.float64], width: int, stripes: int) -> NDArray[np.float64]:
     """Return how much a window's rows differ in level: (n_time - 1) times the F ratio of an analysis of variance.
 
@@ -253,7 +258,7 @@ def row_ratio(rows: NDArray[np.float64], m2: NDArray[np.float64], width: int, st
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, error_model="numpy", nogil=True)
 def k_squared(
     least: NDArray[np.float64], m2: NDArray[np.float64], m3: NDArray[np.float64], m4: NDArray[np.float64], n: int
 ) -> NDArray[np.float64]:

@@ -62,7 +62,7 @@ def upper_quantile(median: float, probability: float, pixels: int = PIXELS) -> f
     Examples
     --------
     >>> round(upper_quantile(27.5, 1e-3))
-    81
+    80
     """
     root = np.cbrt(median)
     z = normal_quantile(probability)

@@ -24,7 +24,7 @@ WIDTHS = np.array(
 )  #: boxes over channels that a wide signal is looked for with, besides a single channel
 
 
-@nb.njit(cache=True, fastmath={"reassoc", "contract", "nsz"}, nogil=True)
+@nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}, nogil=True)
 def _along(patch: NDArray[np.float32], first: int, last: int, d: int, total: NDArray[np.float32]) -> tuple[int, int]:
     """Sum a patch along drift d into `total`; return the first track's first channel, and how many tracks there are."""
     n_time, n_chan = patch.shape
@@ -49,7 +49,7 @@ def _along(patch: NDArray[np.float32], first: int, last: int, d: int, total: NDA
     return low, n
 
 
-@nb.njit(cache=True, fastmath={"reassoc", "contract", "nsz", "nnan"}, nogil=True)
+@nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "nnan"}, nogil=True)
 def best_track(
     patch: NDArray[np.float32], first: int, last: int, drifts: NDArray[np.int64], widths: NDArray[np.int64]
 ) -> tuple[float, int, int]:
@@ -113,7 +113,7 @@ def best_track(
     return narrow / np.sqrt(n_time), start, drift
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, error_model="numpy", nogil=True)
 def best_tracks(
     block: NDArray[Any],
     level: NDArray[np.float64],

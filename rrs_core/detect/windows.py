@@ -76,6 +76,7 @@ class Stripes(NamedTuple):
     rows: NDArray[np.float64]  #: (n_stripes, n_time) row sums
     level: NDArray[np.float64]  #: (n_stripes,) mean power less narrow signals
     peak: NDArray[np.int64]  #: (n_stripes,) brightest channel
+    line: NDArray[np.float64]  #: (n_stripes,) its mean power above the level
 
 
 def raw_sums(block: NDArray[Any], size: int, dtype: type[np.floating] = np.float64) -> Stripes:
@@ -85,11 +86,15 @@ def raw_sums(block: NDArray[Any], size: int, dtype: type[np.floating] = np.float
     """
     n_time, n_stripes = block.shape[0], block.shape[1] // size
     out = Stripes(
-        np.empty((n_stripes, 5)), np.empty((n_stripes, n_time)), np.empty(n_stripes), np.empty(n_stripes, int)
+        np.empty((n_stripes, 5)),
+        np.empty((n_stripes, n_time)),
+        np.empty(n_stripes),
+        np.empty(n_stripes, np.int64),
+        np.empty(n_stripes),
     )
     together = max(1, moments.RUN // size)
     room = np.empty(together * size, dtype), np.empty(together, dtype), np.empty(together, dtype)
-    moments.raw_sums(block, size, *room, out.table, out.rows, out.level, out.peak)
+    moments.raw_sums(block, size, *room, out.table, out.rows, out.level, out.peak, out.line)
     return out
 
 

@@ -134,7 +134,7 @@ def _stripe(rng: np.random.Generator, width_hz: float) -> FrequencyProfile:
 
 def draw_skirted(rng: np.random.Generator, wish: Wish) -> Source:
     """Draw diffuse parallel drifters: 3 to 9 stripes with skirts, made of sub-stripes, with fine lines between."""
-    width = wish.width_hz or log_uniform(rng, 12.0, 60.0)
+    width = wish.width_hz or log_uniform(rng, 12.0, 90.0)
     rate = wish.drift_rate_hz_s
     if rate is None:
         rate = either_sign(rng) * log_uniform(rng, 0.1, 1.3)

@@ -97,5 +97,5 @@ def any_time(rng: np.random.Generator) -> TimeFunction:
 def keyed(rng: np.random.Generator) -> TimeFunction:
     """Return random keying: dwells of half a row to several rows, on for part of them, on in the first scan."""
     return Gate(
-        new_seed(rng), log_uniform(rng, 9.0, 50.0), rng.uniform(0.15, 0.6), on_at_s=rng.uniform(0.0, SCAN_S - ROW_S)
+        new_seed(rng), log_uniform(rng, 9.0, 50.0), rng.uniform(0.15, 0.5), on_at_s=rng.uniform(0.0, SCAN_S - ROW_S)
     )

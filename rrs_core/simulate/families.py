@@ -61,7 +61,7 @@ _ALL = (
     ),
     Family("pulsed", narrow.draw_pulsed, 1.5, "keyed narrow line, pulse train, short dash", _MA, strong=True),
     Family("wander", narrow.draw_wander, 1.0, "free-running oscillator", _MA, strong=True),
-    Family("intermod", narrow.draw_intermod, 1.0, "evenly spaced lines falling off, single or in pairs", _MA),
+    Family("intermod", narrow.draw_intermod, 1.0, "two carriers and their products, evenly spaced", _MA),
     Family("comb", combs.draw_comb, 2.5, "fixed comb, regular or not, rows modulated", _MA),
     Family("drifting_comb", combs.draw_drifting_comb, 2.0, "comb that drifts, bends, zigzags or jumps", _MA),
     Family("skirted", combs.draw_skirted, 2.0, "diffuse parallel drifters with skirts and moire", _MA),

@@ -196,24 +196,25 @@ def draw_wander(rng: np.random.Generator, wish: Wish) -> Source:
 
 
 def draw_intermod(rng: np.random.Generator, wish: Wish) -> Source:
-    """Draw intermodulation products: 2 to 9 lines evenly spaced, falling off on both sides, moving together."""
+    """Draw two carriers and their intermodulation products: evenly spaced, falling off on both sides, moving together."""
     width = wish.width_hz or draw_line_width(rng)
-    spacing, number = log_uniform(rng, 5.0, 50.0) * CHANNEL_HZ, int(rng.integers(1, 5)) * 2 + 1
+    spacing, orders = log_uniform(rng, 5.0, 50.0) * CHANNEL_HZ, int(rng.integers(1, 4))
     # third, fifth and seventh order fall by roughly the same factor each
-    line: FrequencyProfile = Line(width)
-    comb = Teeth(line, spacing, number, new_seed(rng), spread=rng.uniform(0.0, 0.5), decay=rng.uniform(0.4, 0.75))
+    decay = rng.uniform(0.15, 0.6)
     rate = rng.choice((0.0, 1.0)) * either_sign(rng) * log_uniform(rng, 0.015, 1.0)
     path: TimeFunction = Drift(rate)
     if rng.random() < 0.3:
         path = Together((path, Wander(new_seed(rng), log_uniform(rng, 2.0, 20.0) * CHANNEL_HZ, 150.0)))
-    half = 0.5 * number * spacing
     time = any_time(rng)
-    part = Component(comb, half + 4 * width, half, path, time)
-    parts = [part]
-    if rng.random() < 0.5:  # the pair: the whole pattern again, a few channels away
-        offset = either_sign(rng) * rng.uniform(3.0, 16.0) * CHANNEL_HZ
-        moved = Together((path, Still(offset)))
-        parts.append(Component(comb, half + 4 * width, half, moved, time, level=rng.uniform(0.3, 1.0)))
+    line = line_of(width, wish.snr, rng)
+    reach = reach_of(line, wish.snr)
+    second = rng.uniform(0.6, 1.0)
+    parts = []
+    for order in range(orders + 1):
+        for side, level in ((-1.0, 1.0), (1.0, second)):
+            moved = Together((path, Still(side * (order + 0.5) * spacing)))
+            extent = 0.5 * width + CHANNEL_HZ
+            parts.append(Component(line, reach, extent, moved, time, level=level * decay**order))
     return Source(
         "intermod",
         wish.frequency_mhz,
@@ -221,7 +222,7 @@ def draw_intermod(rng: np.random.Generator, wish: Wish) -> Source:
         wish.snr,
         width,
         tuple(parts),
-        {"spacing_hz": spacing, "n_lines": float(number)},
+        {"spacing_hz": spacing, "n_lines": float(len(parts))},
     )
 
 

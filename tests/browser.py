@@ -1,0 +1,107 @@
+"""A real server and a real browser for the tests that need both."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import ConsoleMessage, Page, Request
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
+#: WebGL in software, for machines without a display; no sandbox because test containers run as root.
+FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+
+
+def chromium() -> str:
+    """Return the path of a Chromium: `CHROMIUM`, else the first found in PATH; fail where there is none."""
+    given = os.environ.get("CHROMIUM")
+    found = given if given and Path(given).is_file() else next(filter(None, map(shutil.which, NAMES)), None)
+    if given and found != given:
+        pytest.fail(f"CHROMIUM={given} is not a file: the browser tests cannot run")
+    if found is None:
+        pytest.fail(
+            "no Chromium found: the browser tests cannot run. Install one (apt-get install chromium), "
+            "or say where it is with CHROMIUM=/path/to/chromium; leave the tests out with: pytest -m 'not browser'"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def served(survey: Path, log: Path) -> Iterator[str]:
+    """Serve a survey on a free port of this machine; give its address, and stop the server at the end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", f"{port}"]
+    environment = {**os.environ, "RRS_SURVEY": f"{survey}"}
+    with log.open("w") as out:
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_until_healthy(address, server, log)
+            yield address
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _wait_until_healthy(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            pytest.fail(f"the server ended at its start: {log.read_text()[-2000:]}")
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health", timeout=5) as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.2)
+    pytest.fail(f"the server did not come up within a minute: {log.read_text()[-2000:]}")
+
+
+class Watch:
+    """What a page did that nobody sees: errors, requests that leave the machine, dialogs."""
+
+    def __init__(self, page: Page) -> None:
+        self.errors: list[str] = []
+        self.foreign: list[str] = []
+        self.dialogs: list[str] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.errors.append(f"{error}"))
+        page.on("request", self._request)
+        page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        # A page's own address makes the client ask for PAGE/_stcore/... first, which is not there: known, harmless.
+        known = "404" in message.text and "/_stcore/" in message.location.get("url", "")
+        if message.type == "error" and not known:
+            self.errors.append(f"{message.text} ({message.location.get('url')})")
+
+    def _request(self, request: Request) -> None:
+        url = urlsplit(request.url)
+        if url.scheme not in ("data", "blob") and url.hostname != "127.0.0.1":
+            self.foreign.append(request.url)
+
+    def is_clean(self) -> bool:
+        """Fail with what was seen, if anything was."""
+        assert not self.errors
+        assert not self.foreign
+        assert not self.dialogs
+        return True

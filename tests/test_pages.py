@@ -1,0 +1,517 @@
+"""Each page on a finished, an empty, a half-built and a hostile survey, and uploads of every bad kind."""
+
+from __future__ import annotations
+
+import csv
+import io
+import pickle
+import re
+import shutil
+import tomllib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from make_survey import FOFF_MHZ, draw_snippet, make_survey
+from streamlit.testing.v1 import AppTest
+
+from pages.components import export, hitmap, uploads
+from rrs_core.errors import FileRefused
+from rrs_core.survey.catalogue import load
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("pages/overview.py", "pages/map.py", "pages/lookalikes.py")
+HOSTILE = ("<img src=x onerror=alert(1)>", "[click](javascript:alert(1)) =cmd()")
+
+
+@pytest.fixture(autouse=True)
+def from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest finds pages from the repository's root, as `streamlit run app.py` does."""
+    monkeypatch.chdir(ROOT)
+
+
+def opened(page: str, survey: Path, monkeypatch: pytest.MonkeyPatch, **query: str) -> AppTest:
+    """Return a page that has run once on a survey."""
+    monkeypatch.setenv("RRS_SURVEY", f"{survey}")
+    app = AppTest.from_file(f"{ROOT / 'app.py'}", default_timeout=60).run()
+    for name, value in query.items():
+        app.query_params[name] = value
+    if page != PAGES[0]:
+        app.switch_page(page).run()
+    assert not app.exception, app.exception
+    return app
+
+
+def words(app: AppTest) -> str:
+    """Return all text of a page, markdown as it was sent."""
+    kinds = (app.markdown, app.caption, app.error, app.warning, app.info, app.success, app.title, app.subheader)
+    return "\n".join(f"{element.value}" for kind in kinds for element in kind) + "\n".join(
+        f"{element.value}" for element in app.code
+    )
+
+
+def is_literal(markdown: str) -> bool:
+    """Tell whether no tag, link or change of direction in a text is live: each is escaped."""
+    return not re.search(r"(?<!\\)<\w|(?<!\\)\]\(|[\u202a-\u202e\u2066-\u2069]", markdown)
+
+
+def npy(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array, allow_pickle=True)
+    return out.getvalue()
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)
+    return out.getvalue()
+
+
+def snippet() -> np.ndarray:
+    return draw_snippet("drifting line", np.random.default_rng(5))
+
+
+def upload(survey: Path, data: bytes, monkeypatch: pytest.MonkeyPatch, name: str = "query.npy") -> AppTest:
+    """Return the page of lookalikes after an upload."""
+    app = opened(PAGES[2], survey, monkeypatch)
+    app.file_uploader[0].set_value((name, data, "application/octet-stream")).run()
+    assert not app.exception, app.exception
+    return app
+
+
+# Surveys of every kind
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_a_survey_every_page_says_what_to_type(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = words(opened(page, tmp_path / "my survey", monkeypatch))
+    assert "make run" in text
+    assert f"rrs build '{tmp_path / 'my survey'}' PATH..." in text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_one_hit_is_enough_for_every_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(page, make_survey(tmp_path / "one", n_hits=1), monkeypatch)
+    assert not app.error
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_hit_is_no_crash(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(page, make_survey(tmp_path / "none", n_hits=0), monkeypatch)
+    assert not app.error
+    assert app.info
+
+
+@pytest.mark.parametrize(("page", "command"), [(PAGES[1], "rrs project"), (PAGES[2], "rrs encode")])
+def test_a_half_built_survey_names_the_stage_to_run(
+    page: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey = make_survey(tmp_path / "half", n_hits=20, stages=("ingest", "detect"))
+    assert f"{command} {survey}" in words(opened(page, survey, monkeypatch))
+    assert "Not done yet" in [element.help for element in opened(PAGES[0], survey, monkeypatch).markdown]
+
+
+@pytest.mark.parametrize("damage", ["settings", "table", "snippets"])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_damaged_survey_is_one_line_on_every_page(
+    page: str, damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey = make_survey(tmp_path / "damaged", n_hits=20)
+    if damage == "settings":
+        (survey / "survey.toml").write_text("[surprise]\n")
+    elif damage == "table":
+        (survey / "tables" / "hits.parquet").write_bytes(b"not a table")
+    else:
+        with (survey / "snippets.npy").open("wb") as handle:
+            np.save(handle, np.zeros((3, 16, 256), np.float16))
+    app = opened(page, survey, monkeypatch)
+    assert len(app.error) == 1
+    assert "\n" not in app.error[0].value.replace("  \n`", "")
+
+
+def test_overview_counts_what_the_tables_hold(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(PAGES[0], tiny_survey, monkeypatch)
+    assert {metric.label: metric.value for metric in app.metric} == {
+        "Hits": "240",
+        "Scans": "12",
+        "Cadences": "2",
+        "Band covered [MHz]": "0.732",
+    }
+    assert "PCA" in words(app)
+    assert len(app.dataframe[0].value) == 12
+
+
+def test_a_survey_that_was_built_again_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    survey = make_survey(tmp_path / "s", n_hits=20)
+    assert opened(PAGES[0], survey, monkeypatch).metric[0].value == "20"
+    shutil.rmtree(survey)
+    make_survey(survey, n_hits=30, seed=1)
+    assert opened(PAGES[0], survey, monkeypatch).metric[0].value == "30"
+
+
+# Foreign text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_hostile_source_names_are_text(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    survey = make_survey(tmp_path / "hostile", n_hits=40, names=HOSTILE)
+    table = load(survey).table
+    for target in table["source_name"].unique():
+        hit = table.loc[table["source_name"] == target, "hit_id"].iloc[0]
+        app = opened(page, survey, monkeypatch, **({"hit": f"{hit}"} if page == PAGES[2] else {}))
+        for element in [*app.markdown, *app.caption, *app.error]:
+            assert is_literal(element.value)
+        assert not any(element.allow_html for element in app.markdown)
+        if page != PAGES[2]:
+            break
+
+
+def test_exported_cells_cannot_run_and_numbers_stay_numbers() -> None:
+    frame = pd.DataFrame({"source_name": ["=cmd()", "@x", "HIP1"], "drift_rate_hz_s": [-1.5, 0.25, np.nan]})
+    rows = list(csv.reader(io.StringIO(export.csv_bytes(frame).decode())))
+    assert rows[1:] == [["'=cmd()", "-1.5"], ["'@x", "0.25"], ["HIP1", ""]]
+
+
+# Lookalikes
+
+
+def test_a_link_to_a_hit_searches_for_it(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hit = load(tiny_survey).strongest()
+    app = opened(PAGES[2], tiny_survey, monkeypatch, hit=f"{hit}")
+    assert f"Hit {hit}" in words(app)
+    found = app.dataframe[0].value
+    assert len(found) == 50
+    assert hit not in set(found["hit_id"])
+    assert found["score"].is_monotonic_decreasing
+    assert app.query_params["hit"] == f"{hit}"
+
+
+@pytest.mark.parametrize("bad", ["42", "../../x", "' OR 1=1--", "<script>", "9" * 400, "-1", "１２"])
+def test_a_link_to_no_hit_is_refused_in_one_line(bad: str, tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(PAGES[2], tiny_survey, monkeypatch, hit=bad)
+    assert len(app.error) == 1
+    assert "NO_HIT" in app.error[0].value
+    assert is_literal(app.error[0].value)
+
+
+def test_an_uploaded_hit_finds_itself_first(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    survey = load(tiny_survey)
+    hit = int(survey.hits["hit_id"].iloc[17])
+    app = upload(tiny_survey, npy(survey.snippet(hit)), monkeypatch)
+    found = app.dataframe[0].value
+    assert found["hit_id"].iloc[0] == hit
+    assert found["score"].iloc[0] == pytest.approx(1, abs=1e-3)
+    assert app.success
+
+
+def test_settings_of_the_search_do_what_they_say(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    survey = load(tiny_survey)
+    hit = survey.strongest()
+    mhz = survey.hit(hit)["frequency_mhz"]
+    app = opened(PAGES[2], tiny_survey, monkeypatch, hit=f"{hit}")
+    app.slider(key="lookalikes.top").set_value(20).run()
+    plain = app.dataframe[0].value
+    assert len(plain) == 20
+    app.slider(key="lookalikes.weight").set_value(1.0).run()
+    near = app.dataframe[0].value
+    assert (near["frequency_mhz"] - mhz).abs().max() < 1
+    assert (plain["frequency_mhz"] - mhz).abs().max() > 1000
+
+
+def test_an_upload_without_a_frequency_has_no_frequency_weight(
+    tiny_survey: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = upload(tiny_survey, npy(snippet()), monkeypatch)
+    assert app.slider(key="lookalikes.weight").disabled
+    app.number_input(key="lookalikes.upload_mhz").set_value(1420.4).run()
+    assert not app.slider(key="lookalikes.weight").disabled
+    app.slider(key="lookalikes.weight").set_value(0.9).run()
+    assert app.dataframe[0].value["frequency_mhz"].iloc[0] < 1500
+
+
+def test_near_duplicates_appear_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    survey = make_survey(tmp_path / "s", n_hits=30)
+    hits = pd.read_parquet(survey / "tables" / "hits.parquet")
+    hits.loc[:9, "scan_id"] = 1  # ten hits within one snippet's width of each other
+    hits.loc[:9, "frequency_mhz"] = 1420.5 + FOFF_MHZ * np.arange(10)
+    hits.to_parquet(survey / "tables" / "hits.parquet")
+    app = opened(PAGES[2], survey, monkeypatch, hit=f"{hits['hit_id'].iloc[20]}")
+    assert len(app.dataframe[0].value) == 20
+    app.toggle(key="lookalikes.duplicates").set_value(True).run()
+    assert len(app.dataframe[0].value) == 29
+
+
+def test_the_hit_nearest_to_a_frequency_is_searched_for(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    survey = load(tiny_survey)
+    hit = survey.hits[survey.hits["scan_id"] == 3].iloc[4]
+    app = opened(PAGES[2], tiny_survey, monkeypatch)
+    app.button_group(key="lookalikes.source").set_value("Frequency").run()
+    app.selectbox(key="lookalikes.scan").set_value(3).run()
+    app.number_input(key="lookalikes.mhz").set_value(float(hit["frequency_mhz"]) + 1e-5).run()
+    assert not app.exception
+    assert f"Hit {hit['hit_id']}" in words(app)
+    assert "-0.010 kHz" in words(app)
+
+
+def test_what_looks_like_nothing_here_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    survey = make_survey(tmp_path / "s", n_hits=60)
+    latents = pd.read_parquet(survey / "tables" / "latents.parquet")
+    columns = [name for name in latents if name != "hit_id"]
+    # every hit but one points one way in latent space, that one the other
+    latents[columns] = np.random.default_rng(0).normal(1, 0.01, (60, len(columns))).astype(np.float32)
+    latents.loc[7, columns] = -1.0
+    latents.to_parquet(survey / "tables" / "latents.parquet")
+    app = opened(PAGES[2], survey, monkeypatch, hit=f"{latents['hit_id'].iloc[7]}")
+    assert "Nothing in this survey looks like this" in app.warning[0].value
+    app = opened(PAGES[2], survey, monkeypatch, hit=f"{latents['hit_id'].iloc[8]}")
+    assert not app.warning
+
+
+def test_a_hit_can_be_searched_for_when_the_model_is_gone_but_an_upload_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey = make_survey(tmp_path / "s", n_hits=20)
+    (survey / "model.safetensors").unlink()
+    app = opened(PAGES[2], survey, monkeypatch, hit=f"{load(survey).strongest()}")
+    assert "CHECKPOINT" in app.error[0].value
+    assert len(app.dataframe[0].value) > 5
+    app = upload(survey, npy(snippet()), monkeypatch)
+    assert "CHECKPOINT" in app.error[0].value
+    assert not app.dataframe
+
+
+def test_a_model_that_did_not_make_the_latents_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    survey = make_survey(tmp_path / "s", n_hits=20)
+    other = make_survey(tmp_path / "other", n_hits=20, seed=1)
+    for name in ("model.safetensors", "model.json"):
+        shutil.copy(other / name, survey / name)
+    app = upload(survey, npy(snippet()), monkeypatch)
+    assert "MODEL_CHANGED" in app.error[0].value
+    assert not app.dataframe
+
+
+# Uploads
+
+BOMB = np.zeros(30_000_000, np.uint8)
+BAD_UPLOADS = {
+    "pickle": (pickle.dumps({"a": 1}), "PICKLE"),
+    "object array": (npy(np.array([{"a": 1}] * 4, dtype=object)), "PICKLE"),
+    "wrong shape": (npy(np.zeros((16, 255), np.float32)), "SHAPE"),
+    "turned": (npy(np.zeros((256, 16), np.float32)), "SHAPE"),
+    "nothing but NaN": (npy(np.full((16, 256), np.nan, np.float32)), "NO_FINITE"),
+    "constant": (npy(np.ones((16, 256), np.float32)), "NO_VARIANCE"),
+    "complex": (npy(np.zeros((16, 256), np.complex64)), "DTYPE"),
+    "npz bomb": (npz(a=BOMB), "BOMB"),
+    "two arrays": (npz(a=np.zeros(3), b=np.zeros(3)), "SHAPE"),
+    "text": (b"frequency,power\n1,2\n", "TYPE"),
+    "empty": (b"", "EMPTY"),
+    "7 TiB header": (npy(np.zeros((16, 256)))[:128].replace(b"(16, 256)", b"(9999999,)"), "TOO_LARGE"),
+    "cut short": (npy(np.zeros((16, 256)))[:-5], "TRUNCATED"),
+    "half an HDF5": (uploads.HDF5 + bytes(200), None),
+    "half a filterbank": (uploads.SIGPROC + bytes(40), None),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_UPLOADS)
+def test_bad_uploads_are_refused_in_one_line_and_the_page_lives_on(
+    kind: str, tiny_survey: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, code = BAD_UPLOADS[kind]
+    app = upload(tiny_survey, data, monkeypatch)
+    assert len(app.error) == 1
+    assert code is None or f"`{code}`" in app.error[0].value
+    assert "Traceback" not in app.error[0].value
+    assert not app.dataframe
+    app.file_uploader[0].set_value(("good.npy", npy(snippet()), "")).run()
+    assert not app.error
+    assert len(app.dataframe[0].value) == 50
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../../etc/cron.d/x.npy", "<img src=x onerror=alert(1)>.npy", "[x](javascript:alert(1)).npy", "a\u202egpj.npy"],
+)
+def test_hostile_upload_names_are_shown_as_text_and_never_used(
+    name: str, tiny_survey: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for data in (npy(snippet()), b"rubbish"):
+        text = words(upload(tiny_survey, data, monkeypatch, name))
+        assert is_literal(text)
+
+
+def test_a_large_array_is_refused_by_its_size() -> None:
+    with pytest.raises(FileRefused) as refused:
+        uploads.snippet_of(npy(np.zeros((600, 1024), np.float32)), "big.npy")
+    assert refused.value.code == "TOO_LARGE"
+
+
+def written(tmp_path: Path, suffix: str, power: np.ndarray, foff_mhz: float = FOFF_MHZ) -> bytes:
+    """Return the bytes of an observation that holds `power`."""
+    from rrs_core.observe.header import ScanHeader
+    from rrs_core.observe.writers import write_fbh5, write_fil
+
+    header = ScanHeader(
+        path="", source_name="VOYAGER-1", telescope_id=6, tstart_mjd=57650.78, tsamp_s=18.253611008,
+        fch1_mhz=8419.3, foff_mhz=foff_mhz, n_time=16, n_chan=power.shape[1], coarse_width=power.shape[1],
+    )  # fmt: skip
+    path = tmp_path / f"scan{suffix}"
+    (write_fil if suffix == ".fil" else write_fbh5)(path, header, [power.astype(np.float32)])
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".fil"])
+def test_an_observation_of_one_snippet_is_read_in_a_child_process(suffix: str, tmp_path: Path) -> None:
+    power = snippet()
+    found = uploads.snippet_of(written(tmp_path, suffix, power), "../../etc/x" + suffix)
+    np.testing.assert_allclose(found.power, power, rtol=1e-6)
+    assert found.frequency_mhz == pytest.approx(8419.3 + 128 * FOFF_MHZ, abs=1e-9)
+
+
+def test_a_wider_observation_is_cut_at_the_frequency_given(tmp_path: Path) -> None:
+    power = np.random.default_rng(0).chisquare(204, (16, 4096)) / 204
+    power[:, 1000] += 9
+    data = written(tmp_path, ".h5", power)
+    with pytest.raises(FileRefused) as refused:
+        uploads.snippet_of(data, "x.h5")
+    assert refused.value.code == "NO_FREQUENCY"
+    found = uploads.snippet_of(data, "x.h5", frequency_mhz=8419.3 + 1000 * FOFF_MHZ)
+    assert (found.power.argmax(axis=1) == 128).all()
+
+
+def test_nothing_is_left_of_an_upload_and_its_name_never_becomes_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", f"{tmp_path / 'private'}")
+    (tmp_path / "private").mkdir()
+    uploads.snippet_of(written(tmp_path, ".fil", snippet()), "../escaped.h5")
+    with pytest.raises(FileRefused) as refused:
+        uploads.snippet_of(uploads.HDF5 + b"junk" * 50, "../escaped.h5")
+    assert "../escaped.h5" in f"{refused.value}"
+    assert "private" not in f"{refused.value}"
+    assert not list((tmp_path / "private").iterdir())
+    assert not (tmp_path / "escaped.h5").exists()
+
+
+def test_a_reader_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setattr(uploads.parse_upload, "__file__", f"{slow}")
+    monkeypatch.setattr(uploads, "LONGEST_S", 1.0)
+    with pytest.raises(FileRefused) as refused:
+        uploads.snippet_of(uploads.HDF5, "x.h5")
+    assert refused.value.code == "TIMEOUT"
+
+
+@pytest.mark.parametrize(
+    "crime",
+    [
+        "import os; os.abort()",
+        "import resource; raise SystemExit(3)",
+        "import sys; open(sys.argv[2], 'w').write('x' * 3_000_000)",
+    ],
+)
+def test_a_reader_that_dies_or_floods_is_a_refusal_not_the_end_of_the_server(
+    crime: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = tmp_path / "crime.py"
+    script.write_text(crime)
+    monkeypatch.setattr(uploads.parse_upload, "__file__", f"{script}")
+    with pytest.raises(FileRefused) as refused:
+        uploads.snippet_of(uploads.HDF5, "x.h5")
+    assert refused.value.code == "CRASHED"
+
+
+def test_the_reader_runs_under_limits_and_without_our_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    spy = tmp_path / "spy.py"
+    limits = {int(which): most for which, most in uploads.parse_upload.LIMITS.items()}
+    spy.write_text(
+        "import json, os, resource, runpy, sys\n"
+        f"space = runpy.run_path({uploads.parse_upload.__file__!r})\n"
+        "[resource.setrlimit(what, (most, most)) for what, most in space['LIMITS'].items()]\n"
+        f"limits = {{which: resource.getrlimit(which)[0] for which in {list(limits)}}}\n"
+        "text = json.dumps({'limits': limits, 'environment': dict(os.environ), 'cwd': os.listdir('.')})\n"
+        "open(sys.argv[2], 'w').write(json.dumps({'code': 'SPY', 'text': text}))\n"
+    )
+    monkeypatch.setenv("SECRET_OF_OURS", "1")
+    monkeypatch.setattr(uploads.parse_upload, "__file__", f"{spy}")
+    with pytest.raises(FileRefused) as refused:
+        uploads.snippet_of(uploads.HDF5, "x.h5")
+    assert "SECRET_OF_OURS" not in f"{refused.value}"
+    assert "HDF5_PLUGIN_PRELOAD" in f"{refused.value}"
+    assert f'"{9 if 9 in limits else next(iter(limits))}": {2 * 2**30}' in f"{refused.value}"
+
+
+# The map
+
+
+def test_selected_ids_are_read_from_the_points_not_from_their_places() -> None:
+    points = [
+        {"point_index": 0, "customdata": {"0": 90000023808.0, "1": 1420.1}},
+        {"point_index": 1, "customdata": [20000000001, 1420.2]},
+        {"point_index": 2, "customdata": 7.0},
+        {"point_index": 3},
+        {"point_index": 4, "customdata": ["x"]},
+        {"point_index": 5, "customdata": [7, 1.0]},
+    ]
+    assert hitmap.selected_ids({"selection": {"points": points}}) == [90000023808, 20000000001, 7]
+    assert hitmap.selected_ids({}) == []
+
+
+def test_every_column_that_varies_can_colour_the_map(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(PAGES[1], tiny_survey, monkeypatch)
+    options = app.selectbox(key="map.colour").options
+    assert {"ON / OFF", "Target", "Scan", "Cadence", "SNR", "Frequency [MHz]", "K² statistic"} <= set(options)
+    assert not [option for option in options if "Drift" in option]  # empty in this survey
+    for column in ("scan_id", "snr", "source_name"):
+        app.selectbox(key="map.colour").set_value(column).run()
+        assert not app.exception
+
+
+def test_a_large_map_states_its_sample(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hitmap, "MOST_POINTS", 100)
+    text = words(opened(PAGES[1], tiny_survey, monkeypatch))
+    assert "Showing 100 of 240 hits" in text
+    assert "seed 0" in text
+
+
+# The settings that the server runs under
+
+
+def test_the_server_listens_to_this_machine_only_and_tells_nobody_anything() -> None:
+    settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    server = settings["server"]
+    assert server["address"] == "127.0.0.1"
+    assert server["allowedHosts"] == ["127.0.0.1", "localhost"]
+    assert server["enableCORS"]
+    assert server["enableXsrfProtection"]
+    assert not server["enableStaticServing"]
+    assert not server["enableAgentApi"]
+    assert server["maxUploadSize"] == uploads.LARGEST_UPLOAD_MB
+    assert settings["client"]["showErrorDetails"] == "none"
+    assert settings["client"]["disableDataExport"]
+    assert not settings["browser"]["gatherUsageStats"]
+
+
+def test_every_setting_is_one_that_streamlit_knows_and_is_explained() -> None:
+    from streamlit import config
+
+    lines = (ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8").splitlines()
+    section = ""
+    for line in lines:
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif " = " in line and not line.startswith("#"):
+            assert f"{section}.{line.split(' = ')[0]}" in config.get_config_options(), line
+            assert section.startswith("theme") or "  # " in line or " # " in line, line
+
+
+def test_npz_bomb_fixture_is_small_on_the_wire() -> None:
+    assert len(BAD_UPLOADS["npz bomb"][0]) < 100_000
+    with zipfile.ZipFile(io.BytesIO(BAD_UPLOADS["npz bomb"][0])) as archive:
+        assert archive.infolist()[0].file_size > 2**21
