@@ -77,7 +77,7 @@ def make_survey(
     checkpoints.save(model, module)
     encoder = checkpoints.load(model)
     if n_hits > 12:
-        module.fit_whitening([encoder.inputs(snippets)])
+        module.fit_whitening([encoder.inputs(snippets)], torch.from_numpy(family))
         checkpoints.save(model, module)
         encoder = checkpoints.load(model)
 

@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-pytestmark = [
-    pytest.mark.browser,
-    # asyncio's event loop inside playwright is closed after the interpreter's own checks
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.browser
 HOSTILE = "<img src=x onerror=window.hostile=1>"
 LONG_MS = 60_000
 
@@ -72,12 +68,22 @@ def settled(page: Page) -> None:
     page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
 
 
-def drawn(page: Page) -> list[np.ndarray]:
-    """Return the pixels of every tile as the browser painted them, arrays (16, 256, 4)."""
-    raw = page.locator(".tile canvas").evaluate_all(
-        "all => all.map(c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data))"
+def drawn(page: Page, tile: int) -> np.ndarray:
+    """Return the pixels of a tile as the browser painted them, array (16, 256, 4)."""
+    pixels = (
+        page.locator(".tile canvas")
+        .nth(tile)
+        .evaluate("c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)")
     )
-    return [np.array(pixels, np.uint8).reshape(16, 256, 4) for pixels in raw]
+    return np.array(pixels, np.uint8).reshape(16, 256, 4)
+
+
+def colours(page: Page) -> list[int]:
+    """Return how many opaque colours each tile is painted with."""
+    return page.locator(".tile canvas").evaluate_all(
+        """all => all.map(c => { const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        return new Set(new Uint32Array(data.buffer).filter(colour => colour >>> 24 === 255)).size; })"""
+    )
 
 
 def lasso(page: Page) -> None:
@@ -107,20 +113,19 @@ def send(page: Page, data: bytes, name: str = "query.npy") -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["", "map", "lookalikes"])
-def test_every_page_opens_without_an_error_and_asks_nobody_else(
-    path: str, scheme: str, browser: Browser, address: str
-) -> None:
+def test_every_page_opens_without_an_error_and_asks_nobody_else(scheme: str, browser: Browser, address: str) -> None:
     context = browser.new_context(color_scheme=scheme, viewport={"width": 1400, "height": 1000})
     page = context.new_page()
+    page.set_default_timeout(LONG_MS)
     watch = Watch(page)
-    page.goto(f"{address}/{path}")
-    page.locator("h1").wait_for(timeout=LONG_MS)
-    settled(page)
-    page.wait_for_timeout(1500)
-    ground = page.locator(".stApp").evaluate("app => getComputedStyle(app).backgroundColor")
-    assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 200) == (scheme == "dark")
-    assert watch.is_clean()
+    for path in ("", "map", "lookalikes"):
+        page.goto(f"{address}/{path}")
+        page.locator("h1").wait_for()
+        settled(page)
+        page.wait_for_timeout(1000)
+        ground = page.locator(".stApp").evaluate("app => getComputedStyle(app).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 200) == (scheme == "dark")
+        assert watch.is_clean()
     context.close()
 
 
@@ -158,9 +163,7 @@ def test_an_uploaded_snippet_finds_its_lookalikes_and_they_are_painted(
     assert len(found) == 50
     assert found[0] == hit
     settled(page)
-    for pixels in drawn(page):
-        assert (pixels[..., 3] == 255).all()
-        assert len(np.unique(pixels[..., :3].reshape(-1, 3), axis=0)) > 10
+    assert min(colours(page)) > 10
     assert sum(received) - before < 1_500_000
     assert page.locator(".grid *").count() <= 3 * 50
     assert watch.is_clean()
@@ -169,8 +172,8 @@ def test_an_uploaded_snippet_finds_its_lookalikes_and_they_are_painted(
 def test_the_pixels_of_a_tile_are_those_of_its_hit(page: Page, address: str, survey: Survey) -> None:
     page.goto(f"{address}/lookalikes?hit={survey.strongest()}")
     found = tiles(page)
-    for hit, pixels in list(zip(found, drawn(page), strict=True))[:8]:
-        power = survey.snippet(hit)[:, ::-1]
+    for tile in (0, 1, 2, 30):
+        power, pixels = survey.snippet(found[tile])[:, ::-1], drawn(page, tile)
         brightness = pixels[..., :3] @ np.array([0.2126, 0.7152, 0.0722])
         assert np.corrcoef(np.clip(power, None, np.quantile(power, 0.99)).ravel(), brightness.ravel())[0, 1] > 0.8
 
@@ -204,7 +207,6 @@ def test_a_frequency_weight_brings_near_hits_forward(page: Page, address: str, s
     slider = page.get_by_role("slider", name="Frequency weight")
     slider.focus()
     page.keyboard.press("End")
-    page.wait_for_function(f"document.querySelector('[aria-label=\"Frequency weight\"]') !== null || {1}")
     settled(page)
     page.wait_for_timeout(1000)
     weighted = tiles(page)
@@ -252,7 +254,7 @@ def test_a_click_on_a_tile_shows_it_large_and_leads_to_its_lookalikes(page: Page
     page.locator(".tile").nth(2).click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_text(f"Hit {hit}").wait_for()
-    assert "Frequency − " in dialog.inner_text()
+    dialog.get_by_text("Frequency − ").first.wait_for()
     dialog.get_by_text("Search lookalikes of this hit").click()
     page.wait_for_url(f"**/lookalikes?hit={hit}")
     assert hit not in tiles(page)
@@ -265,6 +267,9 @@ def test_a_click_on_a_point_shows_its_waterfall(page: Page, address: str, survey
     page.goto(f"{address}/map")
     page.locator(".nsewdrag").first.wait_for()
     page.wait_for_timeout(1500)
+    page.get_by_role("radio", name="Click").or_(page.get_by_role("button", name="Click", exact=True)).first.click()
+    settled(page)
+    page.wait_for_timeout(1500)
     where = page.locator(".js-plotly-plot").evaluate(
         """chart => { const t = chart._fullData[0], box = chart.getBoundingClientRect(), a = chart._fullLayout;
         return [box.x + a.xaxis._offset + a.xaxis.l2p(t.x[3]), box.y + a.yaxis._offset + a.yaxis.l2p(t.y[3]),
@@ -275,7 +280,7 @@ def test_a_click_on_a_point_shows_its_waterfall(page: Page, address: str, survey
     page.mouse.click(where[0], where[1])
     place = survey.projection[["x", "y"]].to_numpy(np.float64)
     hit = survey.projection["hit_id"].to_numpy()[np.abs(place - where[2:]).sum(axis=1).argmin()]
-    page.get_by_text(f"Hit {hit}").first.wait_for()
+    page.get_by_text(re.compile(f"^Hit {hit}")).first.wait_for()  # not the box that hovering shows: "hit"
     assert tiles(page) == [hit]
 
 

@@ -70,6 +70,7 @@ def test_a_table_without_rows_is_an_empty_frame_with_its_columns(tmp_path: Path)
         (GOOD.replace(",", ";"), "DELIMITER"),
         (GOOD.replace("position", "place"), "COLUMN"),
         (GOOD.replace("\n", ",on\n", 1), "COLUMN"),
+        ("cadence_id,position,on,path,on\n1,0,true,x.h5,false\n", "COLUMN"),
         (GOOD + "2,0,true\n", "COLUMN"),
         (GOOD + "2,0,true,x.h5,y\n", "COLUMN"),
         (GOOD + "two,0,true,x.h5\n", "NUMBER"),
@@ -145,6 +146,12 @@ def test_scans_with_an_impossible_start_time_are_in_no_cadence() -> None:
     frame = scans("ABACAD")
     frame.loc[2, "tstart_mjd"] = 2_457_651.3
     assert group_cadences(frame)["cadence_id"].isna().all()
+    assert group_cadences(scans("ABACAD", start=2_458_000.5))["cadence_id"].isna().all()
+
+
+def test_no_scan_is_in_two_cadences() -> None:
+    grouped = group_cadences(scans("ABABABABABABAB"))
+    assert list(grouped["cadence_id"].fillna(0)) == [1] * 6 + [2] * 6 + [0] * 2
 
 
 def test_coordinates_tell_on_from_off_where_names_are_equal() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from make_survey import make_survey
 
+import rrs_core
 from rrs_core.errors import SurveyRefused
 from rrs_core.group import search
-from rrs_core.survey.catalogue import load, stratified_rows
+from rrs_core.survey.catalogue import Survey, load, stratified_rows
+from rrs_core.survey.store import Store
 
 
 def test_bands_are_the_stretches_that_the_scans_cover(tiny_survey: Path):
@@ -109,3 +113,120 @@ def test_best_scores_are_those_of_the_best_other_hit(tiny_survey: Path):
 def test_one_hit_has_no_best_scores(tmp_path: Path):
     survey = load(make_survey(tmp_path / "s", n_hits=1))
     assert search.best_scores(search.index_of(survey), survey.searched).size == 0
+
+
+def test_a_survey_answers_with_its_tables(tiny_survey: Path):
+    survey = rrs_core.load(f"{tiny_survey}")
+    assert isinstance(survey, Survey)
+    assert survey.name == "tiny"
+    assert (len(survey.scans), len(survey.hits), len(survey.latents), len(survey.projection)) == (12, 240, 240, 240)
+    assert survey.latent_matrix.shape[0] == 240
+    assert survey.latent_matrix.dtype == np.float32
+
+
+def test_snippets_are_a_memory_map_that_cannot_be_written(tiny_survey: Path):
+    snippets = load(tiny_survey).snippets
+    assert isinstance(snippets, np.memmap)
+    assert snippets.shape == (240, 16, 256)
+    with pytest.raises(ValueError, match="read-only"):
+        snippets[0, 0, 0] = 1
+
+
+def test_a_hits_snippet_is_the_row_that_the_table_names(tiny_survey: Path):
+    survey = load(tiny_survey)
+    for hit in survey.hits.sample(5, random_state=0).itertuples():
+        np.testing.assert_array_equal(survey.snippet(hit.hit_id), survey.snippets[hit.snippet_row].astype(np.float32))
+
+
+def test_the_middle_column_of_a_snippet_lies_at_the_hits_frequency(tiny_survey: Path):
+    survey = load(tiny_survey)
+    hit = survey.hits.iloc[4]
+    axis = survey.snippet_frequencies_mhz(hit["hit_id"])
+    assert axis.shape == (256,)
+    assert axis[128] == hit["frequency_mhz"]
+    np.testing.assert_allclose(np.diff(axis), -2.7939677238464355e-6, atol=1e-12)
+
+
+def test_the_joined_table_shows_each_hits_own_scan(tiny_survey: Path):
+    survey = load(tiny_survey)
+    assert survey.table["hit_id"].tolist() == survey.hits["hit_id"].tolist()
+    names = survey.scans.set_index("scan_id")["source_name"]
+    for row in survey.table.itertuples():
+        assert row.source_name == names[row.scan_id]
+        assert row.on == ("_OFF" not in row.source_name)
+
+
+def test_a_hit_that_is_not_there_is_refused(tiny_survey: Path):
+    survey = load(tiny_survey)
+    for ask in (survey.hit, survey.snippet, survey.snippet_frequencies_mhz):
+        with pytest.raises(SurveyRefused) as refused:
+            ask(12345)
+        assert refused.value.code == "NO_HIT"
+
+
+def test_the_hit_at_a_frequency_is_the_nearest(tiny_survey: Path):
+    survey = load(tiny_survey)
+    for hit in survey.hits.sample(5, random_state=1).itertuples():
+        assert survey.hit_at(hit.frequency_mhz + 1e-7, hit.scan_id) == hit.hit_id
+    away = (survey.hits["frequency_mhz"] - 5000.0).abs()
+    assert survey.hit_at(5000.0) == survey.hits["hit_id"][away.idxmin()]
+
+
+def test_a_survey_without_hits_answers_with_empty_tables(tmp_path: Path):
+    survey = load(make_survey(tmp_path / "empty", n_hits=0))
+    assert survey.hits.empty
+    assert survey.table.empty
+    assert survey.searched.empty
+    assert survey.snippets.shape == (0, 16, 256)
+    assert survey.latent_matrix.shape[0] == 0
+    assert survey.occupancy().empty
+    with pytest.raises(SurveyRefused, match="no hit"):
+        survey.hit_at(1.0)
+
+
+def test_stages_that_have_not_run_are_empty_tables(tmp_path: Path):
+    survey = load(make_survey(tmp_path / "s", n_hits=5, stages=("ingest", "detect")))
+    assert survey.latents.empty
+    assert survey.projection.empty
+    assert survey.version("encode") == ""
+    assert survey.version("detect") != ""
+
+
+def test_latents_of_hits_that_are_gone_are_refused(tiny_survey: Path, tmp_path: Path):
+    copy = shutil.copytree(tiny_survey, tmp_path / "copy")
+    store = Store(copy)
+    store.write_table("hits", store.read_table("hits").iloc[1:])
+    with pytest.raises(SurveyRefused) as refused:
+        _ = load(copy).searched
+    assert refused.value.code == "TABLE"
+
+
+def test_a_folder_without_a_survey_is_refused(tmp_path: Path):
+    with pytest.raises(SurveyRefused) as refused:
+        load(tmp_path)
+    assert refused.value.code == "NO_SURVEY"
+
+
+def test_a_question_changes_nothing_on_disk(tiny_survey: Path):
+    before = {path: path.stat().st_mtime_ns for path in sorted(tiny_survey.rglob("*"))}
+    survey = load(tiny_survey)
+    _ = survey.table, survey.searched, survey.snippets, survey.occupancy(), survey.bands(), survey.stages()
+    assert {path: path.stat().st_mtime_ns for path in sorted(tiny_survey.rglob("*"))} == before
+
+
+@pytest.mark.parametrize("limit", [1, 3, 10, 99])
+def test_every_stratum_keeps_a_row_while_there_is_room(limit: int):
+    strata = np.repeat([5, 1, 9], [80, 15, 5])
+    rows = stratified_rows(strata, limit, rng=np.random.default_rng(0))
+    assert len(rows) == limit
+    counts = pd.Series(strata[rows]).value_counts()
+    assert len(counts) == min(limit, 3)
+    if limit >= 10:
+        for kind, size in ((5, 80), (1, 15), (9, 5)):
+            assert abs(counts[kind] - size * limit / 100) <= 1
+
+
+def test_drawn_rows_change_with_the_seed():
+    strata = np.arange(1000) % 7
+    first, other = (stratified_rows(strata, 50, rng=np.random.default_rng(seed)) for seed in (1, 2))
+    assert first.tolist() != other.tolist()

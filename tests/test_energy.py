@@ -164,6 +164,8 @@ def test_constant_windows_have_statistic_zero() -> None:
         np.testing.assert_array_equal(window_statistic(block), 0.0)
         assert detect_block(block).hits.empty
         assert detect_block(block, PAPER).hits.empty
+    rounded = np.where(np.arange(4096).reshape(16, 256) % 7 == 0, 0.1 + 0.2, 0.3)  # one and the same number
+    np.testing.assert_array_equal(window_statistic(rounded), 0.0)
 
 
 def test_non_finite_pixels_are_left_out_as_scipy_omits_them(rng: np.random.Generator) -> None:
@@ -248,6 +250,14 @@ def test_a_bandpass_with_steep_edges_makes_no_hits(rng: np.random.Generator) -> 
     np.testing.assert_allclose(found.flat.level()[inside], 3e9 * bandpass[inside], rtol=0.01)
 
 
+def test_strong_wide_interference_does_not_pull_the_level(rng: np.random.Generator) -> None:
+    block = draw_noise(rng, 2**17)
+    block[:, 40_000:43_000] += 500
+    level = detect_block(block).flat.level()
+    away = np.abs(np.arange(2**17) - 41_500) > 9000
+    assert np.abs(level[away] - 1).max() < 0.03
+
+
 def test_gain_that_varies_with_time_makes_no_hits(rng: np.random.Generator) -> None:
     gain = 1 + rng.normal(0, 0.005, (16, 1)).astype(np.float32)
     assert len(detect_block(draw_noise(rng, 2**18) * gain).hits) <= 1
@@ -328,7 +338,9 @@ def test_what_fills_its_windows_evenly_is_found_where_the_paper_is_blind(rng: np
 def test_a_coarse_channel_full_of_bursts_is_not_taken_for_noise(rng: np.random.Generator) -> None:
     block = draw_noise(rng, 2**17)
     block[9] += np.float32(5 * SIGMA)
-    assert len(detect_block(block, dof_floor=102.0).hits) == 1
+    found = detect_block(block, dof_floor=102.0)
+    assert found.threshold < 200 < np.median(found.statistic)
+    assert len(found.hits) == 1
 
 
 @pytest.mark.parametrize("settings", [DetectSettings(), PAPER])

@@ -84,7 +84,7 @@ def test_a_public_name_is_loaded_when_it_is_first_used() -> None:
 def test_a_name_that_the_package_does_not_have_is_an_attribute_error() -> None:
     import rrs_core
 
-    with pytest.raises(AttributeError, match="rrs_core.*nonsense"):
+    with pytest.raises(AttributeError, match=r"rrs_core.*nonsense"):
         _ = rrs_core.nonsense
 
 
@@ -164,7 +164,7 @@ def test_nothing_dangerous_is_called(path: Path) -> None:
     "line",
     [
         "import pickle", "from pickle import loads", "import joblib", "eval(text)", "exec(text)", "torch.load(path)",
-        "st.html(text)", "st.markdown(text, unsafe_allow_html=True)", "np.load(path)", "np.load(path, allow_pickle=True)",
+        "st.html(text)", "st.markdown(text, unsafe_allow_html=True)", "np.load(path)", "np.load(p, allow_pickle=True)",
         "np.lib.format.read_array(handle)", "subprocess.run(line, shell=True)", "os.system(line)", "h5py.File(path)",
         "pd.read_pickle(path)", "yaml.load(text)", "st.markdown(text, unsafe_allow_html=allowed)",
     ],

@@ -112,8 +112,8 @@ def test_the_order_is_write_fsync_rename_fsync_of_the_folder(tmp_path: Path, mon
     fsync, replace = os.fsync, os.replace
 
     def recorded_fsync(handle: int) -> None:
-        path = os.readlink(f"/proc/self/fd/{handle}")
-        done.append(("fsync", f"{Path(path).name} {Path(path).stat().st_size if Path(path).is_file() else 'folder'}"))
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        done.append(("fsync", f"{path.name} {path.stat().st_size if path.is_file() else 'folder'}"))
         fsync(handle)
 
     def recorded_replace(source: Path, target: Path) -> None:
@@ -372,7 +372,8 @@ def test_the_digest_of_a_stage_follows_its_outputs_alone(finished: Store) -> Non
 
 
 def test_a_table_comes_back_as_it_was(store: Store) -> None:
-    frame = pd.DataFrame({"hit_id": np.array([3, 2**53 - 1]), "z0": np.float32([0.1, -2]), "z1": np.float32([1e-30, 7])})
+    columns = {"z0": np.float32([0.1, -2]), "z1": np.float32([1e-30, 7])}
+    frame = pd.DataFrame({"hit_id": np.array([3, 2**53 - 1]), **columns})
     store.write_table("latents", frame)
     pd.testing.assert_frame_equal(store.read_table("latents"), frame)
 

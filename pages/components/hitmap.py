@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 50_000  #: lasso and hover of plotly stay usable up to about here (measured)
 PICKED, SELECTED = "map.hit", "map.selected"  #: session state: the clicked hit, the ids in the lasso
+#: What the mouse does. Streamlit lets a click select only while dragging moves the map.
+TOOLS: dict[str, Literal["lasso", "select", "pan"]] = {"Lasso": "lasso", "Box": "select", "Click": "pan"}
+TOOLS_HELP = "Lasso and Box: drag around points. Click: pick one point, drag to move the map. Scroll to zoom with any."
 #: Columns that say which hit it is or where it is stored, and nothing about the signal.
 NO_COLOURS = {"hit_id", "snippet_row", "channel", "foff_mhz", "x", "y", "method"}
 NAMED = {"on": "ON / OFF", "source_name": "Target", "scan_id": "Scan", "cadence_id": "Cadence", "detector": "Detector"}
@@ -41,12 +44,13 @@ def show(survey: Survey, *, key: str) -> list[int]:
     chosen = stratified_rows(every["scan_id"].to_numpy(), MOST_POINTS, rng=np.random.default_rng(survey.settings.seed))
     points = every.iloc[chosen]
     options = colour_columns(points)
-    controls = st.columns([2, 1], vertical_alignment="bottom")
+    controls = st.columns([3, 4, 2], vertical_alignment="bottom")
     column = controls[0].selectbox("Colour by", options, format_func=lambda name: options[name], key="map.colour")
-    webgl = not controls[1].toggle(
-        "No WebGL",
-        key="map.svg",
-        help="For browsers that show an empty map. Slow above some thousand points.",
+    tool = controls[1].segmented_control(
+        "Mouse", TOOLS, required=True, default="Lasso", key="map.tool", help=TOOLS_HELP
+    )
+    webgl = not controls[2].toggle(
+        "No WebGL", key="map.svg", help="For browsers that show an empty map. Slow above some thousand points."
     )
     method = _method(points)
     figure = figures.map_scatter(
@@ -58,6 +62,7 @@ def show(survey: Survey, *, key: str) -> list[int]:
         method=method,
         dark=frame.dark(),
         webgl=webgl,
+        drag=TOOLS[tool],
     )
 
     def remember() -> None:
@@ -86,10 +91,10 @@ def show(survey: Survey, *, key: str) -> list[int]:
 def how_to() -> None:
     """Say what can be done with the map."""
     st.markdown(
-        "**Drag a lasso** around points: their waterfalls appear below.  \n"
-        "**Click a point**: its waterfall appears here.  \n"
-        "**Double-click** empty space to clear, scroll to zoom, click the legend to hide a group "
-        "(hidden points are not selected)."
+        "**Lasso** or **Box**: drag around points, and their waterfalls appear below.  \n"
+        "**Click**: pick a point, and its waterfall appears here; drag to move the map.  \n"
+        "Double-click empty space to clear, scroll to zoom, click a name in the legend to hide its group: "
+        "hidden points are not selected."
     )
 
 
@@ -98,9 +103,7 @@ def selection(survey: Survey, ids: list[int], *, key: str) -> int | None:
     total = len(survey.projection)
     st.subheader(f"Selected: {len(ids):,} of {min(total, MOST_POINTS):,}")
     if not ids:
-        st.info(
-            "Nothing is selected: drag a lasso or a box on the map, or click a point.", icon=":material/gesture_select:"
-        )
+        st.info("Nothing is selected: drag a lasso around points of the map.", icon=":material/gesture_select:")
         return None
     rows = survey.table.set_index("hit_id").loc[ids].reset_index()
     orders = {

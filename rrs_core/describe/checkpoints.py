@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +57,18 @@ class Encoder:
         return self.module.settings.latent
 
     def encode(
-        self, snippets: NDArray[np.generic], *, progress: Callable[[int], None] | None = None, batch: int = BATCH
+        self,
+        snippets: NDArray[np.generic],
+        *,
+        progress: Callable[[int], None] | None = None,
+        batch: int = BATCH,
+        bfloat16: bool | None = None,
     ) -> NDArray[np.float32]:
         """Return the vectors that the search compares, shape (n, d), of raw snippets (n, n_time, 256).
 
         Snippets may be of any real dtype and unit; they are normalised here, the one
         way that training used. `progress` is called with the count of finished rows.
+        `bfloat16`: convolutions in half the precision; None takes it where the processor has it.
 
         Raises
         ------
@@ -71,17 +78,23 @@ class Encoder:
         if snippets.ndim != 3 or snippets.shape[2] != units.SNIPPET_CHANNELS or snippets.shape[1] == 0:
             raise FileRefused("SHAPE", "not an array of snippets", got=snippets.shape, expected="(n, 16, 256)")
         out = np.empty((len(snippets), self.dim), np.float32)
+        bfloat16 = encoders.has_bfloat16(self.device) if bfloat16 is None else bfloat16
         for start in range(0, len(snippets), batch):
             x = self.inputs(snippets[start : start + batch])
-            with torch.inference_mode():
-                out[start : start + batch] = self.module(x).float().cpu().numpy()
+            with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=bfloat16):
+                out[start : start + batch] = self._fast(x).float().cpu().numpy()
             if progress:
                 progress(min(start + batch, len(snippets)))
         return out
 
+    @cached_property
+    def _fast(self) -> torch.nn.Module:
+        return encoders.for_inference(self.module)
+
     def seen(self, snippets: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return snippets as the model sees them, shape (n, 16, 256)."""
-        return normalise(fit_times(np.asarray(snippets, np.float32)), self.normalisation)
+        wide = np.float64 if snippets.dtype.itemsize > 4 else np.float32
+        return normalise(fit_times(np.asarray(snippets, wide)), self.normalisation)
 
     def inputs(self, snippets: NDArray[np.generic]) -> torch.Tensor:
         """Return the network's input, shape (n, 1, 16, 256), channels last."""
@@ -171,7 +184,7 @@ def save(path: Path, module: encoders.BetaVAE | encoders.ShiftInvariantEncoder, 
 
 
 def _fill(module: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
-    """Copy tensors into a network after checking every name, shape, kind and value."""
+    """Put tensors into a network after checking every name, shape, kind and value."""
     wanted = module.state_dict()
     if set(tensors) != set(wanted):
         odd = sorted(set(tensors) ^ set(wanted))[:4]

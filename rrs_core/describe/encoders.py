@@ -9,6 +9,7 @@ Shapes: n snippets, 16 times, 256 channels, d latents.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rrs_core import units
 
@@ -219,13 +221,30 @@ class ShiftInvariantEncoder(nn.Module):
         with torch.no_grad():
             embedded = torch.cat([functional.normalize(self.embed(x).float(), dim=1) for x in x_batches]).double()
         within = embedded.clone()
-        for kind in kinds.unique():
+        for kind in torch.unique(kinds):
             within[kinds == kind] -= embedded[kinds == kind].mean(dim=0)
         values, vectors = torch.linalg.eigh(torch.cov(within.T))
         # A direction with next to no spread holds no signal: it is not blown up to match the others.
         scale = torch.rsqrt(values.clamp_min(0.05 * values.mean()))
         self.centre.copy_(embedded.mean(dim=0).float())
         self.whitener.copy_((vectors * scale @ vectors.T).float())
+
+
+def for_inference(module: BetaVAE | ShiftInvariantEncoder) -> nn.Module:
+    """Return a copy that only encodes: batch normalisation folded into the convolutions before it, channels last."""
+    copied = copy.deepcopy(module).eval()
+    if isinstance(copied, ShiftInvariantEncoder):
+        folded = [fuse_conv_bn_eval(*pair) for pair in zip(copied.convolutions, copied.norms, strict=True)]
+        copied.convolutions = nn.ModuleList(folded)
+        copied.norms = nn.ModuleList(nn.Identity() for _ in folded)
+    return copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def has_bfloat16(device: str) -> bool:
+    """Tell whether bfloat16 pays: on GPUs, and on CPUs with instructions for it."""
+    if device != "cpu":
+        return True
+    return bool(torch.backends.mkldnn.enabled and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def contrastive_loss(first: Tensor, second: Tensor, *, temperature: float) -> Tensor:

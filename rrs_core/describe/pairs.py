@@ -116,7 +116,8 @@ def views(
     signal[foreign] += other * np.minimum(level, 1)[:, None, None]
     uneven = np.flatnonzero(rng.random(m) < settings.uneven_rows)
     signal[uneven] += _uneven_rows(len(uneven), rng)
-    dof = np.exp(rng.uniform(*np.log(settings.dof), m))
+    fewest, most = settings.dof
+    dof = np.exp(rng.uniform(np.log(fewest), np.log(most), m))
     noise = rng.standard_gamma((dof / 2)[:, None, None], signal.shape, dtype=np.float64).astype(np.float32)
     half = (dof / 2).astype(np.float32)[:, None, None]
     noise = (noise - half) / np.sqrt(half)
@@ -142,8 +143,8 @@ def _cut(bank: Bank, rows: NDArray[np.int64], rng: np.random.Generator, farthest
     slide = np.minimum(room, farthest)
     start = units.SNIPPET_CHANNELS // 2 + np.rint(rng.uniform(-1, 1, len(rows)) * slide).astype(np.int64)
     columns = start[:, None] + np.arange(units.SNIPPET_CHANNELS)
-    cut = np.take_along_axis(bank.power[rows], columns[:, None, :], axis=2)
-    return cut.astype(np.float32)
+    cut: NDArray[np.float32] = np.take_along_axis(bank.power[rows], columns[:, None, :], axis=2).astype(np.float32)
+    return cut
 
 
 def _uneven_rows(m: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -173,5 +174,4 @@ def _eight_bit(power: NDArray[np.float32]) -> NDArray[np.float32]:
     """Linear minimum to maximum in 256 steps: how archives of snippets are often kept."""
     low = power.min(axis=(1, 2), keepdims=True)
     span = power.max(axis=(1, 2), keepdims=True) - low
-    stepped: NDArray[np.float32] = np.rint(255 * (power - low) / span)
-    return stepped
+    return np.asarray(np.rint(255 * (power - low) / span), np.float32)

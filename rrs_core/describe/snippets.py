@@ -124,8 +124,10 @@ def normalise(snippets: NDArray[np.generic], kind: config.Normalisation) -> NDAr
     if kind not in get_args(config.Normalisation):
         raise SettingsRefused("CONFIG", "unknown normalisation", got=kind, expected=get_args(config.Normalisation))
     flat = np.asarray(snippets).reshape(-1, snippets.shape[-2] * snippets.shape[-1])
-    flat = flat.astype(np.float32 if flat.dtype != np.float64 else np.float64)
-    flat = _finite(flat)
+    flat = _finite(flat.astype(np.float64 if flat.dtype.itemsize > 4 else np.float32))
+    largest = np.abs(flat).max(initial=0)
+    if not 1e-30 < largest < 1e37:  # differences would leave the range of float32
+        flat = flat.astype(np.float64)
     if kind == "robust":
         out = _robust(flat)
     elif kind == "log":

@@ -12,6 +12,7 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 STEPS_PER_EPOCH = 50  #: of the contrastive training, which has no end of data
 WHITENING_VIEWS = 8192
 VALIDATION_PAIRS = 1024
+VALIDATION_SNIPPETS = 4096
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class TrainSettings:
     epochs: int = 60
     batch: int = 128
     learning_rate: float = 1e-3
-    patience: int = 10  #: epochs without a better validation loss (paper, section 2.5)
+    patience: int = 20  #: epochs without a better validation loss; 10 in the paper (section 2.5)
     temperature: float = 0.1
     kind_weight: float = 3.0  #: weight of telling families apart
     kind_scale: float = 16.0  #: of the cosines in that
@@ -65,7 +67,9 @@ class Sample:
 class Task(Protocol):
     """What differs between the two networks."""
 
-    module: encoders.BetaVAE | encoders.ShiftInvariantEncoder
+    @property
+    def module(self) -> encoders.BetaVAE | encoders.ShiftInvariantEncoder:
+        """The network."""
 
     def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
         """Yield one closure a step: the loss of a batch."""
@@ -109,7 +113,8 @@ class PaperTask:
     def __init__(self, module: encoders.BetaVAE, sample: Sample, settings: TrainSettings, device: str) -> None:
         self.module, self.settings, self.device = module, settings, device
         self.kind = encoders.NORMALISATION["paper"]
-        self.train, self.valid = sample.train, sample.valid[:4096]
+        some = np.random.default_rng([settings.seed, 3]).permutation(len(sample.valid))[:VALIDATION_SNIPPETS]
+        self.train, self.valid = sample.train, sample.valid[np.sort(some)]
 
     def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
         """Yield the β-VAE loss of shuffled batches, one pass over the snippets."""
@@ -118,7 +123,7 @@ class PaperTask:
             rows = np.sort(order[start : start + self.settings.batch])
             noise = rng.standard_normal((len(rows), self.module.settings.latent)).astype(np.float32)
             x = self._inputs(self.train[rows])
-            yield lambda x=x, noise=noise: encoders.vae_loss(self.module, x, torch.from_numpy(noise).to(x.device))[0]
+            yield partial(self._loss, x, torch.from_numpy(noise).to(x.device))
 
     def validate(self) -> dict[str, float]:
         """Return loss, its two parts, and the squared error per snippet on held-back scans."""
@@ -134,6 +139,9 @@ class PaperTask:
 
     def finish(self, rng: np.random.Generator) -> None:
         """Nothing is left to do."""
+
+    def _loss(self, x: Tensor, noise: Tensor) -> Tensor:
+        return encoders.vae_loss(self.module, x, noise)[0]
 
     def _inputs(self, snippets: NDArray[np.float16]) -> Tensor:
         x = torch.from_numpy(normalise(snippets, self.kind)[:, None]).to(self.device)
@@ -164,13 +172,13 @@ class ContrastiveTask:
             chosen = rng.integers(0, len(self.bank), self.settings.batch)
             x = self._two_views(self.bank, chosen, rng, self.backgrounds)
             kinds = torch.from_numpy(self.bank.kind[chosen]).to(self.device)
-            yield lambda x=x, kinds=kinds: self._loss(x, kinds)
+            yield partial(self._loss, x, kinds)
 
     def validate(self) -> dict[str, float]:
         """Return the loss of fixed pairs of unseen signals, and how often the other view comes first."""
         rng = np.random.default_rng([self.settings.seed, 3])
         x = self._two_views(self.held, np.arange(len(self.held)), rng, self.held_backgrounds)
-        embedded = torch.cat([self.module.embed(part).float() for part in x.split(256)])
+        embedded = torch.cat([self.module.embed(part).float() for part in torch.split(x, 256)])
         kind = torch.from_numpy(self.held.kind).to(embedded.device).repeat(2)
         named = encoders.kind_loss(embedded, self.module.directions, kind, scale=self.settings.kind_scale)
         first, second = embedded.chunk(2)
@@ -245,7 +253,7 @@ def fit(
     module, device = task.module, next(task.module.parameters()).device
     optimiser = torch.optim.Adam(module.parameters(), lr=settings.learning_rate)
     state = _State.resume(out, module, optimiser, config.digest(asdict(settings), card))
-    bf16 = _bf16(device.type)
+    bf16 = encoders.has_bfloat16(device.type)
     for epoch in range(state.epoch, settings.epochs):
         started = time.monotonic()
         module.train()
@@ -372,12 +380,3 @@ def _set_rate(optimiser: torch.optim.Adam, settings: TrainSettings, epoch: int, 
         rate *= min(1.0, (step + 1) / 50)
     for group in optimiser.param_groups:
         group["lr"] = rate
-
-
-def _bf16(device: str) -> bool:
-    """Tell whether bfloat16 pays: on GPUs, and on CPUs with instructions for it."""
-    if device != "cpu":
-        return True
-    from torch.backends import mkldnn
-
-    return bool(mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())

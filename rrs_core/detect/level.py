@@ -15,7 +15,10 @@ KNOTS = 16  #: intervals of the bandpass spline over a coarse channel (Ma et al.
 FIT_LEAST = 4096  #: channels below which the level is one number: knots closer than a window would fit the signals
 STRIPES_LEAST = 64  #: the same for a level known once a stripe
 CLIP = 4.0  #: stripes further than this from the fit, in robust standard deviations, are put back on it
-ROUNDS = 4  #: fits at most
+WEAK = 0.05  #: share of the level within which no stripe is put back: what a spline misses at the band's steep edges
+ROUNDS = 5  #: fits at most
+GROUPS, GROUP = 64, 8  #: most groups of stripes that the first curve goes through, and fewest stripes in one
+NEAR = 2  #: groups on each side whose median a group's level is: hides wide signals up to a thirtieth of the band
 REMOVED = 0.1  #: level over noise below which the level counts as taken away (total power has 1 or more)
 FLOOR = 0.02  #: a level below this share of the median is no bandpass any more, and nothing is divided by less
 
@@ -78,20 +81,25 @@ def paper_level(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
 def robust_level(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the bandpass level that RFI does not pull, shape (n_stripes,).
 
-    The same spline, through the stripes' levels (`moments.raw_sums`: narrow signals do
-    not raise them), fitted again with outlying stripes put back on the fit until none is left.
+    The paper's spline, through the stripes' levels (`moments.raw_sums`: narrow signals
+    do not raise them), with outlying stripes put back on the curve and fitted again
+    until none is left. The first curve is drawn through medians: a fit would ring over
+    the whole coarse channel after a strong wide signal, and hide it.
     """
-    if len(points) < STRIPES_LEAST:
-        return np.full(len(points), float(np.median(points)))
-    fit = blocks.fit_bandpass(points, n_knots=KNOTS)
-    clipped = points
-    for _ in range(ROUNDS - 1):
+    n = len(points)
+    if n < STRIPES_LEAST:
+        return np.full(n, float(np.median(points)))
+    groups = np.array_split(points, n // GROUP if n < GROUPS * GROUP else GROUPS)
+    medians = np.pad([float(np.median(group)) for group in groups], NEAR, mode="edge")
+    smooth = np.median(np.lib.stride_tricks.sliding_window_view(medians, 2 * NEAR + 1), axis=1)
+    fit: NDArray[np.float64] = np.interp(np.arange(n), (np.arange(len(groups)) + 0.5) * n / len(groups) - 0.5, smooth)
+    clipped = None
+    for _ in range(ROUNDS):
         away = points - fit
         away -= np.median(away)
-        limit = CLIP * 1.4826 * float(np.median(np.abs(away)))
-        out = np.abs(away) > limit
-        again = np.where(out, fit, points)
-        if np.array_equal(again, clipped):
+        limit = np.maximum(CLIP * 1.4826 * float(np.median(np.abs(away))), WEAK * np.abs(fit))
+        again = np.where(np.abs(away) > limit, fit, points)
+        if clipped is not None and np.array_equal(again, clipped):
             break
         clipped = again
         fit = blocks.fit_bandpass(clipped, n_knots=KNOTS)

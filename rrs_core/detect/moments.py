@@ -230,7 +230,7 @@ def window_moments(
     return middle, m2, m3, m4
 
 
-@nb.njit(cache=True, error_model="numpy", nogil=True)
+@nb.njit(cache=True, error_model="numpy", fastmath=_FAST, nogil=True)
 def row_ratio(rows: NDArray[np.float64], m2: NDArray[np.float64], width: int, stripes: int) -> NDArray[np.float64]:
     """Return how much a window's rows differ in level: (n_time - 1) times the F ratio of an analysis of variance.
 
@@ -289,7 +289,7 @@ def k_squared(
     for w in range(len(m2)):
         if not m2[w] > least[w] ** 2:
             continue
-        y = to_y * m3[w] / m2[w] ** 1.5
+        y = to_y * m3[w] / (m2[w] * math.sqrt(m2[w]))
         z_skew = delta * math.asinh(y)
         below = 1 + (m4[w] / (m2[w] * m2[w]) - expected) / spread * math.sqrt(2 / (a - 4))
         root = 0.0 if below == 0 else math.copysign(np.cbrt((1 - 2 / a) / abs(below)), below)

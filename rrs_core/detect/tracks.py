@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 REACH = 216  #: largest drift searched for [channels over the whole scan]: 2.1 Hz/s in 16 spectra of 18 s
 
-# One channel in the whole scan is the finest drift that can be told apart; a track
-# that crosses several channels per spectrum is smeared over them, so the grid widens.
-_HALF_GRID = [*range(1, 17), *range(18, 33, 2), *range(36, 65, 4), *range(72, REACH + 1, 8)]
+# A track that crosses several channels per spectrum is smeared over them, so the grid
+# widens. It is coarse: the drift is made finer about the best one, down to one channel
+# in the whole scan, the least that can be told apart.
+_HALF_GRID = [*range(2, 17, 2), *range(20, 33, 4), *range(40, 65, 8), *range(80, REACH + 1, 16)]
 DRIFTS = np.array([0, *(sign * drift for drift in _HALF_GRID for sign in (1, -1))])
 WIDTHS = np.array(
     [3, 9, 27, 81]
@@ -50,13 +51,29 @@ def _along(patch: NDArray[np.float32], first: int, last: int, d: int, total: NDA
 
 
 @nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "nnan"}, nogil=True)
+def _highest(
+    patch: NDArray[np.float32], first: int, last: int, d: int, total: NDArray[np.float32]
+) -> tuple[np.float32, int]:
+    """Return the highest sum along drift d, and its channel in the first spectrum."""
+    low, n = _along(patch, first, last, d, total)
+    highest = np.float32(-np.inf)
+    for j in range(n):
+        highest = max(highest, total[j])
+    for j in range(n):
+        if total[j] == highest:
+            return highest, low + j
+    return highest, low
+
+
+@nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "nnan"}, nogil=True)
 def best_track(
     patch: NDArray[np.float32], first: int, last: int, drifts: NDArray[np.int64], widths: NDArray[np.int64]
 ) -> tuple[float, int, int]:
     """Find the straight track through a patch with the highest sum.
 
-    First in one channel, over all drifts; then, at that drift and at none, in boxes
-    of several channels: a wide signal's middle is not its brightest channel.
+    First in one channel, over all drifts, then over finer ones about the best; at that
+    drift and at none also in boxes of several channels: a wide signal's middle is not
+    its brightest channel.
 
     Parameters
     ----------
@@ -78,21 +95,21 @@ def best_track(
     """
     n_time = len(patch)
     total = np.empty(last - first, np.float32)
-    narrow = np.float32(-np.inf)
-    start, drift = (first + last) // 2, 0
+    narrow, start, drift = np.float32(-np.inf), (first + last) // 2, 0
     for d in drifts:
         if n_time == 1 and d != 0:
             break
-        low, n = _along(patch, first, last, d, total)
-        highest = np.float32(-np.inf)
-        for j in range(n):
-            highest = max(highest, total[j])
+        highest, at = _highest(patch, first, last, d, total)
         if highest > narrow:
-            narrow, drift = highest, d
-            for j in range(n):
-                if total[j] == highest:
-                    start = low + j
-                    break
+            narrow, start, drift = highest, at, d
+    step = max(1, abs(drift) // 8)
+    while step >= 1 and n_time > 1:
+        middle = drift
+        for d in (middle - step, middle + step):
+            highest, at = _highest(patch, first, last, d, total)
+            if highest > narrow:
+                narrow, start, drift = highest, at, d
+        step //= 2
     best = float(narrow)
     for d in (drift, 0):
         low, n = _along(patch, first, last, d, total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import plotly.graph_objects as go
@@ -27,6 +27,7 @@ def map_scatter(
     method: str,
     dark: bool = False,
     webgl: bool = True,
+    drag: Literal["lasso", "select", "pan"] = "lasso",
     height: int = 620,
 ) -> go.Figure:
     """Draw the map of a survey's hits, made to be clicked, boxed and lassoed.
@@ -82,7 +83,7 @@ def map_scatter(
     _bare_axes(figure, method)
     figure.update_layout(
         height=height,
-        dragmode="lasso",
+        dragmode=drag,
         uirevision="map",  # zoom and legend clicks outlive a rerun
         margin={"l": 30, "r": 10, "t": 40, "b": 30},
         legend={"title": plot_text(colouring.title), **LEGEND},

@@ -19,16 +19,18 @@ FAST = {"contract", "nsz", "arcp", "nnan", "ninf", "reassoc"}
 
 @nb.njit(cache=True, nogil=True)
 def _push(heap_score: NDArray[np.float32], heap_row: NDArray[np.int64], score: np.float32, row: int) -> None:
-    """Replace the root of a min-heap and let it sink."""
+    """Replace the root of a heap and let it sink; the worst is on top, and of equal scores the later row is worse."""
     k = len(heap_score)
     at = 0
     while True:
         child = 2 * at + 1
         if child >= k:
             break
-        if child + 1 < k and heap_score[child + 1] < heap_score[child]:
-            child += 1
-        if heap_score[child] >= score:
+        if child + 1 < k:
+            left, right = heap_score[child], heap_score[child + 1]
+            if right < left or (right == left and heap_row[child + 1] > heap_row[child]):
+                child += 1
+        if heap_score[child] > score or (heap_score[child] == score and heap_row[child] < row):
             break
         heap_score[at] = heap_score[child]
         heap_row[at] = heap_row[child]
@@ -43,6 +45,7 @@ def scan_top(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return rows and scores of the k best of (1 - weight) * query @ columns + weight * extra, unsorted.
 
+    Of equal scores the earlier rows are kept.
     Shapes: columns (d, n) C-contiguous, query (d,), extra (n,) or empty. Every value finite, k <= n.
     """
     d, n = columns.shape

@@ -38,15 +38,7 @@ def fbh5_words(dataset: H5, path: str | os.PathLike[str]) -> tuple[dict[str, Any
     words = plain_attributes(dataset, NUMBERS, ("source_name",), path)
     notes = []
     n_time, n_if, n_chan = dataset.shape
-    for name, found in (("nchans", n_chan), ("nifs", n_if)):
-        if words.get(name, found) != found:
-            raise FileRefused(
-                "HEADER_MISMATCH",
-                f"{name} in the header is not the data's",
-                where=path,
-                got=words[name],
-                expected=found,
-            )
+    refuse_mismatch(words, {"nchans": n_chan, "nifs": n_if}, path)
     if words.get("nsamples", 0) not in (0, n_time):
         notes.append(f"NSAMPLES: the header says {words['nsamples']} spectra, the file holds {n_time}")
     bits = 8 * dataset.dtype.itemsize

@@ -90,12 +90,13 @@ def load_h5py() -> ModuleType:
     """
     os.environ["HDF5_PLUGIN_PRELOAD"] = "::"
     import h5py
-    import hdf5plugin  # noqa: F401  (registers the filters)
 
     search_path = h5py.h5pl  # type: ignore[attr-defined]
     with _SEARCH_PATH:
         while search_path.size():
             search_path.remove(0)
+    import hdf5plugin  # noqa: F401  (registers the filters, and asks HDF5 for each of them first)
+
     return h5py
 
 

@@ -7,13 +7,17 @@ for 7 TiB, a pickled array can run code. Observation files go through the guards
 
 from __future__ import annotations
 
+import ast
 import io
 import itertools
+import lzma
 import math
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 import numpy as np
 
@@ -27,7 +31,20 @@ Real = TypeVar("Real", bound=np.floating)
 SHAPE = (units.SNIPPET_TIMES, units.SNIPPET_CHANNELS)
 LARGEST_SNIPPET_FILE = 2**21  #: a (16, 256) float64 array is 32 kB
 LARGEST_STACK = 2**36  #: bytes of a stack of snippets
-NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"
+LONGEST_HEADER = 10_000  #: of a .npy [bytes]
+NPY_LENGTH_BYTES = {b"\x01\x00": 2, b"\x02\x00": 4, b"\x03\x00": 4}  #: version -> bytes of the header's length
+NPY, ZIP, PICKLE = b"\x93NUMPY", b"PK\x03\x04", b"\x80"
+#: What zipfile and its decompressors raise on damaged, encrypted or unknown members.
+DAMAGED_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -60,9 +77,7 @@ def read_snippet(path: Path, *, frequency_mhz: float | None = None) -> Snippet:
 
     real = regular_file(path)
     with real.open("rb") as handle:
-        head = handle.read(8)
-        if head.startswith(NPY) or head.startswith(ZIP):
-            handle.seek(0)
+        if handle.read(len(NPY)).startswith((NPY, ZIP, PICKLE)):
             return Snippet(checked_snippet(read_array(handle, real.name), real.name), frequency_mhz)
     return _from_scan(real, frequency_mhz)
 
@@ -94,14 +109,14 @@ def read_array(handle: BinaryIO, name: str) -> NDArray[np.generic]:
     FileRefused
         TYPE, PICKLE, DTYPE, TOO_LARGE, TRUNCATED, BOMB or SHAPE.
     """
-    head = handle.read(6)
-    handle.seek(0, io.SEEK_END)
-    size = handle.tell()
+    size = handle.seek(0, io.SEEK_END)
+    handle.seek(0)
+    head = handle.read(len(NPY))
     handle.seek(0)
     if head.startswith(NPY):
         return _read_npy(handle, size, name)
     if not head.startswith(ZIP):
-        pickled = head[:1] == b"\x80"
+        pickled = head.startswith(PICKLE)
         raise FileRefused(
             "PICKLE" if pickled else "TYPE",
             "a pickle is never read" if pickled else "not a snippet file",
@@ -109,9 +124,17 @@ def read_array(handle: BinaryIO, name: str) -> NDArray[np.generic]:
             expected=".npy, .npz, .h5 or .fil",
             todo="save the array with numpy.save",
         )
+    if size > LARGEST_SNIPPET_FILE:
+        raise FileRefused(
+            "TOO_LARGE",
+            "too large for the .npz of one snippet",
+            where=name,
+            got=f"{size} bytes",
+            expected=f"at most {LARGEST_SNIPPET_FILE}",
+        )
     try:
         archive = zipfile.ZipFile(handle)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+    except DAMAGED_ZIP as error:
         raise FileRefused("TYPE", f"not a readable .npz: {error}", where=name) from error
     with archive:
         members = archive.infolist()
@@ -130,7 +153,7 @@ def read_array(handle: BinaryIO, name: str) -> NDArray[np.generic]:
         try:
             with archive.open(members[0]) as member:
                 data = member.read(LARGEST_SNIPPET_FILE + 1)
-        except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, NotImplementedError) as error:
+        except DAMAGED_ZIP as error:
             raise FileRefused("TRUNCATED", f"damaged .npz: {error}", where=name) from error
     return _read_npy(io.BytesIO(data), len(data), name)
 
@@ -147,12 +170,13 @@ def open_stack(path: Path) -> NDArray[np.generic]:
 
     real = regular_file(path)
     with real.open("rb") as handle:
-        shape, dtype, _ = _npy_header(handle, real.stat().st_size, real.name, LARGEST_STACK)
+        shape, dtype, order = _npy_header(handle, real.stat().st_size, real.name, LARGEST_STACK)
+        start = handle.tell()
     if len(shape) != 3 or shape[1:] != SHAPE:
         raise FileRefused("SHAPE", "not an array of snippets", where=real.name, got=shape, expected=f"(n, {SHAPE})")
     if dtype.byteorder == ">":
         raise FileRefused("DTYPE", "big-endian stack", where=real.name, todo="save it in native byte order")
-    return np.load(real, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    return np.memmap(real, dtype, "r", start, shape, order)
 
 
 def checked_snippet(array: NDArray[np.generic], name: str) -> NDArray[np.float32]:
@@ -173,19 +197,22 @@ def checked_snippet(array: NDArray[np.generic], name: str) -> NDArray[np.float32
             todo="give 16 spectra (rows) of 256 fine channels (columns)",
         )
     # float64 keeps powers beyond float32's range; the snippet's own scale then brings them back into it
-    power = array.astype(np.float64)
+    with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite
+        power = array.astype(np.float64)
     finite = np.isfinite(power)
     if not finite.any():
         raise FileRefused("NO_FINITE", "the snippet has no finite pixel", where=name, expected="numbers")
-    if np.ptp(power[finite]) == 0:
+    largest = np.abs(power[finite]).max()
+    power = power / largest if largest > 1e30 or 0 < largest < 1e-30 else power
+    single = power.astype(np.float32)
+    if np.ptp(single[finite]) == 0:
         raise FileRefused(
             "NO_VARIANCE",
             "every pixel of the snippet is the same",
             where=name,
             expected="a waterfall with some structure",
         )
-    largest = np.abs(power[finite]).max()
-    return (power / largest if largest > 1e30 or largest < 1e-30 else power).astype(np.float32)
+    return single
 
 
 def fit_times(snippets: NDArray[Real], n_time: int = units.SNIPPET_TIMES) -> NDArray[Real]:
@@ -205,27 +232,42 @@ def fit_times(snippets: NDArray[Real], n_time: int = units.SNIPPET_TIMES) -> NDA
 
 
 def _read_npy(handle: BinaryIO, size: int, name: str) -> NDArray[np.generic]:
-    shape, _, _ = _npy_header(handle, size, name, LARGEST_SNIPPET_FILE)
-    handle.seek(0)
-    array: NDArray[np.generic] = np.lib.format.read_array(handle, allow_pickle=False)
-    return array.reshape(shape)
+    shape, dtype, order = _npy_header(handle, size, name, LARGEST_SNIPPET_FILE)
+    return np.frombuffer(handle.read(), dtype).reshape(shape, order=order)
 
 
-def _npy_header(handle: BinaryIO, size: int, name: str, largest: int) -> tuple[tuple[int, ...], np.dtype, bool]:
-    """Return shape, dtype and order of a .npy after checking that the file holds exactly that."""
+def _npy_header(
+    handle: BinaryIO, size: int, name: str, largest: int
+) -> tuple[tuple[int, ...], np.dtype[Any], Literal["C", "F"]]:
+    """Return shape, dtype and order of a .npy after checking that the file holds exactly that.
+
+    The format is that of numpy's NEP 1. numpy's own reader tokenises a header that it cannot read, as one
+    of Python 2, and fails there in other ways.
+    """
+    start = handle.read(8)
+    length_bytes = NPY_LENGTH_BYTES.get(start[6:])
+    if not start.startswith(NPY) or length_bytes is None:
+        raise FileRefused("TYPE", "not a .npy file", where=name, got=start)
+    length = int.from_bytes(handle.read(length_bytes), "little")
+    if length > LONGEST_HEADER:
+        raise FileRefused(
+            "TYPE", "the .npy header is too long", where=name, got=length, expected=f"at most {LONGEST_HEADER}"
+        )
     try:
-        version = np.lib.format.read_magic(handle)
-        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = reader(handle, max_header_size=10_000)
-    except (ValueError, SyntaxError, TypeError, EOFError, MemoryError, RecursionError) as error:
-        raise FileRefused("TYPE", f"not a readable .npy: {error}", where=name) from error
+        header = ast.literal_eval(handle.read(length).decode("latin-1"))
+        shape, fortran, kind = header["shape"], header["fortran_order"], header["descr"]
+        dtype = np.dtype(kind if isinstance(kind, str) else "V1")  # a structure is described by a list or tuple
+        if not isinstance(shape, tuple) or not all(type(n) is int for n in shape) or type(fortran) is not bool:
+            raise TypeError("shape and order have the wrong types")
+    except (ValueError, SyntaxError, TypeError, LookupError, MemoryError, RecursionError) as error:
+        raise FileRefused("TYPE", f"not a readable .npy header: {error}", where=name) from error
     if dtype.hasobject:
         raise FileRefused(
             "PICKLE", "an array of Python objects is a pickle and never read", where=name, expected="numbers"
         )
     if dtype.kind not in "fiu" or dtype.fields:
-        raise FileRefused("DTYPE", "not real numbers", where=name, got=dtype, expected="float, int or uint")
-    if any(n < 0 for n in shape) or math.prod(shape) == 0:
+        raise FileRefused("DTYPE", "not real numbers", where=name, got=kind, expected="float, int or uint")
+    if any(n <= 0 for n in shape):
         raise FileRefused("SHAPE", "an empty array", where=name, got=shape)
     declared = math.prod(shape) * dtype.itemsize
     if declared > largest:
@@ -244,7 +286,7 @@ def _npy_header(handle: BinaryIO, size: int, name: str, largest: int) -> tuple[t
             got=f"{size} bytes",
             expected=f"{handle.tell() + declared}",
         )
-    return shape, dtype, fortran
+    return shape, dtype, "F" if fortran else "C"
 
 
 def _from_scan(path: Path, frequency_mhz: float | None) -> Snippet:
@@ -265,6 +307,8 @@ def _from_scan(path: Path, frequency_mhz: float | None) -> Snippet:
                 expected=f"{wide}, or a frequency",
                 todo=f"say where to cut: --frequency-mhz between {low:.6f} and {high:.6f}",
             )
+        if frequency_mhz is not None and not math.isfinite(frequency_mhz):
+            raise FileRefused("NO_FREQUENCY", "not a frequency", where=path.name, got=frequency_mhz, expected="MHz")
         if frequency_mhz is None:
             start, middle = 0, float(header.frequency_mhz(wide // 2 - (1 if header.foff_mhz > 0 else 0)))
         else:

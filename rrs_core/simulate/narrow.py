@@ -19,7 +19,7 @@ from rrs_core.simulate.draws import (
     part_of_scan,
     pick,
 )
-from rrs_core.simulate.profiles import FrequencyProfile, Line, Teeth
+from rrs_core.simulate.profiles import Line
 from rrs_core.simulate.shapes import (
     Both,
     Drift,
@@ -196,7 +196,7 @@ def draw_wander(rng: np.random.Generator, wish: Wish) -> Source:
 
 
 def draw_intermod(rng: np.random.Generator, wish: Wish) -> Source:
-    """Draw two carriers and their intermodulation products: evenly spaced, falling off on both sides, moving together."""
+    """Draw two carriers and their intermodulation products: evenly spaced, falling off, moving together."""
     width = wish.width_hz or draw_line_width(rng)
     spacing, orders = log_uniform(rng, 5.0, 50.0) * CHANNEL_HZ, int(rng.integers(1, 4))
     # third, fifth and seventh order fall by roughly the same factor each

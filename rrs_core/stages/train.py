@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST_SNIPPETS = 200_000  #: of all surveys together; drawn evenly when there are more
 PAPER_BATCH = 64  #: 16 in the text, 128 in the code
+PAPER_PATIENCE = 10  #: section 2.5
 RATE = 1e-3  #: the paper's own is lost; winner of the authors' search
 
 
@@ -86,7 +87,7 @@ def run(
     settings = training.TrainSettings(epochs=epochs, seed=seed, learning_rate=learning_rate or RATE)
     task: training.Task
     if isinstance(module, encoders.BetaVAE):
-        settings = replace(settings, batch=PAPER_BATCH)
+        settings = replace(settings, batch=PAPER_BATCH, patience=PAPER_PATIENCE)
         task = training.PaperTask(module, sample, settings, chosen)
     else:
         task = training.ContrastiveTask(
@@ -155,9 +156,9 @@ def _noise(
         NOT_FOUND, when a scan is no longer where it was ingested.
     """
     jobs = [
-        (before + int(row.scan_id), Path(row.path), survey.settings.detect, int(row.n_coarse))
+        (before + int(row["scan_id"]), Path(row["path"]), survey.settings.detect, int(row["n_coarse"]))
         for survey, before in zip(surveys, _offsets(surveys), strict=True)
-        for row in survey.scans.itertuples()
+        for row in survey.scans.to_dict("records")
     ]
     coarse = sum(job[3] for job in jobs)
     parts, scans = [], []

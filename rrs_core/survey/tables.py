@@ -109,6 +109,8 @@ def check(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     SurveyRefused
         TABLE, if a column is missing, of another kind, or null where it must not be.
     """
+    import pandas as pd
+
     schema = SCHEMAS[name]
     missing = [column for column in schema if column not in frame]
     if missing:
@@ -120,5 +122,12 @@ def check(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         typed = frame.astype({column: spec.dtype for column, spec in schema.items()})
     except (TypeError, ValueError) as error:
         raise SurveyRefused("TABLE", f"a column has the wrong kind: {error}", where=f"table {name}") from error
+    for column, spec in schema.items():
+        if (
+            spec.dtype == "int64"
+            and pd.api.types.is_float_dtype(frame[column])
+            and (frame[column] != typed[column]).any()
+        ):
+            raise SurveyRefused("TABLE", f"column {column} has the wrong kind: fractions", where=f"table {name}")
     extra = [column for column in typed if column not in schema]
     return typed[[*schema, *extra]]
