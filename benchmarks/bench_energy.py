@@ -122,9 +122,8 @@ def _kernel() -> list[Row]:
 
 
 def _scan(path: Path) -> list[Row]:
-    buffer = np.empty((N_TIME, N_CHAN), np.float32)
-
     def decode() -> int:
+        buffer = np.empty((N_TIME, N_CHAN), np.float32)  # one a scan, as detection has
         with open_scan(path) as scan:
             return sum(scan.read_coarse(k, out=buffer).shape[1] for k in range(scan.header.n_coarse))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -112,17 +113,20 @@ def _drawn(template: Path | None) -> Snippet:
         raise SettingsRefused("TEMPLATE", f"not a readable TOML file: {error}", where=template) from error
     known = {"family", "snr", "drift_rate_hz_s", "width_hz", "frequency_mhz", "seed"}
     numbers = {key: value for key, value in given.items() if key != "family"}
-    if set(given) - known or "family" not in given or not all(type(v) in (int, float) for v in numbers.values()):
+    described = set(given) <= known and isinstance(given.get("family"), str)
+    seed = numbers.get("seed", 0)
+    described &= type(seed) is int and seed >= 0
+    if not described or not all(type(v) in (int, float) and math.isfinite(v) for v in numbers.values()):
         raise SettingsRefused(
             "TEMPLATE",
             "a template describes one signal",
             where=template,
             got=sorted(given),
-            expected=f"family, and numbers from {sorted(known - {'family'})}",
+            expected=f"family, and finite numbers from {sorted(known - {'family'})}, the seed whole",
         )
-    rng = np.random.default_rng(int(numbers.pop("seed", 0)))
+    rng = np.random.default_rng(numbers.pop("seed", 0))
     frequency_mhz = numbers.pop("frequency_mhz", None)
-    source = draw(str(given["family"]), rng, frequency_mhz, numbers.pop("snr", 40.0), **numbers)
+    source = draw(given["family"], rng, frequency_mhz, numbers.pop("snr", 40.0), **numbers)
     shape = (units.SNIPPET_TIMES, units.SNIPPET_CHANNELS)
     noise = rng.standard_gamma(units.NOISE_DOF / 2, shape) / (units.NOISE_DOF / 2)
     sigma = np.sqrt(2 / units.NOISE_DOF)

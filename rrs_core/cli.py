@@ -22,6 +22,8 @@ from rrs_core.errors import RRSError, SettingsRefused
 if TYPE_CHECKING:
     import pandas as pd
 
+INTERRUPTED = 130  #: exit code after Ctrl-C
+
 app = typer.Typer(
     name="rrs",
     help="Explore the radio-frequency interference of a technosignature survey.",
@@ -63,17 +65,17 @@ def main() -> NoReturn:
     except RRSError as error:
         sys.stderr.write(f"{error.line()}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("rrs: interrupted; run the same command again to go on\n")
-        sys.exit(130)
-    except typer.Abort:
-        sys.exit(130)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except Exception as error:
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # usage errors of the parser
-            refusal = SettingsRefused("USAGE", error.format_message(), todo="see rrs --help")
-            sys.stderr.write(f"{refusal.line()}\n")
-            sys.exit(2)
-        raise
+        if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
+            raise
+        what = error.format_message().rstrip(".")  # a usage error of the parser; empty where it has shown the help
+        if what:
+            sys.stderr.write(f"{SettingsRefused('USAGE', what, todo='see rrs --help').line()}\n")
+        sys.exit(2)
+    if code == INTERRUPTED:  # typer too returns it for Ctrl-C
+        sys.stderr.write("rrs: interrupted; run the same command again to go on\n")
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -222,6 +224,7 @@ def search(
 ) -> None:
     """Find the lookalikes of a snippet, a hit or a simulated signal, best first."""
     from rrs_core import ask
+    from rrs_core.export import records, write_table
 
     found = ask.lookalikes_of(
         survey,
@@ -234,11 +237,9 @@ def search(
         collapse=not duplicates,
     )
     if out is not None:
-        from rrs_core.export import write_table
-
         write_table(found, out)
     if as_json:
-        sys.stdout.write(json.dumps({"lookalikes": json.loads(found.to_json(orient="records"))}) + "\n")
+        sys.stdout.write(json.dumps({"lookalikes": records(found)}) + "\n")
     elif out is None:
         sys.stdout.write(_printed(found) + "\n")
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from rrs_core.errors import SettingsRefused
 from rrs_core.survey.store import Store, atomic
@@ -34,7 +35,15 @@ def write_table(frame: pd.DataFrame, out: Path) -> None:
         elif kind == ".parquet":
             frame.to_parquet(temporary, index=False)
         else:
-            frame.to_json(temporary, orient="records", double_precision=15)
+            temporary.write_text(json.dumps(records(frame)), encoding="utf-8")
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table's rows as JSON holds them: numbers with all their digits, empty cells as null."""
+    plain = frame.astype("object")
+    return [
+        {str(name): cell for name, cell in row.items()} for row in plain.where(frame.notna(), None).to_dict("records")
+    ]
 
 
 def export_table(survey: Path, table: str, out: Path) -> int:

@@ -50,10 +50,12 @@ def make_survey(
     seed: int = 0,
     names: Sequence[str] = NAMES,
     stages: Sequence[str] = ALL_STAGES,
+    frequencies: bool = True,
 ) -> Path:
     """Write a finished survey of two cadences to `root` and return `root`.
 
-    Only `stages` are done; the tables and manifests of the others are left out.
+    Only `stages` are done; the tables and manifests of the others are left out. Without
+    `frequencies` it is as made from arrays of snippets: no frequencies, times or cadences.
     """
     import torch
 
@@ -70,6 +72,9 @@ def make_survey(
     family = rng.integers(0, len(FAMILIES), n_hits)
     snippets = np.array([draw_snippet(FAMILIES[which], rng) for which in family], np.float16).reshape(n_hits, 16, 256)
     hits = _hits(scans, n_hits, rng)
+    if not frequencies:
+        scans = scans.assign(fch1_mhz=np.nan, tstart_mjd=np.nan, cadence_id=pd.NA, position=pd.NA, on=pd.NA)
+        hits = hits.assign(frequency_mhz=np.nan, snr=np.nan)
 
     torch.manual_seed(seed)
     module = encoders.ShiftInvariantEncoder(encoders.ShiftInvariantSettings())

@@ -36,6 +36,30 @@ def test_occupancy_counts_every_hit_of_a_band_once_on_its_side(tiny_survey: Path
     assert counted == len(survey.hits)
 
 
+@pytest.mark.parametrize("foff_mhz", [-2.0e-6, 2.0e-6])
+def test_snippet_frequencies_follow_the_column_that_the_snippet_is_centred_on(tmp_path: Path, foff_mhz: float) -> None:
+    from rrs_core.describe.snippets import cut_snippets
+
+    survey = load(make_survey(tmp_path / "s", n_hits=3))
+    block = np.ones((16, 2048), np.float32)
+    block[:, 1000] = 9  # the hit's channel; the snippet is centred 30 channels further
+    hit_id = int(survey.hits["hit_id"].iloc[0])
+    survey.hits["channel"], survey.hits["snippet_channel"] = 1000, 1030
+    survey.scans["foff_mhz"] = foff_mhz
+    column = cut_snippets(block, np.array([1030]), foff_mhz=foff_mhz)[0, 0].argmax()
+    frequencies = survey.snippet_frequencies_mhz(hit_id)
+    assert frequencies[column] == pytest.approx(survey.hit(hit_id)["frequency_mhz"], abs=1e-10)
+    assert (np.diff(frequencies) < 0).all()
+
+
+def test_hits_without_frequencies_have_no_bands_and_no_nearest(tmp_path: Path) -> None:
+    survey = load(make_survey(tmp_path / "s", n_hits=9, frequencies=False))
+    assert survey.bands() == []
+    assert survey.occupancy().empty
+    with pytest.raises(SurveyRefused):
+        survey.hit_at(1420.0)
+
+
 def test_stratified_sample_keeps_shares_and_rare_strata():
     strata = np.repeat([1, 2, 3], [9000, 990, 10])
     rows = stratified_rows(strata, 1000, rng=np.random.default_rng(0))

@@ -182,6 +182,13 @@ def test_occupancy_shows_on_up_and_off_down_with_plain_counts():
     assert figures.occupancy(counts[:0], n_on=0, n_off=0).data[0].y is not None
 
 
+def test_occupancy_without_off_scans_has_one_side():
+    counts = pd.DataFrame({"low_mhz": [1.0], "high_mhz": [2.0], "on": [5], "off": [0]})
+    figure = figures.occupancy(counts, n_on=4, n_off=0)
+    assert [trace.name for trace in figure.data] == ["4 scans"]
+    assert min(figure.layout.yaxis.tickvals) == 0
+
+
 def test_histogram_gives_shares_of_each_total_in_the_panel_of_each_band():
     survey = np.array([1400.0, 1400.1, 8400.0, 8400.1])
     figure = figures.frequency_histogram(

@@ -19,6 +19,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components import export, hitmap, uploads
 from rrs_core.errors import FileRefused
+from rrs_core.group.search import index_of
 from rrs_core.survey.catalogue import load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,6 +101,21 @@ def test_one_hit_is_enough_for_every_page(page: str, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_hits_without_frequencies_are_shown_all_the_same(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey = make_survey(tmp_path / "stack", n_hits=40, frequencies=False)
+    hit = f"{load(survey).strongest()}"
+    app = opened(page, survey, monkeypatch, **({"hit": hit} if page == PAGES[2] else {}))
+    assert not app.error
+    assert "nan" not in words(app)
+    if page == PAGES[2]:
+        assert "frequency unknown" in words(app)
+        assert len(app.dataframe[0].value) == 39
+        assert app.slider(key="lookalikes.weight").disabled
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_no_hit_is_no_crash(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(page, make_survey(tmp_path / "none", n_hits=0), monkeypatch)
     assert not app.error
@@ -149,7 +165,7 @@ def test_a_survey_that_was_built_again_is_read_again(tmp_path: Path, monkeypatch
     survey = make_survey(tmp_path / "s", n_hits=20)
     assert opened(PAGES[0], survey, monkeypatch).metric[0].value == "20"
     shutil.rmtree(survey)
-    make_survey(survey, n_hits=30, seed=1)
+    make_survey(survey, n_hits=30)
     assert opened(PAGES[0], survey, monkeypatch).metric[0].value == "30"
 
 
@@ -267,8 +283,12 @@ def test_what_looks_like_nothing_here_is_called_so(tmp_path: Path, monkeypatch: 
     latents.to_parquet(survey / "tables" / "latents.parquet")
     app = opened(PAGES[2], survey, monkeypatch, hit=f"{latents['hit_id'].iloc[7]}")
     assert "Nothing in this survey looks like this" in app.warning[0].value
-    app = opened(PAGES[2], survey, monkeypatch, hit=f"{latents['hit_id'].iloc[8]}")
+    index = index_of(load(survey))
+    cosine = index.columns.T @ index.columns - 2 * np.eye(60)
+    usual = latents["hit_id"].iloc[np.unravel_index(cosine.argmax(), cosine.shape)[0]]
+    app = opened(PAGES[2], survey, monkeypatch, hit=f"{usual}")
     assert not app.warning
+    assert "% of random pairs" in app.success[0].value
 
 
 def test_a_hit_can_be_searched_for_when_the_model_is_gone_but_an_upload_is_refused(
@@ -369,6 +389,12 @@ def test_an_observation_of_one_snippet_is_read_in_a_child_process(suffix: str, t
     found = uploads.snippet_of(written(tmp_path, suffix, power), "../../etc/x" + suffix)
     np.testing.assert_allclose(found.power, power, rtol=1e-6)
     assert found.frequency_mhz == pytest.approx(8419.3 + 128 * FOFF_MHZ, abs=1e-9)
+
+
+def test_the_kind_of_a_file_is_told_by_its_bytes_not_by_its_name(tmp_path: Path) -> None:
+    power = snippet()
+    for data, name in ((written(tmp_path, ".h5", power), "x.npy"), (npy(power), "x.h5"), (npz(a=power), "x")):
+        np.testing.assert_allclose(uploads.snippet_of(data, name).power, power, rtol=1e-6)
 
 
 def test_a_wider_observation_is_cut_at_the_frequency_given(tmp_path: Path) -> None:

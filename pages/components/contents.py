@@ -32,10 +32,10 @@ def numbers(survey: Survey) -> None:
         "Cadences", f"{scans['cadence_id'].nunique():,}", border=True, help="Ordered sets of ON and OFF scans."
     )
     cells[3].metric("Band covered [MHz]", f"{covered:,.3f}", border=True, help=_bands(survey))
-    sides = hits["on"].map(side).value_counts() if len(hits) else {}
+    sides = hits["on"].value_counts()
     methods = ", ".join(sorted(name.upper() for name in survey.projection["method"].unique())) or "not drawn"
     facts = {
-        "Hits in ON / OFF scans": f"{sides.get('ON', 0):,} / {sides.get('OFF', 0):,}",
+        "Hits in ON / OFF scans": f"{sides.get(True, 0):,} / {sides.get(False, 0):,}",
         "Detection": f"{survey.settings.detect.method} method, "
         + (", ".join(sorted(hits["detector"].unique())) or "nothing detected"),
         "Encoder": Path(survey.settings.encode.model).stem,
@@ -48,26 +48,29 @@ def occupancy(survey: Survey) -> None:
     """Show hits over frequency, ON against OFF, one stretch of the band at a time."""
     st.subheader("Where the hits lie")
     bands = survey.bands()
-    band = bands[0] if bands else None
+    if not bands:
+        st.info("The hits of this survey came without frequencies.", icon=":material/inbox:")
+        return
+    band = bands[0]
     if len(bands) > 1:
         names = [_range(band) for band in bands]
         name = st.segmented_control("Band [MHz]", names, required=True, default=names[0], key="overview.band")
         band = bands[names.index(name)]
-    table = survey.scans
-    if band is not None:
-        last = table["fch1_mhz"] + table["foff_mhz"] * (table["n_chan"] - 1)
-        table = table[table["fch1_mhz"].between(*band) | last.between(*band)]
+    last = survey.scans["fch1_mhz"] + survey.scans["foff_mhz"] * (survey.scans["n_chan"] - 1)
+    here = survey.scans[survey.scans["fch1_mhz"].between(*band) | last.between(*band)]
     figure = figures.occupancy(
         survey.occupancy(BINS, band),
-        n_on=int(table["on"].fillna(True).sum()),
-        n_off=int((~table["on"].fillna(True)).sum()),
+        n_on=int(here["on"].fillna(True).sum()),
+        n_off=int((~here["on"].fillna(True)).sum()),
     )
     st.plotly_chart(
         figure, key="overview.occupancy", alt="Bars of hits over frequency: ON scans upwards, OFF scans downwards"
     )
-    st.caption(
-        "What stands equally on both sides does not come from the ON targets: interference on the ground or in orbit."
-    )
+    if here["on"].notna().any():
+        st.caption(
+            "What stands equally on both sides does not come from the ON targets: "
+            "interference on the ground or in orbit."
+        )
 
 
 def scans(survey: Survey) -> None:
@@ -124,11 +127,9 @@ def next_steps(survey: Survey) -> None:
     """Link to what can be done with the survey as it is."""
     st.subheader("What next")
     if not survey.projection.empty:
-        st.page_link("pages/map.py", label="See all hits on a map, lasso a group", icon=":material/scatter_plot:")
+        st.page_link("pages/map.py", label="See all hits on a map", icon=":material/scatter_plot:")
     if not survey.latents.empty:
-        st.page_link(
-            "pages/lookalikes.py", label="Search lookalikes of a snippet of your own", icon=":material/image_search:"
-        )
+        st.page_link("pages/lookalikes.py", label="Search with a snippet of your own", icon=":material/image_search:")
         st.page_link(
             "pages/lookalikes.py",
             label="Search lookalikes of the strongest hit",

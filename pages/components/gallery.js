@@ -41,7 +41,7 @@ function tileOf(tile, header) {
   canvas.width = header.columns;
   canvas.height = header.rows;
   const caption = document.createElement("span");
-  caption.textContent = tile.caption;
+  caption.innerHTML = tile.caption;
   button.append(canvas, caption);
   return button;
 }

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import export, frame, gallery
-from pages.components.waterfall import short, side
+from pages.components import export, frame, gallery, loaders
+from pages.components.waterfall import megahertz, short, side
 from rrs_core import figures
-from rrs_core.survey.catalogue import stratified_rows
 from rrs_core.survey.tables import SCHEMAS
 from rrs_core.text import markdown_text, safe_text
 
@@ -25,7 +24,7 @@ PICKED, SELECTED = "map.hit", "map.selected"  #: session state: the clicked hit,
 TOOLS: dict[str, Literal["lasso", "select", "pan"]] = {"Lasso": "lasso", "Box": "select", "Click": "pan"}
 TOOLS_HELP = "Lasso and Box: drag around points. Click: pick one point, drag to move the map. Scroll to zoom with any."
 #: Columns that say which hit it is or where it is stored, and nothing about the signal.
-NO_COLOURS = {"hit_id", "snippet_row", "channel", "foff_mhz", "x", "y", "method"}
+NO_COLOURS = {"hit_id", "snippet_row", "channel", "snippet_channel", "foff_mhz", "x", "y", "method"}
 NAMED = {"on": "ON / OFF", "source_name": "Target", "scan_id": "Scan", "cadence_id": "Cadence", "detector": "Detector"}
 IDS = {"scan_id", "cadence_id", "position", "coarse_channel", "cluster_id"}  #: numbers that name, not measure
 
@@ -40,9 +39,7 @@ class Order:
 
 def show(survey: Survey, *, key: str) -> list[int]:
     """Draw the map with its controls; return the ids of the selected hits."""
-    every = survey.projection.merge(survey.table, on="hit_id", how="inner", validate="one_to_one")
-    chosen = stratified_rows(every["scan_id"].to_numpy(), MOST_POINTS, rng=np.random.default_rng(survey.settings.seed))
-    points = every.iloc[chosen]
+    points, total = loaders.map_points(MOST_POINTS), len(survey.projection)
     options = colour_columns(points)
     controls = st.columns([3, 4, 2], vertical_alignment="bottom")
     column = controls[0].selectbox("Colour by", options, format_func=lambda name: options[name], key="map.colour")
@@ -50,7 +47,9 @@ def show(survey: Survey, *, key: str) -> list[int]:
         "Mouse", TOOLS, required=True, default="Lasso", key="map.tool", help=TOOLS_HELP
     )
     webgl = not controls[2].toggle(
-        "No WebGL", key="map.svg", help="For browsers that show an empty map. Slow above some thousand points."
+        "SVG",
+        key="map.svg",
+        help="Draw without WebGL, for browsers that show an empty map. Slow above some thousand points.",
     )
     method = _method(points)
     figure = figures.map_scatter(
@@ -79,13 +78,14 @@ def show(survey: Survey, *, key: str) -> list[int]:
         alt=f"Map of {len(points):,} hits by {method}, coloured by {options[column]}",
     )
     drawn = f"{len(points):,} hits"
-    if len(points) < len(every):
+    if len(points) < total:
         drawn = (
-            f"Showing {len(points):,} of {len(every):,} hits, drawn at random within each scan "
+            f"Showing {len(points):,} of {total:,} hits, drawn at random within each scan "
             f"in proportion to its hits (seed {survey.settings.seed})"
         )
     st.caption(f"{drawn}. Map by {method} of the latents: near means alike, axes and empty space mean nothing.")
-    return [hit_id for hit_id in st.session_state.get(SELECTED, []) if hit_id in set(points["hit_id"])]
+    drawn_ids = set(points["hit_id"].tolist())  # a survey that was built again may have lost some
+    return [hit_id for hit_id in st.session_state.get(SELECTED, []) if hit_id in drawn_ids]
 
 
 def how_to() -> None:
@@ -131,7 +131,7 @@ def selection(survey: Survey, ids: list[int], *, key: str) -> int | None:
 
 def caption(row: object) -> str:
     """Return the lines below a tile: frequency and strength, then target and side."""
-    numbers = [f"{row.frequency_mhz:.6f} MHz"]  # type: ignore[attr-defined]
+    numbers = [megahertz(row.frequency_mhz)]  # type: ignore[attr-defined]
     if np.isfinite(row.snr):  # type: ignore[attr-defined]
         numbers.append(f"SNR {short(row.snr)}")  # type: ignore[attr-defined]
     return f"{' · '.join(numbers)}\n{row.source_name} {side(row.on)}"  # type: ignore[attr-defined]
@@ -185,8 +185,8 @@ def _method(points: pd.DataFrame) -> str:
 
 
 def _counts(rows: pd.DataFrame) -> str:
-    sides = rows["on"].map(side).value_counts()
+    sides = rows["on"].value_counts()
     targets = rows["source_name"].value_counts()
     named = ", ".join(f"{markdown_text(name, 30)} {count:,}" for name, count in targets.head(5).items())
     more = f" and {len(targets) - 5} more targets" if len(targets) > 5 else ""
-    return f"ON {sides.get('ON', 0):,}, OFF {sides.get('OFF', 0):,} · {named}{more}"
+    return f"ON {sides.get(True, 0):,}, OFF {sides.get(False, 0):,} · {named}{more}"

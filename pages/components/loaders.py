@@ -18,10 +18,11 @@ import numpy as np
 import streamlit as st
 
 from rrs_core.errors import SurveyRefused
-from rrs_core.survey.catalogue import STAGES, Survey
+from rrs_core.survey.catalogue import STAGES, Survey, stratified_rows
 from rrs_core.survey.store import Store
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from rrs_core.describe.checkpoints import Encoder
@@ -53,6 +54,12 @@ def index() -> Index:
     """Return the search index of the survey's latents."""
     found = survey()
     return _index(f"{found.store.root}", _digest(found.store), found)
+
+
+def map_points(limit: int) -> pd.DataFrame:
+    """Return the hits that the map draws, at most `limit`: rows of `table` with x, y and method, sampled by scan."""
+    found = survey()
+    return _map_points(f"{found.store.root}", _digest(found.store), limit, found)
 
 
 def best_scores() -> NDArray[np.float32]:
@@ -128,6 +135,13 @@ def _index(root: str, digest: str, _survey: Survey) -> Index:  # noqa: ARG001
     for array in (made.hit_id, made.latents, made.frequency_mhz, made.columns):
         array.setflags(write=False)
     return made
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the map")
+def _map_points(root: str, digest: str, limit: int, _survey: Survey) -> pd.DataFrame:  # noqa: ARG001
+    every = _survey.projection.merge(_survey.table, on="hit_id", how="inner", validate="one_to_one")
+    rng = np.random.default_rng(_survey.settings.seed)
+    return every.iloc[stratified_rows(every["scan_id"].to_numpy(), limit, rng=rng)]
 
 
 @st.cache_resource(max_entries=2, show_spinner="Comparing the survey's own hits")

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from pages.components import uploads
-from pages.components.waterfall import place
+from pages.components.waterfall import known, megahertz, place
 from rrs_core.errors import RRSError, SurveyRefused
 from rrs_core.text import markdown_text, safe_text
 
@@ -103,13 +103,14 @@ def of_hit(survey: Survey, hit_id: int) -> Query:
     """
     hit = survey.hit(hit_id)
     scan = survey.scans[survey.scans["scan_id"] == hit["scan_id"]].iloc[0]
+    frequency = float(hit["frequency_mhz"])
     return Query(
-        f"Hit {hit_id} · {place(hit['source_name'], hit['on'])} · {hit['frequency_mhz']:.6f} MHz",
+        f"Hit {hit_id} · {place(hit['source_name'], hit['on'])} · {megahertz(frequency)}",
         f"hit_{hit_id}",
         survey.snippet(hit_id),
-        float(hit["frequency_mhz"]),
+        frequency if np.isfinite(frequency) else None,
         hit_id,
-        survey.snippet_frequencies_mhz(hit_id),
+        known(survey.snippet_frequencies_mhz(hit_id)),
         float(scan["tsamp_s"]),
     )
 
@@ -142,7 +143,7 @@ def _upload() -> Query | None:
         raise
     title = f"Upload {markdown_text(given.name, 60)}"
     if snippet.frequency_mhz is not None:
-        title += f" · {snippet.frequency_mhz:.6f} MHz"
+        title += f" · {megahertz(snippet.frequency_mhz)}"
     if snippet.note:
         title += f" · {markdown_text(snippet.note)}"
     return Query(title, "upload", snippet.power, snippet.frequency_mhz)

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from pages.components import export, frame, gallery, loaders, waterfall
-from pages.components.waterfall import side
+from pages.components.waterfall import megahertz, side
 from rrs_core import figures
 from rrs_core.ask import term_of
 from rrs_core.errors import RRSError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rrs_core.survey.catalogue import Survey
 
 POOR_PERCENTILE = 95.0  #: of random pairs; a best match below says that nothing here looks like the query
-POOR_SHARE = 0.05  #: of the survey's own hits; a best match below that of 95 % of them says the same
+POOR_SHARE = 0.01  #: of the survey's own hits; a best match no better than that of these says the same
 
 
 @dataclass(frozen=True)
@@ -108,21 +108,15 @@ def verdict(found: pd.DataFrame, own_best: NDArray[np.float32]) -> None:
         st.info("The survey holds no other hit to compare with.", icon=":material/inbox:")
         return
     best = found.iloc[0]
-    share = np.searchsorted(own_best, best["score"], side="right") / len(own_best) if len(own_best) else np.nan
-    if best["percentile"] < POOR_PERCENTILE or share < POOR_SHARE:
-        st.warning(
-            f"Nothing in this survey looks like this. The best match scores {best['score']:.2f}, above "
-            f"{best['percentile']:.1f} % of random pairs; {1 - share:.0%} of the survey's own hits find a closer one."
-            if np.isfinite(share)
-            else f"Nothing in this survey looks like this. The best match scores {best['score']:.2f}.",
-            icon=":material/travel_explore:",
-        )
-    elif np.isfinite(share):
-        st.success(
-            f"The best match scores {best['score']:.2f}, above {best['percentile']:.1f} % of random pairs "
-            f"and as close as or closer than the best match of {share:.0%} of the survey's own hits.",
-            icon=":material/check:",
-        )
+    text = f"The best match scores {best['score']:.3f}, above {best['percentile']:.2f} % of random pairs"
+    share = np.nan
+    if len(own_best):
+        share = np.searchsorted(own_best, best["score"], side="right") / len(own_best)
+        text += f"; {1 - share:.0%} of the survey's own hits find a closer lookalike"
+    if best["percentile"] < POOR_PERCENTILE or share <= POOR_SHARE:
+        st.warning(f"Nothing in this survey looks like this. {text}.", icon=":material/travel_explore:")
+    else:
+        st.success(f"{text}.", icon=":material/check:")
 
 
 def show(survey: Survey, found: pd.DataFrame, asked: Query) -> None:
@@ -162,22 +156,28 @@ def caption(row: object) -> str:
     """Return the lines below a tile: rank and score, frequency, target and side."""
     return (
         f"#{row.rank} · score {row.score:.3f} · {row.percentile:.2f} %\n"  # type: ignore[attr-defined]
-        f"{row.frequency_mhz:.6f} MHz\n{row.source_name} {side(row.on)}"  # type: ignore[attr-defined]
+        f"{megahertz(row.frequency_mhz)}\n{row.source_name} {side(row.on)}"  # type: ignore[attr-defined]
     )
 
 
 def where(survey: Survey, found: pd.DataFrame, asked: Query) -> None:
     """Show where the lookalikes lie in frequency and on the map."""
     left, right = st.columns([3, 2], gap="large")
+    frequency = survey.searched["frequency_mhz"].to_numpy()
     with left:
         st.subheader("In frequency")
-        figure = figures.frequency_histogram(
-            survey.searched["frequency_mhz"].to_numpy(),
-            found["frequency_mhz"].to_numpy(),
-            bands=survey.bands(),
-            query_mhz=asked.frequency_mhz,
-        )
-        st.plotly_chart(figure, key="lookalikes.frequencies", alt="Shares of lookalikes and of all hits over frequency")
+        if not np.isfinite(frequency).any():
+            st.info("The hits of this survey came without frequencies.", icon=":material/inbox:")
+        else:
+            figure = figures.frequency_histogram(
+                frequency,
+                found["frequency_mhz"].to_numpy(),
+                bands=survey.bands(),
+                query_mhz=asked.frequency_mhz,
+            )
+            st.plotly_chart(
+                figure, key="lookalikes.frequencies", alt="Shares of lookalikes and of all hits by frequency"
+            )
     with right:
         if survey.projection.empty:
             return

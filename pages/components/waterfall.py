@@ -38,7 +38,7 @@ def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
     hit = survey.hit(hit_id)
     scan = survey.scans[survey.scans["scan_id"] == hit["scan_id"]].iloc[0]
     st.markdown(f"**Hit {hit_id}** · {place(hit['source_name'], hit['on'])} · scan {hit['scan_id']}")
-    numbers = [f"{hit['frequency_mhz']:.6f} MHz"]
+    numbers = [megahertz(hit["frequency_mhz"])]
     for column, text in (("snr", "SNR {}"), ("s_statistic", "K² {}"), ("drift_rate_hz_s", "{} Hz/s")):
         if np.isfinite(float(hit[column])):
             numbers.append(text.format(short(hit[column])))
@@ -46,7 +46,7 @@ def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
     figure = figures.waterfall(
         _stretched(survey.snippet(hit_id)),
         tsamp_s=float(scan["tsamp_s"]),
-        frequency_mhz=survey.snippet_frequencies_mhz(hit_id),
+        frequency_mhz=known(survey.snippet_frequencies_mhz(hit_id)),
     )
     st.plotly_chart(figure, key=key, alt=f"Waterfall of hit {hit_id}: power against frequency and time")
     st.page_link(
@@ -55,6 +55,16 @@ def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
         icon=":material/image_search:",
         query_params={"hit": f"{hit_id}"},
     )
+
+
+def known(frequencies_mhz: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return channel centres, or None where the hit came without a frequency."""
+    return frequencies_mhz if np.isfinite(frequencies_mhz).all() else None
+
+
+def megahertz(frequency_mhz: float) -> str:
+    """Return a frequency to the Hz, or words where it is not known."""
+    return f"{frequency_mhz:.6f} MHz" if np.isfinite(frequency_mhz) else "frequency unknown"
 
 
 def place(source_name: str, on: object) -> str:

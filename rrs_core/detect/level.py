@@ -81,7 +81,7 @@ def paper_level(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
 def robust_level(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the bandpass level that RFI does not pull, shape (n_stripes,).
 
-    The paper's spline, through the stripes' levels (`moments.raw_sums`: narrow signals
+    The paper's spline, through the stripes' levels (`passes.raw_sums`: narrow signals
     do not raise them), with outlying stripes put back on the curve and fitted again
     until none is left. The first curve is drawn through medians: a fit would ring over
     the whole coarse channel after a strong wide signal, and hide it.
@@ -89,10 +89,11 @@ def robust_level(points: NDArray[np.float64]) -> NDArray[np.float64]:
     n = len(points)
     if n < STRIPES_LEAST:
         return np.full(n, float(np.median(points)))
-    groups = np.array_split(points, n // GROUP if n < GROUPS * GROUP else GROUPS)
-    medians = np.pad([float(np.median(group)) for group in groups], NEAR, mode="edge")
+    groups = min(GROUPS, n // GROUP)
+    size = n // groups
+    medians = np.pad(np.median(points[: groups * size].reshape(groups, size), axis=1), NEAR, mode="edge")
     smooth = np.median(np.lib.stride_tricks.sliding_window_view(medians, 2 * NEAR + 1), axis=1)
-    fit: NDArray[np.float64] = np.interp(np.arange(n), (np.arange(len(groups)) + 0.5) * n / len(groups) - 0.5, smooth)
+    fit: NDArray[np.float64] = np.interp(np.arange(n), (np.arange(groups) + 0.5) * size - 0.5, smooth)
     clipped = None
     for _ in range(ROUNDS):
         away = points - fit
@@ -116,4 +117,5 @@ def divisor(level: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
     middle = float(np.median(sample[sample > 0])) if (sample > 0).any() else 0.0
     if middle <= REMOVED * spread:
         return np.full(len(level), spread if spread > 0 else 1.0)
-    return np.maximum(level, FLOOR * middle)
+    floor = FLOOR * middle
+    return level if level.min() >= floor else np.maximum(level, floor)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rrs_core import config
-from rrs_core.detect import hits, moments, noise, triggers
+from rrs_core.detect import hits, moments, noise, passes, triggers
 from rrs_core.detect.detection import Detection, columns_of
 from rrs_core.detect.level import FlatBlock, divisor, paper_level, robust_level
-from rrs_core.detect.windows import raw_sums
+from rrs_core.detect.windows import raw_sums, residual_sums
 from rrs_core.observe import blocks
 
 if TYPE_CHECKING:
@@ -30,16 +30,17 @@ def paper(
     """
     n_time, n_chan = block.shape
     total: NDArray[Any] = np.empty(n_chan, np.float32 if block.dtype == np.float32 else np.float64)
-    moments.collapse(block, total)
+    passes.collapse(block, total)
     masked = 0
     if not np.isfinite(total).all():  # or a sum beyond float32
         block, masked = blocks.clean_block(block.copy())
         total = np.empty(n_chan)
-        moments.collapse(block, total)
+        passes.collapse(block, total)
     level = paper_level(total) if bandpass else np.full(n_chan, float(np.median(total)))
     level /= n_time
-    sums = np.empty((n_chan // stride, 5))
-    moments.residual_sums(block, stride, level, sums)
+    sums = residual_sums(block, stride, level, total.dtype.type)
+    if not np.isfinite(sums).all():
+        sums = residual_sums(block, stride, level)
     _, m2, m3, m4 = moments.window_moments(sums, stride * n_time, width // stride, 1)
     at = np.arange(len(m2)) * stride + width // 2
     k2 = moments.k_squared(FLAT_CONSTANT * np.abs(level[at]), m2, m3, m4, width * n_time)
@@ -79,12 +80,14 @@ def default(
     level = robust_level(stripes.level) if bandpass else np.full_like(stripes.level, np.median(stripes.level))
     pixels = stride * n_time
     variance = stripes.table[:, moments.S2] / pixels - (stripes.table[:, moments.S1] / pixels) ** 2
-    scale = divisor(level, float(np.sqrt(np.median(variance[variance > 0]))) if (variance > 0).any() else 0.0)
+    alive = variance > 0  # not so in a dead part of the band
+    scale = divisor(level, float(np.sqrt(np.median(variance[alive]))) if alive.any() else 0.0)
     flat = FlatBlock(block, scale, stride)
     sums = triggers.Sums(stripes.table, stripes.rows, stride, level, scale)
     cells = width // stride
-    few = len(level) - cells + 1 < noise.ENOUGH
-    dof, spread = noise.noise_of_pixels(block) if few else (None, 0.0)
+    few = int(alive.sum()) - cells + 1 < noise.ENOUGH
+    living = np.repeat(alive, stride) if alive.any() else slice(None)
+    dof, spread = noise.noise_of_pixels(block[:, : len(level) * stride][:, living]) if few else (None, 0.0)
     probability = settings.false_hits_per_coarse / len(triggers.NAMES) / ((COARSE_CHANNEL - width) // stride + 1)
     judged = triggers.judge(
         sums, stripes=cells, probability=probability, fixed=settings.threshold, dof_floor=dof_floor, dof=dof

@@ -20,9 +20,7 @@ REACH = 216  #: largest drift searched for [channels over the whole scan]: 2.1 H
 # in the whole scan, the least that can be told apart.
 _HALF_GRID = [*range(2, 17, 2), *range(20, 33, 4), *range(40, 65, 8), *range(80, REACH + 1, 16)]
 DRIFTS = np.array([0, *(sign * drift for drift in _HALF_GRID for sign in (1, -1))])
-WIDTHS = np.array(
-    [3, 9, 27, 81]
-)  #: boxes over channels that a wide signal is looked for with, besides a single channel
+WIDTHS = np.array([3, 9, 27, 81])  #: boxes of channels that wide signals are looked for with
 
 
 @nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}, nogil=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rrs_core.detect import moments
+from rrs_core.detect import moments, passes
 from rrs_core.errors import FileRefused, SettingsRefused
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def window_statistic(block: NDArray[Any], width: int = 256, stride: int = 128) -
 
 
 class Stripes(NamedTuple):
-    """What one pass over a block gives for every stripe; see `moments.raw_sums`."""
+    """What one pass over a block gives for every stripe; see `passes.raw_sums`."""
 
     table: NDArray[np.float64]  #: (n_stripes, 5) power sums
     rows: NDArray[np.float64]  #: (n_stripes, n_time) row sums
@@ -82,7 +82,7 @@ class Stripes(NamedTuple):
 def raw_sums(block: NDArray[Any], size: int, dtype: type[np.floating] = np.float64) -> Stripes:
     """Pass once over a block in stripes of `size` channels; channels beyond the last whole stripe are not read.
 
-    `dtype` is the one that rows are summed in; see `moments.raw_sums`.
+    `dtype` is the one that rows are summed in; see `passes.raw_sums`.
     """
     n_time, n_stripes = block.shape[0], block.shape[1] // size
     out = Stripes(
@@ -92,10 +92,22 @@ def raw_sums(block: NDArray[Any], size: int, dtype: type[np.floating] = np.float
         np.empty(n_stripes, np.int64),
         np.empty(n_stripes),
     )
-    together = max(1, moments.RUN // size)
+    together = max(1, passes.RUN // size)
     room = np.empty(together * size, dtype), np.empty(together, dtype), np.empty(together, dtype)
-    moments.raw_sums(block, size, *room, out.table, out.rows, out.level, out.peak, out.line)
+    passes.raw_sums(block, size, *room, out.table, out.rows, out.level, out.peak, out.line)
     return out
+
+
+def residual_sums(
+    block: NDArray[Any], size: int, level: NDArray[np.float64], dtype: type[np.floating] = np.float64
+) -> NDArray[np.float64]:
+    """Return the stripe sums (n_stripes, 5) of block - level; see `passes.residual_sums`."""
+    sums = np.empty((block.shape[1] // size, 5))
+    together = max(1, passes.RUN // size)
+    with np.errstate(over="ignore"):  # a level beyond float32 shows in the sums
+        level = level.astype(dtype, copy=False)
+    passes.residual_sums(block, size, level, np.empty(together, dtype), np.empty(together, dtype), sums)
+    return sums
 
 
 def real_block(block: NDArray[Any]) -> NDArray[Any]:

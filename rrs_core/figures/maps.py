@@ -41,7 +41,8 @@ def map_scatter(
     data = np.column_stack([hit_id.astype(np.float64), frequency_mhz])
     hover: dict[str, object] = {"hoverinfo": "skip"}
     if len(x) <= HOVER_LIMIT:
-        hover = {"hovertemplate": "hit %{customdata[0]:.0f}<br>%{customdata[1]:.6f} MHz<extra>%{fullData.name}</extra>"}
+        where = "<br>%{customdata[1]:.6f} MHz" if np.isfinite(frequency_mhz).any() else ""
+        hover = {"hovertemplate": f"hit %{{customdata[0]:.0f}}{where}<extra>%{{fullData.name}}</extra>"}
     x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
     faint = {"marker": {"opacity": 0.25 if dark else 0.15}}
     figure = go.Figure()

@@ -31,28 +31,35 @@ def occupancy(counts: pd.DataFrame, *, n_on: int, n_off: int, height: int = 340)
     counts : DataFrame
         Columns low_mhz, high_mhz [MHz], on, off [hits], one row a bin.
     n_on, n_off : int
-        Scans behind each side, for the legend.
+        Scans behind each side, for the legend. Without OFF scans there is one side, without a name.
     """
     figure = go.Figure()
+    plural = {count: f"{count} scan{'s' if count != 1 else ''}" for count in (n_on, n_off)}
+    sides = [("on", 1, ON_COLOUR, f"ON ({plural[n_on]})"), ("off", -1, OFF_COLOUR, f"OFF ({plural[n_off]})")]
+    if n_off == 0:
+        sides = [("on", 1, ON_COLOUR, plural[n_on])]
     middle = (counts["low_mhz"] + counts["high_mhz"]) / 2
     width = counts["high_mhz"] - counts["low_mhz"]
-    for side, sign, colour, scans in (("on", 1, ON_COLOUR, n_on), ("off", -1, OFF_COLOUR, n_off)):
+    for side, sign, colour, name in sides:
         figure.add_trace(
             go.Bar(
                 x=middle,
                 y=sign * counts[side],
                 width=width,
                 customdata=np.column_stack([counts["low_mhz"], counts["high_mhz"], counts[side]]),
-                name=f"{side.upper()} ({scans} scan{'s' if scans != 1 else ''})",
+                name=name,
+                showlegend=True,
                 marker={"color": colour, "line": {"width": 0}},
                 hovertemplate="%{customdata[0]:.4f}–%{customdata[1]:.4f} MHz<br>%{customdata[2]:,} hits",
             )
         )
     most = int(max(counts["on"].max(), counts["off"].max(), 1)) if len(counts) else 1
     step = _nice_step(most)
-    ticks = np.arange(-step * (most // step), most + 1, step)
+    ticks = np.arange(-step * (most // step) if n_off else 0, most + 1, step)
     figure.update_yaxes(
-        title="Hits per bin (OFF below the line)", tickvals=ticks, ticktext=[f"{abs(tick):,}" for tick in ticks]
+        title="Hits per bin (OFF below the line)" if n_off else "Hits per bin",
+        tickvals=ticks,
+        ticktext=[f"{abs(tick):,}" for tick in ticks],
     )
     figure.update_xaxes(title="Frequency [MHz]", tickformat="~f", ticks="outside")
     figure.update_layout(
@@ -87,14 +94,15 @@ def frequency_histogram(
     Parameters
     ----------
     survey_mhz, found_mhz : ndarray, shapes (n,) and (k,)
-        Frequencies of all hits and of the lookalikes [MHz].
+        Frequencies of all hits and of the lookalikes [MHz]; NaN is left out.
     bands : sequence of (low, high)
         Stretches that the scans cover [MHz]: up to `MOST_PANELS` are drawn side by side without the
         gaps between them; more, or none, as one.
     query_mhz : float, optional
         Where the query lies [MHz].
     """
-    whole = (float(survey_mhz.min()), float(survey_mhz.max()))
+    survey_mhz, found_mhz = survey_mhz[np.isfinite(survey_mhz)], found_mhz[np.isfinite(found_mhz)]
+    whole = (float(survey_mhz.min()), float(survey_mhz.max())) if survey_mhz.size else (0.0, 1.0)
     panels = [band for band in bands if ((survey_mhz >= band[0]) & (survey_mhz <= band[1])).any()]
     panels = panels if 1 < len(panels) <= MOST_PANELS else [whole]
     figure = make_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.02)

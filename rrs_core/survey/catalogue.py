@@ -119,10 +119,14 @@ class Survey:
         return {stage: f"{known.get('finished_utc', '')}" if known else None for stage, known in found.items()}
 
     def bands(self) -> list[tuple[float, float]]:
-        """Return the stretches of frequency that the scans cover [MHz], low to high; touching scans are one stretch."""
-        ends = self.scans["fch1_mhz"] + self.scans["foff_mhz"] * (self.scans["n_chan"] - 1)
+        """Return the stretches of frequency that the scans cover [MHz], low to high; touching scans are one stretch.
+
+        Arrays of snippets cover none that is known.
+        """
+        known = self.scans[self.scans["fch1_mhz"].notna()]
+        ends = known["fch1_mhz"] + known["foff_mhz"] * (known["n_chan"] - 1)
         spans = sorted(
-            (min(first, last), max(first, last)) for first, last in zip(self.scans["fch1_mhz"], ends, strict=True)
+            (min(first, last), max(first, last)) for first, last in zip(known["fch1_mhz"], ends, strict=True)
         )
         merged: list[tuple[float, float]] = []
         for low, high in spans:
@@ -175,12 +179,17 @@ class Survey:
         return np.asarray(self.snippets[row], dtype=np.float32)
 
     def snippet_frequencies_mhz(self, hit_id: int) -> NDArray[np.float64]:
-        """Return the channel centres of a hit's snippet [MHz], shape (256,), high to low."""
+        """Return the channel centres of a hit's snippet [MHz], shape (256,), high to low; NaN where unknown.
+
+        A snippet is cut around the middle of its signal, `snippet_channel`, which need not be the hit's channel.
+        """
         hit = self.hit(hit_id)
-        scan = self.scans[self.scans["scan_id"] == hit["scan_id"]].iloc[0]
-        step = -abs(float(scan["foff_mhz"]))
+        foff_mhz = float(hit["foff_mhz"])
+        middle = float(hit["frequency_mhz"])
+        if "snippet_channel" in hit:
+            middle += foff_mhz * float(hit["snippet_channel"] - hit["channel"])
         places = np.arange(units.SNIPPET_CHANNELS, dtype=np.float64) - units.SNIPPET_CHANNELS // 2
-        return float(hit["frequency_mhz"]) + step * places
+        return middle - abs(foff_mhz) * places
 
     def hit_at(self, frequency_mhz: float, scan_id: int | None = None) -> int:
         """Return the id of the hit nearest to a frequency, in one scan or in any.
@@ -191,6 +200,7 @@ class Survey:
             NO_HIT, when there is no hit to choose from.
         """
         hits = self.hits if scan_id is None else self.hits[self.hits["scan_id"] == scan_id]
+        hits = hits[hits["frequency_mhz"].notna()]
         if hits.empty:
             raise SurveyRefused("NO_HIT", "there is no hit to choose from", where=self.name, got=f"scan {scan_id}")
         nearest = int(np.abs(hits["frequency_mhz"].to_numpy() - frequency_mhz).argmin())
@@ -213,16 +223,18 @@ class Survey:
     def occupancy(self, bins: int = 200, band_mhz: tuple[float, float] | None = None) -> pd.DataFrame:
         """Count hits in equal bins of frequency; columns low_mhz, high_mhz [MHz], on, off.
 
-        Bins span `band_mhz`, or the survey's hits; hits outside are not counted.
+        Bins span `band_mhz`, or the survey's hits; hits outside, or of unknown frequency, are not counted.
+        Hits of scans without a cadence count as ON.
         """
         import pandas as pd
 
-        if self.hits.empty:
+        known = self.table[self.table["frequency_mhz"].notna()]
+        if known.empty:
             return pd.DataFrame({"low_mhz": [], "high_mhz": [], "on": [], "off": []})
-        frequency = self.table["frequency_mhz"].to_numpy()
+        frequency = known["frequency_mhz"].to_numpy()
         low, high = band_mhz or (frequency.min(), frequency.max() + 1e-6)
         edges = np.linspace(low, high, bins + 1)
-        on = self.table["on"].fillna(True).to_numpy(bool)
+        on = known["on"].fillna(True).to_numpy(bool)
         return pd.DataFrame(
             {
                 "low_mhz": edges[:-1],

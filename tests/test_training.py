@@ -1,0 +1,286 @@
+"""Training: the loss falls, a killed run ends as an undisturbed one, validation never sees a training scan."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from rrs_core.describe import checkpoints, encoders, training
+from rrs_core.describe.pairs import PairSettings, draw_bank, kind_names, views
+from rrs_core.describe.training import ContrastiveTask, PaperTask, Sample, TrainSettings, fit, split_by_scan
+from rrs_core.errors import RRSError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+TINY = encoders.ShiftInvariantSettings(filters=(4, 4, 6, 6), over_time=8, hidden=8, latent=4, kinds=kind_names())
+TINY_VAE = encoders.VAESettings(filters=(2, 3, 4), dense=(8, 6), latent=4)
+SETTINGS = TrainSettings(epochs=4, batch=8, bank=30, learning_rate=3e-3)
+
+
+pytestmark = pytest.mark.usefixtures("one_thread", "small_sizes")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in one order: the same weights bit for bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "STEPS_PER_EPOCH", 3)
+    monkeypatch.setattr(training, "WHITENING_VIEWS", 256)
+    monkeypatch.setattr(training, "VALIDATION_PAIRS", 24)
+
+
+def snippets(n: int, seed: int = 0) -> NDArray[np.float16]:
+    rng = np.random.default_rng(seed)
+    power = rng.gamma(100, 0.01, (n, 16, 256))
+    for snippet in power:
+        snippet[:, rng.integers(20, 230)] += rng.uniform(0.2, 3)
+    return power.astype(np.float16)
+
+
+def contrastive(settings: TrainSettings = SETTINGS, sample: Sample | None = None) -> ContrastiveTask:
+    torch.manual_seed(1)
+    return ContrastiveTask(encoders.ShiftInvariantEncoder(TINY), sample, settings, "cpu")
+
+
+def paper(settings: TrainSettings = SETTINGS, n: int = 24) -> PaperTask:
+    torch.manual_seed(1)
+    return PaperTask(encoders.BetaVAE(TINY_VAE), Sample(snippets(n), snippets(10, seed=1)), settings, "cpu")
+
+
+TASKS: dict[str, Callable[..., Any]] = {"default": contrastive, "paper": paper}
+
+
+class Stopped(Exception):
+    """What stands for a kill."""
+
+
+def stop_after(epoch: int) -> Callable[[int, dict[str, float]], None]:
+    def report(done: int, figures: dict[str, float]) -> None:
+        if done == epoch:
+            raise Stopped
+
+    return report
+
+
+# Fitting
+
+
+@pytest.mark.parametrize("architecture", TASKS)
+def test_the_loss_falls_and_the_model_is_there(architecture: str, tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, epochs=15, patience=15, learning_rate=1e-2)
+    told = fit(TASKS[architecture](settings), tmp_path / "m.safetensors", settings, trained_on="nothing much")
+    losses = [row["train_loss"] for row in told["curve"]]
+    assert len(losses) == 15
+    assert np.mean(losses[-3:]) < 0.97 * np.mean(losses[:3])
+    assert told["best_epoch"] == int(np.argmin([row["loss"] for row in told["curve"]]))
+    encoder = checkpoints.load(tmp_path / "m.safetensors")
+    assert encoder.architecture == architecture
+    assert encoder.card["trained_on"] == "nothing much"
+    assert encoder.card["training"]["best_epoch"] == told["best_epoch"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.json", "m.safetensors"]
+
+
+@pytest.mark.parametrize("architecture", TASKS)
+@pytest.mark.parametrize("stop", [0, 2])
+def test_a_killed_run_ends_as_an_undisturbed_one_bit_for_bit(architecture: str, stop: int, tmp_path: Path) -> None:
+    undisturbed, killed = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    whole = fit(TASKS[architecture](), undisturbed, SETTINGS)
+    with pytest.raises(Stopped):
+        fit(TASKS[architecture](), killed, SETTINGS, report=stop_after(stop))
+    assert not killed.exists()
+    told: list[int] = []
+    resumed = fit(TASKS[architecture](), killed, SETTINGS, report=lambda epoch, _: told.append(epoch))
+    assert told == list(range(stop + 1, 4))
+    assert killed.read_bytes() == undisturbed.read_bytes()
+    for one, other in zip(whole["curve"], resumed["curve"], strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_run_that_is_killed_again_and_again_ends_the_same(tmp_path: Path) -> None:
+    undisturbed, killed = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    fit(contrastive(), undisturbed, SETTINGS)
+    for epoch in range(4):
+        with pytest.raises(Stopped):
+            fit(contrastive(), killed, SETTINGS, report=stop_after(epoch))
+    fit(contrastive(), killed, SETTINGS)
+    assert killed.read_bytes() == undisturbed.read_bytes()
+
+
+@pytest.mark.parametrize("change", ["settings", "card"])
+def test_a_run_with_other_settings_starts_anew(change: str, tmp_path: Path) -> None:
+    out = tmp_path / "m.safetensors"
+    with pytest.raises(Stopped):
+        fit(paper(), out, SETTINGS, report=stop_after(1))
+    settings = dataclasses.replace(SETTINGS, learning_rate=1e-4) if change == "settings" else SETTINGS
+    card = {"trained_on": "another night"} if change == "card" else {}
+    told: list[int] = []
+    fit(paper(settings), out, settings, report=lambda epoch, _: told.append(epoch), **card)
+    assert told == [0, 1, 2, 3]
+    fit(paper(settings), tmp_path / "fresh.safetensors", settings, **card)
+    assert out.read_bytes() == (tmp_path / "fresh.safetensors").read_bytes()
+
+
+def test_a_damaged_state_is_left_behind(tmp_path: Path) -> None:
+    out, fresh = tmp_path / "m.safetensors", tmp_path / "fresh.safetensors"
+    with pytest.raises(Stopped):
+        fit(paper(), out, SETTINGS, report=stop_after(1))
+    (part,) = tmp_path.glob("*.part.safetensors")
+    part.write_bytes(part.read_bytes()[:100])
+    fit(paper(), out, SETTINGS)
+    fit(paper(), fresh, SETTINGS)
+    assert out.read_bytes() == fresh.read_bytes()
+
+
+@pytest.mark.parametrize("architecture", TASKS)
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(architecture: str, tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, epochs=1)
+    other = dataclasses.replace(settings, seed=1)
+    for name, own in (("a", settings), ("b", settings), ("c", other)):
+        fit(TASKS[architecture](own), tmp_path / f"{name}.safetensors", own)
+    first, again, third = ((tmp_path / f"{name}.safetensors").read_bytes() for name in "abc")
+    assert first == again
+    assert first != third
+
+
+@dataclasses.dataclass
+class Scripted:
+    """A task whose validation losses are given."""
+
+    valid: list[float]
+    module: encoders.BetaVAE = dataclasses.field(default_factory=lambda: encoders.BetaVAE(TINY_VAE))
+    seen: list[dict[str, torch.Tensor]] = dataclasses.field(default_factory=list)
+
+    def losses(self, _: np.random.Generator) -> Iterator[Callable[[], torch.Tensor]]:
+        """Yield one step that shrinks the weights."""
+        yield lambda: sum((parameter.square().sum() for parameter in self.module.parameters()), torch.zeros(()))
+
+    def validate(self) -> dict[str, float]:
+        """Return the next given loss; remember the weights."""
+        self.seen.append({name: tensor.clone() for name, tensor in self.module.state_dict().items()})
+        return {"loss": self.valid[len(self.seen) - 1]}
+
+    def finish(self, _: np.random.Generator) -> None:
+        """Nothing is left to do."""
+
+
+def test_training_stops_when_validation_stops_improving_and_keeps_the_best_weights(tmp_path: Path) -> None:
+    task = Scripted([5.0, 4.0, 4.5, 3.0, 3.5, 3.2, 3.1, 1.0])
+    settings = TrainSettings(epochs=20, patience=3, learning_rate=0.1)
+    told = fit(task, tmp_path / "m.safetensors", settings)
+    assert told["best_epoch"] == 3
+    assert [row["loss"] for row in told["curve"]] == [5.0, 4.0, 4.5, 3.0, 3.5, 3.2, 3.1]
+    kept = checkpoints.load(tmp_path / "m.safetensors").module.state_dict()
+    for name, tensor in task.seen[3].items():
+        assert torch.equal(kept[name], tensor), name
+    assert not torch.equal(kept["mean.weight"], task.seen[6]["mean.weight"])
+
+
+@pytest.mark.parametrize("loss", [np.nan, np.inf])
+def test_a_loss_that_is_no_number_is_refused_and_no_model_is_written(loss: float, tmp_path: Path) -> None:
+    with pytest.raises(RRSError) as refused:
+        fit(Scripted([loss]), tmp_path / "m.safetensors", TrainSettings(epochs=3))
+    assert refused.value.code == "DIVERGED"
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_fewer_snippets_than_a_batch_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RRSError) as refused:
+        fit(paper(n=7), tmp_path / "m.safetensors", SETTINGS)
+    assert refused.value.code == "TOO_FEW_SNIPPETS"
+
+
+def test_the_card_is_json_with_the_settings_and_the_whole_curve(tmp_path: Path) -> None:
+    fit(paper(), tmp_path / "m.safetensors", SETTINGS, seed=3)
+    card = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
+    assert card["seed"] == 3
+    assert card["training"]["settings"]["batch"] == 8
+    assert [row["epoch"] for row in card["training"]["curve"]] == [0, 1, 2, 3]
+    assert {"train_loss", "loss", "reconstruction", "kl", "squared_error"} <= set(card["training"]["curve"][0])
+
+
+# Validation
+
+
+@pytest.mark.parametrize("n_scans", [2, 3, 5, 40])
+def test_training_and_validation_never_share_a_scan(n_scans: int) -> None:
+    rng = np.random.default_rng(n_scans)
+    scan_id = rng.permutation(np.repeat(np.arange(n_scans) + 1, rng.integers(1, 9, n_scans)))
+    marked = np.broadcast_to(scan_id[:, None, None], (len(scan_id), 16, 256)).astype(np.float16)
+    sample = split_by_scan(marked, scan_id, np.random.default_rng(0))
+    train, valid = set(np.unique(sample.train)), set(np.unique(sample.valid))
+    assert not train & valid
+    assert len(train) + len(valid) == n_scans
+    assert len(valid) == max(1, round(0.2 * n_scans))
+    assert len(sample.train) + len(sample.valid) == len(scan_id)
+    again = split_by_scan(marked, scan_id, np.random.default_rng(0))
+    np.testing.assert_array_equal(sample.valid, again.valid)
+
+
+def test_one_scan_cannot_be_divided() -> None:
+    with pytest.raises(RRSError) as refused:
+        split_by_scan(snippets(5), np.ones(5, np.int64), np.random.default_rng(0))
+    assert refused.value.code == "TOO_FEW_SCANS"
+
+
+@pytest.mark.parametrize("architecture", TASKS)
+def test_validation_repeats_and_changes_no_weights(architecture: str) -> None:
+    task = TASKS[architecture]()
+    task.module.eval()
+    before = {name: tensor.clone() for name, tensor in task.module.state_dict().items()}
+    with torch.inference_mode():
+        first, again = task.validate(), task.validate()
+    assert first == again
+    assert all(np.isfinite(value) for value in first.values())
+    for name, tensor in task.module.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_the_signals_of_validation_are_not_those_of_training() -> None:
+    task = contrastive()
+    assert len(task.bank) == 30
+    assert len(task.held) == 24
+    assert not any((held == drawn).all() for held in task.held.power for drawn in task.bank.power)
+
+
+# Pairs
+
+
+def test_views_are_positive_finite_power_of_the_right_shape_and_differ() -> None:
+    bank = draw_bank(40, np.random.default_rng(0), PairSettings())
+    chosen = np.arange(40)
+    backgrounds = snippets(20)
+    first = views(bank, chosen, np.random.default_rng(1), PairSettings(), backgrounds)
+    again = views(bank, chosen, np.random.default_rng(1), PairSettings(), backgrounds)
+    second = views(bank, chosen, np.random.default_rng(2), PairSettings(), backgrounds)
+    assert first.shape == (40, 16, 256)
+    assert first.dtype == np.float32
+    assert np.isfinite(first).all()
+    np.testing.assert_array_equal(first, again)
+    assert all((one != other).any() for one, other in zip(first, second, strict=True))
+
+
+def test_the_bank_holds_every_family_by_its_number() -> None:
+    bank = draw_bank(300, np.random.default_rng(0), PairSettings(lines=0.2))
+    assert bank.kinds == kind_names()
+    assert "technosignature" not in bank.kinds
+    assert set(np.unique(bank.kind)) == set(range(-1, len(bank.kinds)))
+    assert np.mean(bank.kind == -1) == pytest.approx(0.2, abs=0.07)
+    assert np.isfinite(bank.power).all()
+    assert (bank.power.max(axis=(1, 2)) > 0).mean() > 0.95
