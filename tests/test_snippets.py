@@ -96,6 +96,13 @@ def test_a_block_is_widened_with_its_own_noise_and_keeps_its_place() -> None:
     np.testing.assert_array_equal(wide, again)
 
 
+def test_the_noise_of_a_widened_block_is_drawn_anew_for_every_row() -> None:
+    block = np.tile(np.arange(115, dtype=np.float32), (16, 1))
+    wide, left = widen(block, np.random.default_rng(0))
+    added = np.delete(wide, np.s_[left : left + 115], axis=1)
+    assert (added.std(axis=0) > 0).all()  # the same columns for all rows would draw lines
+
+
 @pytest.mark.parametrize("width", [1, 2, 3, 255, 256, 257, 511, 512, 900])
 def test_a_widened_block_holds_a_snippet_around_every_channel_of_a_narrow_one(width: int) -> None:
     block = np.arange(16 * width, dtype=np.float32).reshape(16, width)

@@ -167,8 +167,11 @@ class Scripted:
     module: encoders.BetaVAE = dataclasses.field(default_factory=lambda: encoders.BetaVAE(TINY_VAE))
     seen: list[dict[str, torch.Tensor]] = dataclasses.field(default_factory=list)
 
-    def losses(self, _: np.random.Generator) -> Iterator[Callable[[], torch.Tensor]]:
+    drawn: list[float] = dataclasses.field(default_factory=list)
+
+    def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], torch.Tensor]]:
         """Yield one step that shrinks the weights."""
+        self.drawn.append(rng.random())
         yield lambda: sum((parameter.square().sum() for parameter in self.module.parameters()), torch.zeros(()))
 
     def validate(self) -> dict[str, float]:
@@ -190,6 +193,17 @@ def test_training_stops_when_validation_stops_improving_and_keeps_the_best_weigh
     for name, tensor in task.seen[3].items():
         assert torch.equal(kept[name], tensor), name
     assert not torch.equal(kept["mean.weight"], task.seen[6]["mean.weight"])
+
+
+def test_every_epoch_draws_anew_and_again_the_same_after_a_kill(tmp_path: Path) -> None:
+    whole, first, rest = (Scripted([4.0, 3.0, 2.0, 1.0]) for _ in range(3))
+    settings = TrainSettings(epochs=4)
+    fit(whole, tmp_path / "a.safetensors", settings)
+    with pytest.raises(Stopped):
+        fit(first, tmp_path / "b.safetensors", settings, report=stop_after(1))
+    fit(rest, tmp_path / "b.safetensors", settings)
+    assert len(set(whole.drawn)) == 4
+    assert first.drawn + rest.drawn == whole.drawn
 
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf])

@@ -41,7 +41,7 @@ function tileOf(tile, header) {
   canvas.width = header.columns;
   canvas.height = header.rows;
   const caption = document.createElement("span");
-  caption.innerHTML = tile.caption;
+  caption.textContent = tile.caption;
   button.append(canvas, caption);
   return button;
 }

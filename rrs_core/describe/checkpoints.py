@@ -93,8 +93,8 @@ class Encoder:
 
     def seen(self, snippets: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return snippets as the model sees them, shape (n, 16, 256)."""
-        wide = np.float64 if snippets.dtype.itemsize > 4 else np.float32
-        return normalise(fit_times(np.asarray(snippets, wide)), self.normalisation)
+        real: NDArray[np.floating] = np.asarray(snippets, np.float64 if snippets.dtype.itemsize > 4 else np.float32)
+        return normalise(fit_times(real), self.normalisation)
 
     def inputs(self, snippets: NDArray[np.generic]) -> torch.Tensor:
         """Return the network's input, shape (n, 1, 16, 256), channels last."""

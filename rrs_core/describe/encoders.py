@@ -157,6 +157,8 @@ class ShiftInvariantSettings:
     hidden: int = 160
     latent: int = 16
     kinds: tuple[str, ...] = ()  #: families that training names, each with a direction among the latents
+    pull: float = 1.0  #: how far a latent is drawn towards the families that it resembles
+    pull_scale: float = 16.0  #: of the cosines in that; the scale that training tells families apart with
 
 
 class ShiftInvariantEncoder(nn.Module):
@@ -198,13 +200,31 @@ class ShiftInvariantEncoder(nn.Module):
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = functional.relu(norm(convolution(x)))
         x = functional.relu(self.over_time(x)).squeeze(2)
-        embedded: Tensor = self.head(torch.cat([x.amax(dim=2), x.mean(dim=2)], dim=1))
+        pooled = torch.cat([x.amax(dim=2), x.mean(dim=2)], dim=1)
+        with torch.autocast(x.device.type, enabled=False):  # the few numbers that are left deserve float32
+            embedded: Tensor = self.head(pooled.float())
         return embedded
+
+    def settled(self, x: Tensor) -> Tensor:
+        """Return unit embeddings drawn towards the directions of the families that they resemble, shape (n, d).
+
+        One step of attention: z + pull * softmax(scale * cosines) @ directions. Members of a
+        family come closer to each other, and what sets them apart within it stays.
+        """
+        embedded = self.embed(x)
+        with torch.autocast(x.device.type, enabled=False):
+            unit = functional.normalize(embedded, dim=1)
+            if not self.settings.kinds:
+                return unit
+            directions = functional.normalize(self.directions, dim=1)
+            alike = torch.softmax(self.settings.pull_scale * unit @ directions.T, dim=1)
+            return functional.normalize(unit + self.settings.pull * alike @ directions, dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return search vectors, shape (n, d), of inputs (n, 1, 16, 256)."""
-        unit = functional.normalize(self.embed(x).float(), dim=1)
-        return (unit - self.centre) @ self.whitener
+        settled = self.settled(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return (settled - self.centre) @ self.whitener
 
     def fit_whitening(self, x_batches: list[Tensor], kinds: Tensor) -> None:
         """Set centre and whitener from the embeddings of training snippets.
@@ -219,7 +239,7 @@ class ShiftInvariantEncoder(nn.Module):
             Family of each snippet; unlabelled ones (-1) are a family of their own.
         """
         with torch.no_grad():
-            embedded = torch.cat([functional.normalize(self.embed(x).float(), dim=1) for x in x_batches]).double()
+            embedded = torch.cat([self.settled(x) for x in x_batches]).double()
         within = embedded.clone()
         for kind in torch.unique(kinds):
             within[kinds == kind] -= embedded[kinds == kind].mean(dim=0)
@@ -234,10 +254,14 @@ def for_inference(module: BetaVAE | ShiftInvariantEncoder) -> nn.Module:
     """Return a copy that only encodes: batch normalisation folded into the convolutions before it, channels last."""
     copied = copy.deepcopy(module).eval()
     if isinstance(copied, ShiftInvariantEncoder):
-        folded = [fuse_conv_bn_eval(*pair) for pair in zip(copied.convolutions, copied.norms, strict=True)]
-        copied.convolutions = nn.ModuleList(folded)
-        copied.norms = nn.ModuleList(nn.Identity() for _ in folded)
-    return copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for place, (convolution, norm) in enumerate(zip(copied.convolutions, copied.norms, strict=True)):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                copied.convolutions[place] = fuse_conv_bn_eval(convolution, norm)
+                copied.norms[place] = nn.Identity()
+    for parameter in copied.parameters():
+        if parameter.ndim == 4:  # convolution weights
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return copied
 
 
 def has_bfloat16(device: str) -> bool:

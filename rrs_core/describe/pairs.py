@@ -113,22 +113,21 @@ def views(
     other = _cut(bank, rng.integers(0, len(bank), len(foreign)), rng, units.SNIPPET_CHANNELS // 2)
     peak = np.maximum(signal[foreign].max(axis=(1, 2)), 1)
     level = peak * rng.uniform(*settings.foreign_level, len(foreign)) / np.maximum(other.max(axis=(1, 2)), 1e-3)
-    signal[foreign] += other * np.minimum(level, 1)[:, None, None]
+    signal[foreign] += (other * np.minimum(level, 1)[:, None, None]).astype(np.float32)
     uneven = np.flatnonzero(rng.random(m) < settings.uneven_rows)
     signal[uneven] += _uneven_rows(len(uneven), rng)
     fewest, most = settings.dof
     dof = np.exp(rng.uniform(np.log(fewest), np.log(most), m))
-    noise = rng.standard_gamma((dof / 2)[:, None, None], signal.shape, dtype=np.float64).astype(np.float32)
-    half = (dof / 2).astype(np.float32)[:, None, None]
-    noise = (noise - half) / np.sqrt(half)
+    half = (dof / 2)[:, None, None]
+    noise = (rng.standard_gamma(half, signal.shape) - half) / np.sqrt(half)
     if backgrounds is not None and len(backgrounds):
         real = np.flatnonzero(rng.random(m) < 1 / 3)
         noise[real] = _standardised(backgrounds[rng.integers(0, len(backgrounds), len(real))], rng)
     # A signal beats with the noise it lies on: the spread of a bright pixel grows with its power.
-    power = 1 + NOISE_SIGMA * (signal + noise * np.sqrt(1 + 2 * NOISE_SIGMA * signal))
+    power = np.asarray(1 + NOISE_SIGMA * (signal + noise * np.sqrt(1 + 2 * NOISE_SIGMA * signal)), np.float32)
     imaged = np.flatnonzero(rng.random(m) < settings.eight_bit)
     power[imaged] = _eight_bit(power[imaged])
-    return power.astype(np.float32)
+    return power
 
 
 def _reach(drawn: NDArray[np.float32]) -> int:
@@ -165,9 +164,9 @@ def _standardised(snippets: NDArray[np.float16], rng: np.random.Generator) -> ND
 
     flat = snippets.astype(np.float32).reshape(len(snippets), -1)
     middle, scale = location_and_scale(flat)
-    plain: NDArray[np.float32] = ((flat - middle) / np.where(scale > 0, scale, 1)).reshape(snippets.shape)
-    plain = np.roll(plain, int(rng.integers(0, plain.shape[2])), axis=2)
-    return plain[:, :, ::-1] if rng.random() < 0.5 else plain
+    plain = np.asarray((flat - middle) / np.where(scale > 0, scale, 1), np.float32).reshape(snippets.shape)
+    slid: NDArray[np.float32] = np.roll(plain, int(rng.integers(0, plain.shape[2])), axis=2)
+    return slid[:, :, ::-1] if rng.random() < 0.5 else slid
 
 
 def _eight_bit(power: NDArray[np.float32]) -> NDArray[np.float32]:

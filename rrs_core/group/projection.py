@@ -31,7 +31,7 @@ def project(latents: NDArray[np.float32], settings: ProjectSettings, *, seed: in
 
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(n, min(n, settings.fit_rows), replace=False))
-    mapper: Any = umap.UMAP(  # type: ignore[attr-defined, no-untyped-call]
+    mapper: Any = umap.UMAP(
         n_neighbors=settings.n_neighbors,
         min_dist=settings.min_dist,
         metric="cosine",

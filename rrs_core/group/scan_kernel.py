@@ -30,7 +30,7 @@ def _push(heap_score: NDArray[np.float32], heap_row: NDArray[np.int64], score: n
             left, right = heap_score[child], heap_score[child + 1]
             if right < left or (right == left and heap_row[child + 1] > heap_row[child]):
                 child += 1
-        if heap_score[child] > score or (heap_score[child] == score and heap_row[child] < row):
+        if heap_score[child] >= score:  # a new row is later than all that are kept
             break
         heap_score[at] = heap_score[child]
         heap_row[at] = heap_row[child]
