@@ -78,7 +78,7 @@ def snippet_survey(folder: Path, root: Path) -> Survey:
 
 
 def altered(snippets: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return every snippet slid by 10 to 60 channels with noise of its own size added: another look at the same signal."""
+    """Return every snippet slid by 10 to 60 channels, noise of its own size added: another look at the same signal."""
     flat = snippets.reshape(len(snippets), -1).astype(np.float32)
     _, sigma = location_and_scale(flat)
     slid = np.stack([np.roll(x, rng.integers(10, 61) * rng.choice((-1, 1)), axis=1) for x in snippets])

@@ -10,6 +10,7 @@ import pytest
 from benchmarks import real_data
 from rrs_core import ask
 from rrs_core.observe.snippetfiles import read_snippet
+from rrs_core.survey.catalogue import Survey
 
 CARRIER_MHZ = 8419.2970279  #: seticore's own value for Voyager 1's carrier
 TRUTH_MHZ = (8419.3196842, 8419.3193684, CARRIER_MHZ, 8419.2746929, 8419.2743744)
@@ -28,14 +29,14 @@ def voyager(folder: Path, tmp_path_factory: pytest.TempPathFactory):
     return real_data.voyager_survey(folder, tmp_path_factory.mktemp("voyager") / "survey")
 
 
-def test_every_voyager_cutout_is_one_hit_at_its_frequency(voyager) -> None:
+def test_every_voyager_cutout_is_one_hit_at_its_frequency(voyager: Survey) -> None:
     found = np.sort(voyager.table.query("source_name == 'VOYAGER-1'")["frequency_mhz"].to_numpy())
     assert len(found) == 5
     # a drift of -0.38 Hz/s over 292 s: the energy's middle lies up to 110 Hz from the start frequency
     assert np.abs(found - np.sort(TRUTH_MHZ)).max() < 130e-6
 
 
-def test_the_carrier_is_the_strongest_voyager_hit(voyager) -> None:
+def test_the_carrier_is_the_strongest_voyager_hit(voyager: Survey) -> None:
     table = voyager.table.query("source_name == 'VOYAGER-1'")
     strongest = table.loc[table["s_statistic"].idxmax(), "frequency_mhz"]
     assert abs(strongest - CARRIER_MHZ) < 130e-6
@@ -50,14 +51,14 @@ def test_voyager_is_told_that_its_snippets_were_widened(folder: Path, tmp_path: 
     assert sum("narrower than a snippet" in note for note in report.notes) == 5
 
 
-def test_voyager_sidebands_are_lookalikes_of_each_other(voyager) -> None:
+def test_voyager_sidebands_are_lookalikes_of_each_other(voyager: Survey) -> None:
     """Four sidebands of one transmitter drift alike and have alike SNR: they find each other before SGR B2."""
     lower = voyager.hit_at(8419.2743744)
     found = ask.lookalikes_of(voyager.store.root, hit=lower, top=3, collapse=False)
     assert (found["source_name"] == "VOYAGER-1").all()
 
 
-def test_a_real_filterbank_without_nsamples_is_read(voyager) -> None:
+def test_a_real_filterbank_without_nsamples_is_read(voyager: Survey) -> None:
     scan = voyager.scans.query("source_name == 'DIAG_SGR_B2'").iloc[0]
     assert (scan["n_time"], scan["n_chan"]) == (32, 1024)
     assert scan["fch1_mhz"] == pytest.approx(6663.99999987334, abs=1e-9)

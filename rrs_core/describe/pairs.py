@@ -165,8 +165,8 @@ def _standardised(snippets: NDArray[np.float16], rng: np.random.Generator) -> ND
     flat = snippets.astype(np.float32).reshape(len(snippets), -1)
     middle, scale = location_and_scale(flat)
     plain = np.asarray((flat - middle) / np.where(scale > 0, scale, 1), np.float32).reshape(snippets.shape)
-    slid: NDArray[np.float32] = np.roll(plain, int(rng.integers(0, plain.shape[2])), axis=2)
-    return slid[:, :, ::-1] if rng.random() < 0.5 else slid
+    slid = np.roll(plain, int(rng.integers(0, units.SNIPPET_CHANNELS)), axis=2)
+    return np.flip(slid, axis=2) if rng.random() < 0.5 else slid
 
 
 def _eight_bit(power: NDArray[np.float32]) -> NDArray[np.float32]:
