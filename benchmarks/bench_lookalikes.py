@@ -10,13 +10,14 @@ import argparse
 
 import numpy as np
 
-from benchmarks.rows import Row, row
+from benchmarks.rows import Row
+from rrs_core.config import PAPER_THRESHOLD
 from rrs_core.describe import checkpoints
 from rrs_core.describe.snippets import normalise
-from rrs_core.prove.retrieval import Planted, plant, precision_at
+from rrs_core.prove.retrieval import CALIBRATED_THRESHOLD, Planted, plant, precision_at
 
 SEED = 20261122
-PER_FAMILY = 60
+PER_FAMILY = 100
 GOAL = 0.9
 
 
@@ -30,45 +31,43 @@ def vectors_of(planted: Planted) -> dict[str, np.ndarray]:
     }
 
 
-def table(seed: int, per_family: int = PER_FAMILY) -> dict[str, dict[str, float]]:
-    """Return precision@10 by encoder and family."""
-    planted = plant(per_family, np.random.default_rng(seed))
+def table(seed: int, per_family: int = PER_FAMILY, faintest: float = PAPER_THRESHOLD) -> dict[str, dict[str, float]]:
+    """Return precision@10 by encoder and family, of snippets with K² above `faintest`."""
+    planted = plant(per_family, np.random.default_rng(seed), faintest=faintest)
     return {name: precision_at(vectors, planted.family) for name, vectors in vectors_of(planted).items()}
 
 
+def mean(by_family: dict[str, float]) -> float:
+    """Return the mean over families."""
+    return float(np.mean(list(by_family.values())))
+
+
 def run() -> list[Row]:
-    """Measure with the published seed."""
-    found = {name: float(np.mean(list(by.values()))) for name, by in table(SEED).items()}
-    how = f"{PER_FAMILY} planted snippets of each family, seed {SEED}; mean over families"
-    others = ", ".join(f"{name} {value:.3f}" for name, value in found.items() if name != "default")
-    ours = row("precision@10, default, over the goal", found["default"], GOAL, "", at_most=None, how=how)
-    return [
-        Row(
-            ours.figure,
-            found["default"],
-            GOAL,
-            "precision",
-            found["default"] / GOAL,
-            f">= {GOAL}",
-            found["default"] >= GOAL,
-            f"{how}; {others}",
-        )
-    ]
+    """Measure with the published seed: signals that both methods detect, and fainter ones beside them."""
+    rows = []
+    for which, faintest in (("K² > 512", PAPER_THRESHOLD), ("K² > 120", CALIBRATED_THRESHOLD)):
+        found = {name: mean(by) for name, by in table(SEED, faintest=faintest).items()}
+        others = ", ".join(f"{name} {value:.3f}" for name, value in found.items() if name != "default")
+        how = f"{PER_FAMILY} planted snippets of each family, seed {SEED}, mean over families; {others}"
+        ours = found["default"]
+        figure = f"precision@10, default, {which}"
+        rows.append(Row(figure, ours, GOAL, "", ours / GOAL, f">= {GOAL}", ours >= GOAL, how))
+    return rows
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=SEED)
-    seed = parser.parse_args().seed
-    found = table(seed)
+    parser.add_argument("--faintest", type=float, default=PAPER_THRESHOLD, help="least K² of a planted snippet")
+    given = parser.parse_args()
+    found = table(given.seed, faintest=given.faintest)
     names = list(found)
-    families = list(found["default"])
-    print(f"precision@10, {PER_FAMILY} planted snippets a family, seed {seed}")
+    print(f"precision@10, {PER_FAMILY} planted snippets a family, K² > {given.faintest:g}, seed {given.seed}")
     print(f"{'family':16}" + "".join(f"{name:>12}" for name in names))
-    for family in families:
+    for family in found["default"]:
         print(f"{family:16}" + "".join(f"{found[name][family]:12.3f}" for name in names))
-    print(f"{'mean':16}" + "".join(f"{np.mean(list(found[name].values())):12.3f}" for name in names))
+    print(f"{'mean':16}" + "".join(f"{mean(found[name]):12.3f}" for name in names))
 
 
 if __name__ == "__main__":

@@ -317,6 +317,23 @@ def test_a_card_that_does_not_fit_is_refused(card: dict[str, object], model: Pat
     refused_reason(model)
 
 
+def test_nothing_is_allocated_for_sizes_that_the_weights_do_not_bear_out(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[str] = []
+    build = encoders.build
+
+    def watched(settings: Any) -> Any:  # noqa: ANN401 - either network's
+        module = build(settings)
+        places.extend(parameter.device.type for parameter in module.parameters())
+        return module
+
+    monkeypatch.setattr(encoders, "build", watched)
+    rewrite(model, None, settings={"hidden": 10**6})
+    refused_reason(model)
+    assert set(places) == {"meta"}
+
+
 @pytest.mark.parametrize("text", ["", "[]", "3", "null", "{", "{}", "\ufeff{}"])
 def test_a_card_that_is_no_card_is_refused(text: str, model: Path) -> None:
     model.with_suffix(".json").write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -67,6 +67,11 @@ def is_refusal(answer: Answer, code: str) -> bool:
         and lines[0].startswith(f"rrs: error: [{code}] ")
         and "Traceback" not in answer.err
     )
+
+
+def strict_json(text: str) -> Any:  # noqa: ANN401 - what JSON holds
+    """Read JSON as a browser does: NaN is none."""
+    return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
 
 
 @pytest.fixture(scope="module")
@@ -247,8 +252,9 @@ def test_json_is_one_object_on_stdout_and_nothing_else(survey: Path, rrs: Callab
     hit = rrs_core.load(survey).hits["hit_id"].iloc[0]
     answer = rrs("search", survey, "--hit", hit, "--top", 3, "--json")
     assert answer.err == ""
-    found = json.loads(answer.out)["lookalikes"]
+    found = strict_json(answer.out)["lookalikes"]
     assert [row["rank"] for row in found] == [1, 2, 3]
+    assert found[0]["on"] is None  # these scans are in no cadence
     assert list(found[0]) == list(RESULT_COLUMNS)
     assert all(isinstance(row["hit_id"], int) and isinstance(row["score"], float) for row in found)
 
@@ -381,6 +387,10 @@ def test_every_table_is_exported_whole(
         digits = 1e-7 if truth[column].dtype == np.float32 else 1e-14
         given, back = truth[column].to_numpy(np.float64), found[column].to_numpy(np.float64)
         np.testing.assert_allclose(back, given, rtol=digits)
+    if suffix == ".json":
+        rows = strict_json((tmp_path / "t.json").read_text(encoding="utf-8"))
+        assert len(rows) == len(truth)
+        assert table != "hits" or rows[0]["drift_rate_hz_s"] is None
     if suffix == ".parquet":
         pd.testing.assert_frame_equal(found, truth)
 
@@ -482,6 +492,7 @@ def test_a_reader_that_goes_away_is_no_error(survey: Path) -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert process.stderr.read() == b""
+    assert process.returncode in (0, -signal.SIGPIPE)  # not 1: that is a bug's
 
 
 def test_a_plain_locale_and_no_home_are_enough(survey: Path) -> None:

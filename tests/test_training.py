@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from make_scans import write_scan
 
+from rrs_core import pipeline
 from rrs_core.describe import checkpoints, encoders, training
 from rrs_core.describe.pairs import PairSettings, draw_bank, kind_names, views
 from rrs_core.describe.training import ContrastiveTask, PaperTask, Sample, TrainSettings, fit, split_by_scan
 from rrs_core.errors import RRSError
+from rrs_core.stages import train
+from rrs_core.stages.report import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -227,6 +232,52 @@ def test_the_card_is_json_with_the_settings_and_the_whole_curve(tmp_path: Path) 
     assert card["training"]["settings"]["batch"] == 8
     assert [row["epoch"] for row in card["training"]["curve"]] == [0, 1, 2, 3]
     assert {"train_loss", "loss", "reconstruction", "kl", "squared_error"} <= set(card["training"]["curve"][0])
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A survey of three scans, without latents."""
+    folder = tmp_path_factory.mktemp("night")
+    for seed in (1, 2, 3):
+        write_scan(folder / "scans" / f"s{seed}.h5", seed)
+    for stage in ("ingest", "detect"):
+        pipeline.build(folder / "survey", [folder / "scans"] if stage == "ingest" else [], Silent(), only=stage)
+    return folder / "survey"
+
+
+@pytest.mark.parametrize("architecture", TASKS)
+def test_a_survey_is_trained_on_with_as_much_noise_as_signal(
+    architecture: Any,  # noqa: ANN401 - a literal
+    night: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(training, "TrainSettings", functools.partial(TrainSettings, bank=40, batch=32))
+    monkeypatch.setattr(train, "PAPER_BATCH", 4)
+    report = Silent()
+    network = TINY if architecture == "default" else TINY_VAE
+    out = tmp_path / "m.safetensors"
+    told = train.run([night], out, architecture, report, epochs=1, network=network)
+    assert len(told["curve"]) == 1
+    (counted,) = [note for note in report.notes if note.startswith("train: ")]
+    hits, noise, scans = [int(word) for word in counted.split() if word.isdecimal()]
+    assert scans == 3
+    assert hits == 13
+    assert noise >= hits
+    encoder = checkpoints.load(out)
+    assert encoder.card["trained_on"][0]["survey"] == "survey"
+    again = train.run([night], out, architecture, Silent(), epochs=1, network=network, start=f"{out}")
+    assert again["curve"][0]["train_loss"] != told["curve"][0]["train_loss"]
+    assert checkpoints.load(out).card["started_from"] == f"{out}"
+
+
+def test_training_from_another_architecture_is_refused(night: Path, tmp_path: Path) -> None:
+    checkpoints.save(tmp_path / "vae.safetensors", encoders.BetaVAE(TINY_VAE))
+    with pytest.raises(RRSError) as refused:
+        train.run(
+            [night], tmp_path / "m.safetensors", "default", Silent(), epochs=1, start=f"{tmp_path / 'vae.safetensors'}"
+        )
+    assert refused.value.code == "MODEL"
 
 
 # Validation
