@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from rrs_core.errors import RRSError
     from rrs_core.stages.report import Report
 
-STAGES = ("ingest", "detect", "encode", "project")
-
 
 def build(
     root: Path,

@@ -115,14 +115,6 @@ class Index:
         order = np.lexsort((rows, -scores))
         return rows[order], scores[order]
 
-    def scores_of(
-        self, query: NDArray[np.float32], rows: NDArray[np.int64], term: FrequencyTerm | None = None
-    ) -> NDArray[np.float32]:
-        """Return the scores of given rows against a query."""
-        columns, vector, extra, weight = self._with_term(np.asarray(query, np.float32), term)
-        cosine = vector @ columns[:, rows]
-        return cosine if extra.size == 0 else (1 - weight) * cosine + weight * extra[rows]
-
     def random_scores(self, term: FrequencyTerm | None = None) -> NDArray[np.float32]:
         """Return the sorted scores of random pairs of different hits: the null that percentiles count against.
 

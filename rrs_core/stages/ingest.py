@@ -14,6 +14,7 @@ import numpy as np
 from rrs_core import units
 from rrs_core.errors import FileRefused, RRSError, SettingsRefused
 from rrs_core.observe.cadences import group_cadences, read_cadence_table
+from rrs_core.observe.doctor import SUFFIXES
 from rrs_core.observe.filterbank import open_scan
 from rrs_core.observe.snippetfiles import NPY, open_stack
 from rrs_core.survey import tables
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from rrs_core.survey.store import Store
 
 CODE = "ingest-1"
-SUFFIXES = (".h5", ".hdf5", ".fil")
 
 
 def expand(paths: list[Path]) -> list[Path]:

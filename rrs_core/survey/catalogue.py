@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-TABLES = ("scans", "hits", "features", "clusters", "events", "latents", "projection")
-
 #: Stages that the pages ask about, in order, and what each makes.
 STAGES = {
     "ingest": "scans and their headers",
