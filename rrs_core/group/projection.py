@@ -27,7 +27,9 @@ def project(latents: NDArray[np.float32], settings: ProjectSettings, *, seed: in
         return _components(latents), "pca"
     import warnings
 
-    import umap
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)  # it looks for tensorflow, which only another UMAP needs
+        import umap
 
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(n, min(n, settings.fit_rows), replace=False))
