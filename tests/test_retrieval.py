@@ -7,6 +7,7 @@ import pytest
 
 from rrs_core.config import PAPER_THRESHOLD
 from rrs_core.detect.energy import window_statistic
+from rrs_core.errors import SettingsRefused
 from rrs_core.prove import retrieval
 from rrs_core.prove.retrieval import confusion, neighbours, plant, precision_at
 from rrs_core.simulate.families import FAMILIES
@@ -95,3 +96,11 @@ def test_every_family_is_planted_as_often_and_bright_enough_to_be_detected(plant
 def test_planting_repeats_with_the_seed(planted: retrieval.Planted) -> None:
     again = plant(2, np.random.default_rng(3))
     np.testing.assert_array_equal(again.power, planted.power)
+
+
+def test_more_neighbours_than_there_are_others_is_refused() -> None:
+    vectors = np.eye(4)
+    with pytest.raises(SettingsRefused, match="fewer vectors"):
+        neighbours(vectors, 4)
+    with pytest.raises(SettingsRefused, match="outside its group"):
+        neighbours(vectors, 3, np.array([0, 0, 1, 2]))

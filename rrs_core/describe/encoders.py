@@ -300,6 +300,8 @@ def kind_loss(embedded: Tensor, directions: Tensor, kinds: Tensor, *, scale: flo
     scale : float
         Of the cosines (Wang et al. 2017, NormFace).
     """
+    if not len(directions) or not bool((kinds >= 0).any()):
+        return embedded.new_zeros(())
     with torch.autocast(embedded.device.type, enabled=False):
         cosine = functional.normalize(embedded.float(), dim=1) @ functional.normalize(directions.float(), dim=1).T
         return functional.cross_entropy(scale * cosine, kinds, ignore_index=-1)

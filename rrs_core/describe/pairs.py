@@ -122,7 +122,8 @@ def views(
     noise = (rng.standard_gamma(half, signal.shape) - half) / np.sqrt(half)
     if backgrounds is not None and len(backgrounds):
         real = np.flatnonzero(rng.random(m) < 1 / 3)
-        noise[real] = _standardised(backgrounds[rng.integers(0, len(backgrounds), len(real))], rng)
+        if real.size:
+            noise[real] = _standardised(backgrounds[rng.integers(0, len(backgrounds), len(real))], rng)
     # A signal beats with the noise it lies on: the spread of a bright pixel grows with its power.
     power = np.asarray(1 + NOISE_SIGMA * (signal + noise * np.sqrt(1 + 2 * NOISE_SIGMA * signal)), np.float32)
     imaged = np.flatnonzero(rng.random(m) < settings.eight_bit)
@@ -162,7 +163,7 @@ def _standardised(snippets: NDArray[np.float16], rng: np.random.Generator) -> ND
     """Bring background snippets to zero median and unit spread, turned round and slid at random."""
     from rrs_core.describe.snippets import location_and_scale
 
-    flat = snippets.astype(np.float32).reshape(len(snippets), -1)
+    flat = snippets.astype(np.float32).reshape(len(snippets), units.SNIPPET_TIMES * units.SNIPPET_CHANNELS)
     middle, scale = location_and_scale(flat)
     plain = np.asarray((flat - middle) / np.where(scale > 0, scale, 1), np.float32).reshape(snippets.shape)
     slid = np.roll(plain, int(rng.integers(0, units.SNIPPET_CHANNELS)), axis=2)

@@ -28,9 +28,7 @@ class Planted:
     family: NDArray[np.str_]  #: shape (n,)
 
 
-def plant(
-    per_family: int, rng: np.random.Generator, *, slide: int = 40, faintest: float = PAPER_THRESHOLD
-) -> Planted:
+def plant(per_family: int, rng: np.random.Generator, *, slide: int = 40, faintest: float = PAPER_THRESHOLD) -> Planted:
     """Plant signals of every family of interference on noise, as an energy detector would cut them.
 
     Each is drawn anew, lies within `slide` channels of the middle, and is bright enough
@@ -74,7 +72,14 @@ def neighbours(vectors: NDArray[np.floating], k: int, group: NDArray[np.int64] |
     group : ndarray, shape (n,), optional
         Vectors of one group never count as neighbours of each other (the same source in
         another scan, an overlapping window); groups below 0 are alone.
+
+    Raises
+    ------
+    SettingsRefused
+        TOO_FEW, when some vector has fewer than k others that may count.
     """
+    if k >= len(vectors):
+        raise SettingsRefused("TOO_FEW", "fewer vectors than neighbours asked for", got=len(vectors), expected=k + 1)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
     nearest = np.empty((len(unit), k), np.int64)
@@ -86,7 +91,10 @@ def neighbours(vectors: NDArray[np.floating], k: int, group: NDArray[np.int64] |
             same = (group[rows][:, None] == group[None, :]) & (group[rows] >= 0)[:, None]
             score[same] = -np.inf
         best = np.argpartition(-score, k, axis=1)[:, :k]
-        order = np.argsort(-np.take_along_axis(score, best, axis=1), axis=1, kind="stable")
+        found = np.take_along_axis(score, best, axis=1)
+        if np.isneginf(found).any():
+            raise SettingsRefused("TOO_FEW", "a vector has too few others outside its group", expected=k)
+        order = np.argsort(-found, axis=1, kind="stable")
         nearest[rows] = np.take_along_axis(best, order, axis=1)
     return nearest
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from rrs_core import units
 from rrs_core.describe import checkpoints, encoders, training
 from rrs_core.describe.pairs import kind_names
 from rrs_core.describe.snippets import cut_snippets
 from rrs_core.detect.energy import iter_detections
-from rrs_core.errors import FileRefused, SettingsRefused
+from rrs_core.errors import SettingsRefused, SurveyRefused
 from rrs_core.observe.filterbank import open_scan
 from rrs_core.observe.snippetfiles import fit_times
 from rrs_core.stages.ingest import is_stack
@@ -152,7 +153,7 @@ def _noise(
 
     Raises
     ------
-    FileRefused
+    SurveyRefused
         NOT_FOUND, when a scan is no longer where it was ingested.
     """
     jobs = [
@@ -165,10 +166,12 @@ def _noise(
     for done, (scan_id, path, settings, _) in enumerate(jobs):
         report.progress("noise", done, len(jobs))
         if not path.is_file():
-            raise FileRefused("NOT_FOUND", "training draws noise from the scans, and this one is gone", where=path)
+            raise SurveyRefused("NOT_FOUND", "training draws noise from the scans, and this one is gone", where=path)
         if is_stack(path):
             continue
         with open_scan(path) as scan:
+            if scan.header.coarse_width <= units.SNIPPET_CHANNELS:
+                continue  # no room for a window of noise beside the signal
             for detection in iter_detections(scan, settings):
                 centres = detection.noise_windows(-(-wanted // coarse), rng)
                 cut = cut_snippets(detection.flat, centres, foff_mhz=scan.header.foff_mhz)  # type: ignore[arg-type]
