@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rrs_core.config import PAPER_THRESHOLD
 from rrs_core.detect.energy import window_statistic
 from rrs_core.errors import SettingsRefused
 from rrs_core.prove import retrieval
@@ -90,7 +89,7 @@ def test_every_family_is_planted_as_often_and_bright_enough_to_be_detected(plant
     assert planted.power.dtype == np.float32
     assert np.isfinite(planted.power).all()
     statistics = [window_statistic(snippet)[0] for snippet in planted.power]
-    assert min(statistics) > PAPER_THRESHOLD
+    assert min(statistics) > retrieval.CALIBRATED_THRESHOLD
 
 
 def test_planting_repeats_with_the_seed(planted: retrieval.Planted) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rrs_core import units
-from rrs_core.config import PAPER_THRESHOLD
 from rrs_core.detect.energy import window_statistic
 from rrs_core.errors import SettingsRefused
 from rrs_core.simulate.families import FAMILIES, draw, render
@@ -28,13 +27,12 @@ class Planted:
     family: NDArray[np.str_]  #: shape (n,)
 
 
-def plant(per_family: int, rng: np.random.Generator, *, slide: int = 40, faintest: float = PAPER_THRESHOLD) -> Planted:
+def plant(per_family: int, rng: np.random.Generator, *, slide: int = 40, faintest: float = CALIBRATED_THRESHOLD) -> Planted:
     """Plant signals of every family of interference on noise, as an energy detector would cut them.
 
     Each is drawn anew, lies within `slide` channels of the middle, and is bright enough
-    to be detected (K^2 above `faintest`); others are drawn again. By default that is the
-    paper's own threshold, which both methods detect; `CALIBRATED_THRESHOLD` is about what
-    the default method goes down to.
+    to be detected (K^2 above `faintest`); others are drawn again. The default is about
+    what the default method goes down to; the paper detects from 512.
 
     Raises
     ------
