@@ -31,7 +31,9 @@ def vectors_of(planted: Planted) -> dict[str, np.ndarray]:
     }
 
 
-def table(seed: int, per_family: int = PER_FAMILY, faintest: float = CALIBRATED_THRESHOLD) -> dict[str, dict[str, float]]:
+def table(
+    seed: int, per_family: int = PER_FAMILY, faintest: float = CALIBRATED_THRESHOLD
+) -> dict[str, dict[str, float]]:
     """Return precision@10 by encoder and family, of snippets with K² above `faintest`."""
     planted = plant(per_family, np.random.default_rng(seed), faintest=faintest)
     return {name: precision_at(vectors, planted.family) for name, vectors in vectors_of(planted).items()}

@@ -27,7 +27,9 @@ class Planted:
     family: NDArray[np.str_]  #: shape (n,)
 
 
-def plant(per_family: int, rng: np.random.Generator, *, slide: int = 40, faintest: float = CALIBRATED_THRESHOLD) -> Planted:
+def plant(
+    per_family: int, rng: np.random.Generator, *, slide: int = 40, faintest: float = CALIBRATED_THRESHOLD
+) -> Planted:
     """Plant signals of every family of interference on noise, as an energy detector would cut them.
 
     Each is drawn anew, lies within `slide` channels of the middle, and is bright enough
