@@ -54,9 +54,14 @@ class DetectSettings:
 
 @dataclass(frozen=True)
 class EncodeSettings:
-    """Which encoder makes the latents: `default`, `paper` or the path of a model of one's own."""
+    """Which encoder makes the latents: `default`, `paper` or the path of a model, counted from the survey's folder."""
 
     model: str = "default"
+
+    def at(self, folder: Path) -> EncodeSettings:
+        """Return the settings with the model's path as it is seen from here."""
+        shipped = self.model in get_args(Method)
+        return self if shipped else dataclasses.replace(self, model=f"{folder / self.model}")
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,8 @@ def load(path: Path) -> Settings:
             values[name] = hints[name](**_checked(hints[name], table, f"{path} [{name}]"))
         else:
             raise SettingsRefused("CONFIG", f"unknown table [{name}]", where=path, expected=sorted(hints))
-    return Settings(**values)
+    read = Settings(**values)
+    return dataclasses.replace(read, encode=read.encode.at(path.parent))
 
 
 def _checked(kind: type, table: object, where: str, only: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def build(
     method : {"default", "paper"}, optional
         Method of a new survey; an old one keeps its own.
     cadences : Path, optional
-        Table of cadences; else cadences.csv beside the scans, else times and names.
+        Table of cadences, beside those given before; without any, cadences.csv beside the scans, else times and names.
     seed : int, optional
         Of every draw; a new survey has 0.
     workers : int
@@ -117,14 +117,18 @@ def _settings(store: Store, method: config.Method | None, seed: int | None) -> c
 def _ingest(store: Store, paths: list[Path], cadences: Path | None, report: Report) -> list[RRSError]:
     from rrs_core.stages import ingest
 
-    scans, refused = ingest.run(store, paths, cadences, report)
+    before = (store.manifest("ingest") or {}).get("cadences", [])
+    cadence_tables = ingest.cadence_tables(before, cadences)
+    scans, refused = ingest.run(store, paths, cadence_tables, report)
     inputs = {str(row.path): str(row.sha256) for row in scans.itertuples()}
     why = store.why_stale("ingest", inputs, "", ingest.CODE)
-    if why is None and not scans.equals(store.read_table("scans")):
+    named = [f"{path}" for path in cadence_tables]
+    if why is None and (named != before or not scans.equals(store.read_table("scans"))):
         why = "cadences changed"
     if _told(report, "ingest", why):
         lines = [error.line() for error in refused]
-        store.finish("ingest", inputs, "", ingest.CODE, [store.write_table("scans", scans)], refused=lines)
+        output = store.write_table("scans", scans)
+        store.finish("ingest", inputs, "", ingest.CODE, [output], refused=lines, cadences=named)
     return refused
 
 
@@ -153,15 +157,15 @@ def _encode(store: Store, settings: config.Settings, report: Report) -> None:
     hits = _table(store, "hits", "detect")
     encoder = checkpoints.load(settings.encode.model)
     inputs = {"detect": store.output_digest("detect"), "model": encoder.digest}
-    key = config.digest(settings.encode)
-    if not _told(report, "encode", store.why_stale("encode", inputs, key, encode.CODE)):
+    # The model's digest is all that its setting comes to: a survey may be moved with its model.
+    if not _told(report, "encode", store.why_stale("encode", inputs, "", encode.CODE)):
         return
     latents = encode.run(
-        store, Survey(store.root).snippets, hits["hit_id"].to_numpy(), encoder, config.digest(inputs, key), report
+        store, Survey(store.root).snippets, hits["hit_id"].to_numpy(), encoder, config.digest(inputs), report
     )
     path = store.write_table("latents", latents)
     more = {"model": encoder.name, "model_sha256": encoder.digest, "architecture": encoder.architecture}
-    store.finish("encode", inputs, key, encode.CODE, [path], **more)
+    store.finish("encode", inputs, "", encode.CODE, [path], **more)
 
 
 def _project(store: Store, settings: config.Settings, report: Report) -> None:

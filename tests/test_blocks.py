@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import splev, splrep
 
 from rrs_core.errors import FileRefused
-from rrs_core.observe.blocks import clean_block, excise_dc_spike, fit_bandpass, read_blocks
+from rrs_core.observe.blocks import clean_block, dc_channel, excise_dc_spike, fit_bandpass, read_mended
 from rrs_core.observe.filterbank import open_scan, write_fbh5
 from rrs_core.observe.header import ScanHeader
 
@@ -82,7 +82,7 @@ def test_the_dc_spike_is_replaced_as_in_the_published_code(n_chan: int) -> None:
     block = bad_files.samples(16, n_chan)
     before = block.copy()
     c = n_chan // 2
-    assert excise_dc_spike(block) is block
+    assert excise_dc_spike(block, c) is block
     np.testing.assert_allclose(block[:, c], (before[:, c + 1] + before[:, c - 3]) / 2, rtol=1e-6)
     np.testing.assert_allclose(block[:, c - 1], (before[:, c + 2] + before[:, c - 2]) / 2, rtol=1e-6)
     others = np.delete(np.arange(n_chan), [c - 1, c])
@@ -90,20 +90,20 @@ def test_the_dc_spike_is_replaced_as_in_the_published_code(n_chan: int) -> None:
 
 
 def test_excision_near_the_largest_float32_does_not_overflow() -> None:
-    assert np.isfinite(excise_dc_spike(np.full((4, 64), 3.3e38, np.float32))).all()
+    assert np.isfinite(excise_dc_spike(np.full((4, 64), 3.3e38, np.float32), 32)).all()
 
 
 def test_excision_of_infinite_samples_is_quiet_and_leaves_them_to_be_counted() -> None:
     block = np.ones((1, 64), np.float32)
     block[0, 33], block[0, 29] = np.inf, -np.inf
-    assert np.isnan(excise_dc_spike(block)[0, 32])
+    assert np.isnan(excise_dc_spike(block, 32)[0, 32])
     assert clean_block(block)[1] == 3
 
 
-@pytest.mark.parametrize("n_chan", [1, 5])
-def test_blocks_too_narrow_for_a_dc_spike_are_left_alone(n_chan: int) -> None:
+@pytest.mark.parametrize(("n_chan", "c"), [(1, 0), (5, 2), (64, 2), (64, 62), (64, -1), (64, 64)])
+def test_a_spike_without_the_channels_that_mend_it_is_left_alone(n_chan: int, c: int) -> None:
     block = bad_files.samples(4, n_chan)
-    assert np.array_equal(excise_dc_spike(block.copy()), block)
+    assert np.array_equal(excise_dc_spike(block.copy(), c), block)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -143,41 +143,32 @@ def test_a_block_without_a_finite_sample_is_refused() -> None:
     assert refused.value.code == "NO_FINITE"
 
 
-def written(tmp_path: Path, data: np.ndarray) -> Path:
+COARSE = 8192
+
+
+def written(tmp_path: Path, data: np.ndarray, coarse: int = COARSE) -> Path:
     header = ScanHeader(
         path="", source_name="x", telescope_id=6, tstart_mjd=57650.0, tsamp_s=18.0, fch1_mhz=8421.0, foff_mhz=-2.79e-6,
-        n_time=len(data), n_chan=data.shape[1], coarse_width=100,
+        n_time=len(data), n_chan=data.shape[1], coarse_width=coarse,
     )  # fmt: skip
     write_fbh5(tmp_path / "scan.h5", header, [data])
     return tmp_path / "scan.h5"
 
 
-def test_coarse_channels_come_in_order_clean_and_without_the_spike(tmp_path: Path) -> None:
-    data = bad_files.samples(16, 350)
-    data[:, [50, 150, 250, 325]] = 1e6
-    data[3, 7] = np.nan
-    data[:, 100:200] = np.nan
+def test_the_spike_lies_in_the_middle_of_whole_coarse_channels_and_not_of_stamps(tmp_path: Path) -> None:
+    with open_scan(written(tmp_path, bad_files.samples(1, 2 * COARSE + 5000))) as scan:
+        assert [dc_channel(scan.header, coarse) for coarse in range(3)] == [4096, 12288, None]
+    with open_scan(written(tmp_path, bad_files.samples(1, 4095), coarse=4095)) as scan:
+        assert dc_channel(scan.header, 0) is None
+
+
+@pytest.mark.parametrize("first", [0, 4000, 4094, 4095, 4096, 4097, 8100, 12288 - 255, 12288, 16384 + 100])
+def test_channels_are_read_as_from_a_coarse_channel_without_its_spike(tmp_path: Path, first: int) -> None:
+    data = bad_files.samples(4, 2 * COARSE + 5000)
+    data[:, [4096, 12288]] = 1e6
+    data[:, [4095, 12287]] = 1e5
+    mended = data.copy()
+    for spike in (4096, 12288):
+        excise_dc_spike(mended, spike)
     with open_scan(written(tmp_path, data)) as scan:
-        found = [(block.coarse, block.start, block.power.copy(), block.n_bad) for block in read_blocks(scan)]
-        raw = next(read_blocks(scan, excise=False)).power[:, 50].max()
-    assert [(coarse, start, power.shape[1], n_bad) for coarse, start, power, n_bad in found] == [
-        (0, 0, 100, 1),
-        (2, 200, 100, 0),
-        (3, 300, 50, 0),
-    ]  # the second one is dead
-    assert all(np.isfinite(power).all() for _, _, power, _ in found)
-    assert [power.max() > 1000 for _, _, power, _ in found] == [
-        False,
-        False,
-        True,
-    ]  # the cut one has its middle elsewhere
-    assert raw == 1e6
-
-
-def test_a_scan_without_a_finite_sample_is_refused(tmp_path: Path) -> None:
-    with (
-        open_scan(written(tmp_path, np.full((16, 300), np.nan, np.float32))) as scan,
-        pytest.raises(FileRefused) as refused,
-    ):
-        list(read_blocks(scan))
-    assert refused.value.code == "NO_FINITE"
+        assert np.array_equal(read_mended(scan, first, first + 256), mended[:, first : first + 256])

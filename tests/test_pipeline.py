@@ -256,6 +256,23 @@ def test_another_model_runs_encoding_and_the_map(copied: Path, tmp_path: Path, m
     assert contents(copied)["tables/latents.parquet"] != before["tables/latents.parquet"]
 
 
+def test_a_models_path_counts_from_the_surveys_folder(
+    copied: Path, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(model.with_suffix(suffix), copied / f"own{suffix}")
+    change(copied, f"{model}", "own.safetensors")
+    np.save(tmp_path / "query.npy", rrs_core.load(copied).snippets[0])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert ran(build(copied)) == set()
+    assert len(ask.lookalikes_of(copied, snippet=tmp_path / "query.npy", top=3)) == 3
+    moved = copied.rename(tmp_path / "moved")
+    monkeypatch.chdir(moved)
+    assert ran(build(Path())) == set()
+    assert len(ask.lookalikes_of(Path(), snippet=tmp_path / "query.npy", top=3)) == 3
+
+
 def test_a_model_that_was_trained_again_is_noticed(built: Path, copied: Path, tmp_path: Path, model: Path) -> None:
     own = tmp_path / "own.safetensors"
     for suffix in (".safetensors", ".json"):
@@ -773,6 +790,23 @@ def test_cadences_of_a_later_table_get_numbers_of_their_own(scans: Path, model: 
     later = cadence_table(tmp_path / "scans", [(1, 0, "1", "s3.h5")]).rename(tmp_path / "scans" / "later.csv")
     build(root, tmp_path / "scans" / "s3.h5", cadences=later, only="ingest")
     assert places(rrs_core.load(root)) == [(1, 0, True), (1, 1, False), (2, 0, True)]
+
+
+def test_tables_that_were_given_before_are_not_forgotten(scans: Path, model: Path, tmp_path: Path) -> None:
+    folder, root = own_scans(tmp_path, scans, model)
+    first = cadence_table(tmp_path, [(1, 0, "1", "scans/s1.h5"), (1, 1, "0", "scans/s2.h5")])
+    build(root, folder, cadences=first, only="ingest")
+    assert ran(build(root, folder, only="ingest")) == set()
+    later = first.rename(tmp_path / "later.csv")
+    with pytest.raises(RRSError) as refused:
+        build(root, folder, only="ingest")
+    assert refused.value.code == "CADENCES"
+    assert "cadences.csv" in f"{refused.value}"
+    shutil.copy(later, first)
+    later.write_text(later.read_text(encoding="utf-8").replace("s2.h5", "s3.h5"), encoding="utf-8")
+    assert ran(build(root, folder, cadences=later, only="ingest")) == {"ingest"}
+    assert places(rrs_core.load(root)) == [(1, 0, True), (2, 1, False), (1, 1, False)]
+    assert ran(build(root, folder, only="ingest")) == set()
 
 
 def test_a_table_that_names_none_of_the_scans_is_refused(scans: Path, model: Path, tmp_path: Path) -> None:

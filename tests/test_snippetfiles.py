@@ -412,6 +412,18 @@ def test_a_dead_scan_is_refused(tmp_path: Path) -> None:
     assert refused.value.code == "NO_VARIANCE"
 
 
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_cut_through_a_dc_spike_comes_without_it_as_detection_sees_it(suffix: str, tmp_path: Path) -> None:
+    power = sky()
+    power[:, 2048] += 50
+    WRITERS[suffix](tmp_path / f"scan{suffix}", header(), [power])
+    found = read_snippet(tmp_path / f"scan{suffix}", frequency_mhz=8420.0 - 2000 * FOFF_MHZ)
+    assert power[:, 1872:2128].max() > 50
+    assert found.power.max() < 2
+    others = np.delete(np.arange(256), [175, 176])
+    np.testing.assert_array_equal(found.power[:, others], power[:, 1872:2128][:, others])
+
+
 # The time axis
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -349,3 +350,30 @@ def test_the_bank_holds_every_family_by_its_number() -> None:
     assert np.mean(bank.kind == -1) == pytest.approx(0.2, abs=0.07)
     assert np.isfinite(bank.power).all()
     assert (bank.power.max(axis=(1, 2)) > 0).mean() > 0.95
+
+
+def test_a_full_disk_at_a_checkpoint_is_one_refusal_and_the_last_one_stays(tmp_path: Path) -> None:
+    """The kernel's own limit on a file's size stands for a full disk."""
+    import resource
+
+    out = tmp_path / "m.safetensors"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept: list[bytes] = []
+
+    def fill(epoch: int, _: dict[str, float]) -> None:
+        if epoch == 1:
+            kept.append(training._parts(out)[0].read_bytes())
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(RRSError) as refused:
+            fit(paper(), out, SETTINGS, report=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert refused.value.code == "DISK_FULL"
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == kept
+    told: list[int] = []
+    fit(paper(), out, SETTINGS, report=lambda epoch, _: told.append(epoch))
+    assert told == [2, 3]

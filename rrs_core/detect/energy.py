@@ -19,7 +19,6 @@ import numpy as np
 from rrs_core import config, units
 from rrs_core.detect import methods
 from rrs_core.detect.detection import Detection
-from rrs_core.detect.level import FIT_LEAST
 from rrs_core.detect.windows import real_block, window, window_statistic
 from rrs_core.errors import FileRefused, SettingsRefused
 from rrs_core.observe import blocks
@@ -113,8 +112,9 @@ def iter_detections(scan: Scan, settings: config.DetectSettings | None = None) -
             continue
         block = buffer[: n_time * n_chan].reshape(n_time, n_chan)
         scan.read_coarse(coarse, out=block)
-        if n_chan == header.coarse_width >= FIT_LEAST:  # the spike sits in the middle of whole coarse channels only
-            blocks.excise_dc_spike(block)
+        spike = blocks.dc_channel(header, coarse)
+        if spike is not None:
+            blocks.excise_dc_spike(block, spike - first)
         try:
             found = detect_block(block, settings, dof_floor=radiometer_dof(header))
         except FileRefused as refusal:

@@ -8,7 +8,6 @@ needed at 20 million vectors.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -69,6 +68,9 @@ class Index:
     latents : ndarray, shape (n, d), float32
         Not all zero; length does not matter.
     frequency_mhz : ndarray, shape (n,), float64
+        NaN where it is not known.
+    band_mhz : (float, float), optional
+        Band that the paper's embedding counts through: that of the scans; else from the lowest hit to the highest.
     seed : int
         Of the random pairs behind the percentiles.
     """
@@ -79,22 +81,18 @@ class Index:
         latents: NDArray[np.float32],
         frequency_mhz: NDArray[np.float64],
         *,
+        band_mhz: tuple[float, float] | None = None,
         seed: int = 0,
     ) -> None:
         self.hit_id = np.asarray(hit_id, np.int64)
         self.latents = np.asarray(latents, np.float32)
         self.frequency_mhz = np.asarray(frequency_mhz, np.float64)
+        self.band_mhz = band_mhz or _span(self.frequency_mhz)
         self.seed = seed
         self.columns = unit_columns(self.latents)
 
     def __len__(self) -> int:
         return len(self.hit_id)
-
-    @cached_property
-    def band_mhz(self) -> tuple[float, float]:
-        """Lowest and highest frequency of the survey [MHz]: the band of the paper's embedding."""
-        finite = self.frequency_mhz[np.isfinite(self.frequency_mhz)]
-        return (float(finite.min()), float(finite.max()) + 1e-6) if finite.size else (0.0, 1.0)
 
     def top(
         self, query: NDArray[np.float32], k: int, term: FrequencyTerm | None = None
@@ -137,7 +135,11 @@ class Index:
         return np.sort(scores.astype(np.float32))
 
     def _embedded(self, weight: float) -> NDArray[np.float32]:
-        vectors = frequency_embedding(self.frequency_mhz, band_mhz=self.band_mhz, dim=self.latents.shape[1])
+        """Return latents plus the weighted embedding; where the frequency is not known nothing is added."""
+        known = np.isfinite(self.frequency_mhz)
+        vectors = np.zeros_like(self.latents)
+        dim = self.latents.shape[1]
+        vectors[known] = frequency_embedding(self.frequency_mhz[known], band_mhz=self.band_mhz, dim=dim)
         return self.latents + np.float32(weight) * vectors
 
     def _with_term(
@@ -287,7 +289,9 @@ def index_of(survey: Survey) -> Index:
     """Return the index over a survey's latents, in the order of `survey.searched`."""
     rows = survey.searched
     frequency = rows["frequency_mhz"].to_numpy(np.float64)
-    return Index(rows["hit_id"].to_numpy(), survey.latent_matrix, frequency, seed=survey.settings.seed)
+    bands = survey.bands()
+    band = (bands[0][0], bands[-1][1]) if bands else None
+    return Index(rows["hit_id"].to_numpy(), survey.latent_matrix, frequency, band_mhz=band, seed=survey.settings.seed)
 
 
 def best_scores(index: Index, table: pd.DataFrame, *, n: int = 200, seed: int = 0) -> NDArray[np.float32]:
@@ -324,6 +328,11 @@ def percentile(scores: NDArray[np.float32], null: NDArray[np.float32]) -> NDArra
     if null.size == 0:
         return np.full(len(scores), np.nan)
     return 100.0 * np.searchsorted(null, scores, side="right") / len(null)
+
+
+def _span(frequency_mhz: NDArray[np.float64]) -> tuple[float, float]:
+    finite = frequency_mhz[np.isfinite(frequency_mhz)]
+    return (float(finite.min()), float(finite.max()) + 1e-6) if finite.size else (0.0, 1.0)
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

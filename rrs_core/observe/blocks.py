@@ -1,66 +1,23 @@
-"""Blocks, one coarse channel each: read them in turn, mend them, describe their bandpass."""
+"""Blocks of a scan: mend what is not finite, take out the DC spike, describe the bandpass."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rrs_core.errors import FileRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from rrs_core.observe.filterbank import Scan
+    from rrs_core.observe.header import ScanHeader
 
 KNOTS = 16  #: pieces of the bandpass spline in one coarse channel (Ma et al. 2023, published code)
 FEWEST = 8  #: channels in a piece; a cubic needs four
-
-
-class Block(NamedTuple):
-    """One coarse channel of a scan."""
-
-    coarse: int  #: its number in the scan
-    start: int  #: its first channel in the scan
-    power: NDArray[np.float32]  #: shape (n_time, n_chan) [arbitrary linear units], finite
-    n_bad: int  #: samples that were not finite and have been replaced
-
-
-def read_blocks(scan: Scan, *, excise: bool = True) -> Iterator[Block]:
-    """Yield the coarse channels of a scan in order, finite and without the DC spike.
-
-    One buffer serves all of them: a block is valid until the next one is asked for.
-    Coarse channels without one finite sample are skipped; a scan of nothing else is refused.
-
-    Parameters
-    ----------
-    scan : Scan
-        An open scan.
-    excise : bool
-        Take out the DC spike; a last, cut coarse channel has its middle elsewhere and is left alone.
-
-    Raises
-    ------
-    FileRefused
-        NO_FINITE, if the scan has no finite sample; what `Scan.read` refuses.
-    """
-    header = scan.header
-    buffer = np.empty((header.n_time, header.coarse_width), np.float32)
-    seen = 0
-    for coarse in range(header.n_coarse):
-        power = scan.read_coarse(coarse, out=buffer)
-        try:
-            power, n_bad = clean_block(power)
-        except FileRefused:  # this coarse channel only
-            continue
-        seen += 1
-        if excise and power.shape[1] == header.coarse_width:
-            excise_dc_spike(power)
-        yield Block(coarse, header.coarse_span(coarse)[0], power, n_bad)
-    if not seen:
-        raise FileRefused("NO_FINITE", "no finite sample in the scan", where=header.path)
+SPIKE_LEAST = 4096  #: channels below which a scan is a stamp: its middle is somebody's signal
+SPIKE_REACH = 3  #: channels beside a DC spike that mend it
 
 
 def clean_block(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
@@ -115,16 +72,25 @@ def clean_block(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
     return block, n_bad
 
 
-def excise_dc_spike(block: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Replace the two channels at the middle of a coarse channel, in place.
+def dc_channel(header: ScanHeader, coarse: int) -> int | None:
+    """Return the scan's channel with a coarse channel's DC spike: its middle; None for a cut one or a stamp."""
+    first, stop = header.coarse_span(coarse)
+    whole = stop - first == header.coarse_width >= SPIKE_LEAST
+    return first + header.coarse_width // 2 if whole else None
 
-    With c = n_chan // 2: channel c becomes the mean of c + 1 and c - 3, channel c - 1 the mean of
-    c + 2 and c - 2, spectrum by spectrum. Blocks under 6 channels are left alone.
+
+def excise_dc_spike(block: NDArray[np.float32], c: int) -> NDArray[np.float32]:
+    """Replace channels c and c - 1 of a block, in place.
+
+    Channel c becomes the mean of c + 1 and c - 3, channel c - 1 the mean of c + 2 and
+    c - 2, spectrum by spectrum; where the block has not all of these, nothing changes.
 
     Parameters
     ----------
     block : ndarray, shape (n_time, n_chan)
-        One coarse channel; changed in place.
+        Changed in place.
+    c : int
+        Channel of the spike in the block; `dc_channel` says where it lies in a scan.
 
     Returns
     -------
@@ -135,13 +101,24 @@ def excise_dc_spike(block: NDArray[np.float32]) -> NDArray[np.float32]:
     ----------
     Ma et al. 2023, published preprocessing (reverse-search facts, 3.1, step 2).
     """
-    c = block.shape[1] // 2
-    if c >= 3:
+    if SPIKE_REACH <= c < block.shape[1] - SPIKE_REACH + 1:
         with np.errstate(invalid="ignore"):  # infinity less infinity; clean_block() counts what comes of it
             # Halves before the sum: two samples near the largest float32 must not overflow.
             block[:, c] = block[:, c + 1] / 2 + block[:, c - 3] / 2
             block[:, c - 1] = block[:, c + 2] / 2 + block[:, c - 2] / 2
     return block
+
+
+def read_mended(scan: Scan, first: int, stop: int) -> NDArray[np.float32]:
+    """Read channels first to stop of a scan as detection sees them: without DC spikes; shape (n_time, stop - first)."""
+    header = scan.header
+    left, right = max(0, first - SPIKE_REACH), min(header.n_chan, stop + SPIKE_REACH)
+    power = scan.read(left, right)
+    for coarse in range(left // header.coarse_width, (right - 1) // header.coarse_width + 1):
+        spike = dc_channel(header, coarse)
+        if spike is not None:
+            excise_dc_spike(power, spike - left)
+    return power[:, first - left : stop - left]
 
 
 def fit_bandpass(spectrum: NDArray[np.floating], n_knots: int = KNOTS) -> NDArray[np.float64]:

@@ -291,6 +291,7 @@ def _npy_header(
 
 def _from_scan(path: Path, frequency_mhz: float | None) -> Snippet:
     """Cut a snippet out of an observation, at a frequency or the whole of a small one."""
+    from rrs_core.observe.blocks import read_mended
     from rrs_core.observe.filterbank import open_scan
 
     wide = units.SNIPPET_CHANNELS
@@ -324,7 +325,7 @@ def _from_scan(path: Path, frequency_mhz: float | None) -> Snippet:
                     got=f"{frequency_mhz} MHz",
                     expected=f"{wide // 2} channels inside {low:.6f}-{high:.6f} MHz",
                 )
-        power = scan.read(start, start + wide)
+        power = read_mended(scan, start, start + wide)
     power = power if header.foff_mhz < 0 else power[:, ::-1]
     note = "" if power.shape[0] == SHAPE[0] else f"{power.shape[0]} spectra brought to {SHAPE[0]} rows"
     return Snippet(checked_snippet(fit_times(power), path.name), middle, note)

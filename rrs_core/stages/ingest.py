@@ -100,7 +100,7 @@ def scan_row(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     return row, header.notes
 
 
-def run(store: Store, paths: list[Path], cadences: Path | None, report: Report) -> tuple[pd.DataFrame, list[RRSError]]:
+def run(store: Store, paths: list[Path], cadences: list[Path], report: Report) -> tuple[pd.DataFrame, list[RRSError]]:
     """Return the table of scans after ingesting paths, and the refusals.
 
     Raises
@@ -152,6 +152,24 @@ def run(store: Store, paths: list[Path], cadences: Path | None, report: Report) 
     return _with_cadences(_numbered(kept, pd.DataFrame(fresh), last), cadences, report), refused
 
 
+def cadence_tables(before: list[str], given: Path | None) -> list[Path]:
+    """Return the tables of cadences: those that were given before, then what is given now.
+
+    Raises
+    ------
+    SettingsRefused
+        CADENCES, when one that was given before is gone: its cadences are not forgotten in silence.
+    """
+    own = [f"{given.resolve()}"] if given is not None else []
+    kept = [path for path in before if path not in own]
+    for path in kept:
+        if not Path(path).is_file():
+            raise SettingsRefused(
+                "CADENCES", "a table of cadences given before is gone", where=path, todo="put it back"
+            )
+    return [Path(path) for path in kept + own]
+
+
 def _numbered(kept: pd.DataFrame, fresh: pd.DataFrame, last: int) -> pd.DataFrame:
     """Number new scans behind the old ones, in order of time and name."""
     import pandas as pd
@@ -167,29 +185,27 @@ def _numbered(kept: pd.DataFrame, fresh: pd.DataFrame, last: int) -> pd.DataFram
     return pd.concat(both).sort_values("scan_id", ignore_index=True)
 
 
-def _with_cadences(scans: pd.DataFrame, table: Path | None, report: Report) -> pd.DataFrame:
-    """Set cadence, position and ON/OFF, from a table if there is one, else from times and names."""
-    if table is None:
+def _with_cadences(scans: pd.DataFrame, given: list[Path], report: Report) -> pd.DataFrame:
+    """Set cadence, position and ON/OFF: from tables where there are any, the last one that names a scan, else guessed."""
+    found = given
+    if not given:
         folders = {Path(path).parent for path in scans["path"]} | {Path(path).parent.parent for path in scans["path"]}
         found = sorted(folder / "cadences.csv" for folder in folders if (folder / "cadences.csv").is_file())
-    else:
-        found = [table]
     if not found:
         return group_cadences(scans)
     row_of = {path: row for row, path in enumerate(scans["path"])}
     listed: dict[int, tuple[tuple[Path, int], int, bool]] = {}
     for one in found:
-        for entry in read_cadence_table(one).to_dict("records"):
-            row = row_of.get(entry["path"])
-            if row is not None:
-                listed[row] = (one, entry["cadence_id"]), entry["position"], entry["on"]
-    if table is not None and not listed:
-        raise SettingsRefused(
-            "CADENCES",
-            "the cadence table names none of these scans",
-            where=table,
-            todo="paths in it are taken from its own folder",
-        )
+        entries = [entry for entry in read_cadence_table(one).to_dict("records") if entry["path"] in row_of]
+        if given and not entries:
+            raise SettingsRefused(
+                "CADENCES",
+                "the table of cadences names none of these scans",
+                where=one,
+                todo="paths in it are taken from its own folder",
+            )
+        for entry in entries:
+            listed[row_of[entry["path"]]] = (one, entry["cadence_id"]), entry["position"], entry["on"]
     others = scans["cadence_id"].drop(index=list(listed)).dropna()
     numbers: dict[tuple[Path, int], int] = {}
     for row, (cadence, position, on) in listed.items():
