@@ -186,7 +186,7 @@ def _numbered(kept: pd.DataFrame, fresh: pd.DataFrame, last: int) -> pd.DataFram
 
 
 def _with_cadences(scans: pd.DataFrame, given: list[Path], report: Report) -> pd.DataFrame:
-    """Set cadence, position and ON/OFF: from tables where there are any, the last one that names a scan, else guessed."""
+    """Set cadence, position and ON/OFF: from the last table that names a scan; without tables, by guess."""
     found = given
     if not given:
         folders = {Path(path).parent for path in scans["path"]} | {Path(path).parent.parent for path in scans["path"]}

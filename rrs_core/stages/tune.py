@@ -87,7 +87,9 @@ def run(surveys: list[Path], out: Path, report: Report, *, trials: int, epochs: 
         return spread_over_distance(checkpoints.load(model).encode(power), classes)
 
     states = optuna.trial.TrialState
-    choices = {name: optuna.distributions.CategoricalDistribution(values) for name, values in GRID.items()}
+    choices: dict[str, optuna.distributions.BaseDistribution] = {
+        name: optuna.distributions.CategoricalDistribution(values) for name, values in GRID.items()
+    }
     for left in study.get_trials(states=(states.RUNNING,)):  # of a run that was killed: it is tried first
         study.enqueue_trial(left.params)
         study.tell(left.number, state=states.FAIL)
