@@ -30,7 +30,7 @@ class FlatBlock:
     work. Index it as `flat[:, first:stop]`; `np.asarray(flat)` gives the whole.
     """
 
-    def __init__(self, block: NDArray[Any], points: NDArray[np.float64], step: int = 1) -> None:
+    def __init__(self, block: NDArray[Any], points: NDArray[np.floating], step: int = 1) -> None:
         """Take the block and its level at the middle of every `step` channels; straight lines lie between."""
         self.block = block
         self.points = points
@@ -41,7 +41,7 @@ class FlatBlock:
         """Spectra and channels."""
         return self.block.shape[0], self.block.shape[1]
 
-    def level(self, first: int = 0, stop: int | None = None) -> NDArray[np.float64]:
+    def level(self, first: int = 0, stop: int | None = None) -> NDArray[np.floating]:
         """Return the level of a range of channels [the block's unit], shape (stop - first,)."""
         stop = self.shape[1] if stop is None else stop
         if self.step == 1:
@@ -67,15 +67,16 @@ class FlatBlock:
         return out if dtype is None else out.astype(dtype, copy=False)
 
 
-def paper_level(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the bandpass fit that the paper subtracts, shape (n_chan,).
+def paper_level(spectrum: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the bandpass fit that the paper subtracts, shape (n_chan,), in the place of the spectrum.
 
     Least-squares cubic spline through the time-averaged spectrum, every channel
     counting alike: strong RFI pulls it (Ma et al. 2023, section 2.2).
     """
     if len(spectrum) < FIT_LEAST:
-        return np.full(len(spectrum), float(np.median(spectrum)))
-    return blocks.fit_bandpass(spectrum, n_knots=KNOTS)
+        spectrum[:] = np.median(spectrum)
+        return spectrum
+    return blocks.fit_bandpass(spectrum, n_knots=KNOTS, out=spectrum)
 
 
 def robust_level(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -107,7 +108,7 @@ def robust_level(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return fit
 
 
-def divisor(level: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
+def divisor(level: NDArray[np.floating], spread: float) -> NDArray[np.floating]:
     """Return what a block is divided by: its level, kept positive.
 
     Where the level has been taken away already (it is far below the noise) there is

@@ -36,8 +36,8 @@ def paper(
         block, masked = blocks.clean_block(block.copy())
         total = np.empty(n_chan)
         passes.collapse(block, total)
+    total /= n_time
     level = paper_level(total) if bandpass else np.full(n_chan, float(np.median(total)))
-    level /= n_time
     sums = residual_sums(block, stride, level, total.dtype.type)
     if not np.isfinite(sums).all():
         sums = residual_sums(block, stride, level)

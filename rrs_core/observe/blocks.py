@@ -121,7 +121,9 @@ def read_mended(scan: Scan, first: int, stop: int) -> NDArray[np.float32]:
     return power[:, first - left : stop - left]
 
 
-def fit_bandpass(spectrum: NDArray[np.floating], n_knots: int = KNOTS) -> NDArray[np.float64]:
+def fit_bandpass(
+    spectrum: NDArray[np.floating], n_knots: int = KNOTS, out: NDArray[np.floating] | None = None
+) -> NDArray[np.floating]:
     """Return the least-squares cubic spline through a spectrum, at every channel.
 
     Interior knots lie at the multiples of `n_chan // n_knots + 1`, as in
@@ -136,10 +138,12 @@ def fit_bandpass(spectrum: NDArray[np.floating], n_knots: int = KNOTS) -> NDArra
         Mean power of one coarse channel over time [arbitrary linear units]; finite.
     n_knots : int
         Number of pieces.
+    out : ndarray, shape (n_chan,), optional
+        Where the curve is written; may be `spectrum` itself.
 
     Returns
     -------
-    ndarray of float64, shape (n_chan,)
+    ndarray, shape (n_chan,), float64 or `out`
         The bandpass, in the unit of `spectrum`.
 
     Raises
@@ -154,8 +158,10 @@ def fit_bandpass(spectrum: NDArray[np.floating], n_knots: int = KNOTS) -> NDArra
     from rrs_core.observe import splines
 
     n = spectrum.size
+    curve = np.empty(n) if out is None else out
     if n < FEWEST:
-        return np.full(n, spectrum.mean(dtype=np.float64) if n else 0.0)
+        curve[:] = spectrum.mean(dtype=np.float64) if n else 0.0
+        return curve
     step = n // max(1, min(n_knots, n // FEWEST)) + 1
     gram, basis = splines.normal_equations(n, step)
     sums = np.empty((len(basis), 4))
@@ -163,6 +169,5 @@ def fit_bandpass(spectrum: NDArray[np.floating], n_knots: int = KNOTS) -> NDArra
     if not np.isfinite(sums).all():
         raise FileRefused("NO_FINITE", "the spectrum is not finite", where="bandpass", todo="use clean_block() first")
     coefficients = np.linalg.solve(gram, np.einsum("pbk,pk->b", basis, sums))
-    curve = np.empty(n)
     splines.evaluate(np.einsum("pbk,b->pk", basis, coefficients), step, curve)
     return curve

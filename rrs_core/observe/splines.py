@@ -73,7 +73,7 @@ def moments(spectrum: NDArray[Any], step: int, sums: NDArray[np.float64]) -> Non
 
 
 @nb.njit(cache=True, nogil=True, fastmath=_SUMS)
-def evaluate(cubics: NDArray[np.float64], step: int, curve: NDArray[np.float64]) -> None:
+def evaluate(cubics: NDArray[np.float64], step: int, curve: NDArray[np.floating]) -> None:
     """Write the cubic of every piece, (n_pieces, 4), at its channels to curve (n_chan,)."""
     scale = 2.0 / (step - 1)
     for piece in range(len(cubics)):
