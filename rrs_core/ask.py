@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from rrs_core.describe.checkpoints import Encoder
     from rrs_core.survey.catalogue import Survey
 
 
@@ -84,18 +85,29 @@ def encode_query(survey: Survey, power: NDArray[np.float32]) -> NDArray[np.float
     from rrs_core.describe import checkpoints
 
     encoder = checkpoints.load(survey.settings.encode.model)
+    check_made_by(survey, encoder)
+    latents: NDArray[np.float32] = encoder.encode(power[None])
+    return np.asarray(latents[0])
+
+
+def check_made_by(survey: Survey, encoder: Encoder) -> None:
+    """Refuse an encoder that is not the one that made the survey's latents.
+
+    Raises
+    ------
+    SurveyRefused
+        MODEL_CHANGED.
+    """
     made_by = (survey.store.manifest("encode") or {}).get("model_sha256", encoder.digest)
     if made_by != encoder.digest:
         raise SurveyRefused(
             "MODEL_CHANGED",
             "the survey's latents were made by another version of its model",
-            where=survey.store.root,
+            where=survey.name,
             got=f"{encoder.digest[:12]}…",
             expected=f"{made_by[:12]}…",
             todo=f"run rrs encode {survey.store.root}",
         )
-    latents: NDArray[np.float32] = encoder.encode(power[None])
-    return np.asarray(latents[0])
 
 
 def _drawn(template: Path | None) -> Snippet:

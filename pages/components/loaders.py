@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from rrs_core.ask import check_made_by
 from rrs_core.errors import SurveyRefused
 from rrs_core.survey.catalogue import STAGES, Survey, stratified_rows
 from rrs_core.survey.store import Store
@@ -83,17 +84,7 @@ def encoder() -> Encoder:
     weights = checkpoints.SHIPPED / f"{model}.safetensors" if model in ("default", "paper") else Path(model)
     stat = weights.stat() if weights.is_file() else None
     loaded = _encoder(model, (stat.st_mtime_ns, stat.st_size) if stat else (0, 0))
-    known = found.store.manifest("encode") or {}
-    made_by = known.get("model_sha256") or known.get("inputs", {}).get("model")
-    if made_by and made_by != loaded.digest:
-        raise SurveyRefused(
-            "MODEL_CHANGED",
-            "the survey's latents were made by another version of its model",
-            where=found.name,
-            got=f"{loaded.digest[:12]}…",
-            expected=f"{made_by[:12]}…",
-            todo=f"run rrs encode {found.store.root}",
-        )
+    check_made_by(found, loaded)
     return loaded
 
 

@@ -79,7 +79,7 @@ def paper_level(spectrum: NDArray[np.floating]) -> NDArray[np.floating]:
     return blocks.fit_bandpass(spectrum, n_knots=KNOTS, out=spectrum)
 
 
-def robust_level(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def robust_level(points: NDArray[np.float64]) -> NDArray[np.floating]:
     """Return the bandpass level that RFI does not pull, shape (n_stripes,).
 
     The paper's spline, through the stripes' levels (`passes.raw_sums`: narrow signals
@@ -94,7 +94,7 @@ def robust_level(points: NDArray[np.float64]) -> NDArray[np.float64]:
     size = n // groups
     medians = np.pad(np.median(points[: groups * size].reshape(groups, size), axis=1), NEAR, mode="edge")
     smooth = np.median(np.lib.stride_tricks.sliding_window_view(medians, 2 * NEAR + 1), axis=1)
-    fit: NDArray[np.float64] = np.interp(np.arange(n), (np.arange(groups) + 0.5) * size - 0.5, smooth)
+    fit: NDArray[np.floating] = np.interp(np.arange(n), (np.arange(groups) + 0.5) * size - 0.5, smooth)
     clipped = None
     for _ in range(ROUNDS):
         away = points - fit

@@ -131,7 +131,7 @@ def best_track(
 @nb.njit(cache=True, error_model="numpy", nogil=True)
 def best_tracks(
     block: NDArray[Any],
-    level: NDArray[np.float64],
+    level: NDArray[np.floating],
     step: int,
     starts: NDArray[np.int64],
     width: int,

@@ -34,8 +34,8 @@ class Sums:
     table: NDArray[np.float64]  #: (n_stripes, 5) power sums
     rows: NDArray[np.float64]  #: (n_stripes, n_time) row sums
     size: int  #: channels of a stripe
-    level: NDArray[np.float64]  #: (n_stripes,) bandpass level
-    scale: NDArray[np.float64]  #: (n_stripes,) the same, kept positive
+    level: NDArray[np.floating]  #: (n_stripes,) bandpass level
+    scale: NDArray[np.floating]  #: (n_stripes,) the same, kept positive
 
     @property
     def n_time(self) -> int:

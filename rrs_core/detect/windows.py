@@ -99,7 +99,7 @@ def raw_sums(block: NDArray[Any], size: int, dtype: type[np.floating] = np.float
 
 
 def residual_sums(
-    block: NDArray[Any], size: int, level: NDArray[np.float64], dtype: type[np.floating] = np.float64
+    block: NDArray[Any], size: int, level: NDArray[np.floating], dtype: type[np.floating] = np.float64
 ) -> NDArray[np.float64]:
     """Return the stripe sums (n_stripes, 5) of block - level; see `passes.residual_sums`."""
     sums = np.empty((block.shape[1] // size, 5))

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-
 MOST_PANELS = 4
+#: Layout of bars over frequency, the legend above them.
+BARS = {
+    "barmode": "overlay",
+    "bargap": 0,
+    "margin": {"l": 60, "r": 10, "t": 30, "b": 50},
+    "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+}
 
 
 def occupancy(counts: pd.DataFrame, *, n_on: int, n_off: int, height: int = 340) -> go.Figure:
@@ -62,13 +68,7 @@ def occupancy(counts: pd.DataFrame, *, n_on: int, n_off: int, height: int = 340)
         ticktext=[f"{abs(tick):,}" for tick in ticks],
     )
     figure.update_xaxes(title="Frequency [MHz]", tickformat="~f", ticks="outside")
-    figure.update_layout(
-        height=height,
-        barmode="overlay",
-        bargap=0,
-        margin={"l": 60, "r": 10, "t": 30, "b": 50},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-    )
+    figure.update_layout(height=height, **BARS)
     return figure
 
 
@@ -127,13 +127,7 @@ def frequency_histogram(
     figure.update_xaxes(title="Frequency [MHz]", tickformat="~f", nticks=max(3, 10 // len(panels)), ticks="outside")
     figure.update_yaxes(rangemode="tozero")
     figure.update_yaxes(title="Share of hits [%]", col=1)
-    figure.update_layout(
-        height=height,
-        barmode="overlay",
-        bargap=0,
-        margin={"l": 60, "r": 10, "t": 30, "b": 50},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-    )
+    figure.update_layout(height=height, **BARS)
     return figure
 
 
