@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from make_scans import FCH1_MHZ, write_scan
 from make_survey import FOFF_MHZ, draw_snippet, make_survey
 from streamlit.testing.v1 import AppTest
 
@@ -267,10 +268,37 @@ def test_the_hit_nearest_to_a_frequency_is_searched_for(tiny_survey: Path, monke
     app = opened(PAGES[2], tiny_survey, monkeypatch)
     app.button_group(key="lookalikes.source").set_value("Frequency").run()
     app.selectbox(key="lookalikes.scan").set_value(3).run()
+    app.button_group(key="lookalikes.take").set_value("Nearest hit").run()
     app.number_input(key="lookalikes.mhz").set_value(float(hit["frequency_mhz"]) + 1e-5).run()
     assert not app.exception
     assert f"Hit {hit['hit_id']}" in words(app)
     assert "-0.010 kHz" in words(app)
+
+
+def test_what_a_scan_holds_at_a_frequency_is_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    survey = make_survey(tmp_path / "s", n_hits=30)
+    power = np.ones((32, 4096), np.float32) + np.arange(32, dtype=np.float32)[:, None]
+    scan = write_scan(tmp_path / "scan.h5", 1, power=power)
+    scans = pd.read_parquet(survey / "tables" / "scans.parquet")
+    scans.loc[scans["scan_id"] == 2, ["path", "n_time"]] = [f"{scan}", 32]
+    scans.to_parquet(survey / "tables" / "scans.parquet")
+    app = opened(PAGES[2], survey, monkeypatch)
+    app.button_group(key="lookalikes.source").set_value("Frequency").run()
+    app.selectbox(key="lookalikes.scan").set_value(2).run()
+    mhz = FCH1_MHZ + 1000 * FOFF_MHZ
+    app.number_input(key="lookalikes.mhz").set_value(mhz).run()
+    assert not app.exception
+    assert [error.value for error in app.error] == []
+    assert f"{mhz:.6f} MHz" in words(app)
+    assert "32 spectra brought to 16 rows" in words(app)
+    assert len(app.dataframe[0].value) > 5
+    app.number_input(key="lookalikes.mhz").set_value(1420.0).run()
+    assert "SNIPPET_EDGE" in app.error[0].value
+    assert "scan.h5" in app.error[0].value
+    scan.unlink()
+    app.number_input(key="lookalikes.mhz").set_value(mhz).run()
+    assert not app.exception
+    assert "NOT_FOUND" in app.error[0].value
 
 
 def test_what_looks_like_nothing_here_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
 from pages.components import uploads
-from pages.components.waterfall import known, megahertz, place
+from pages.components.waterfall import known, megahertz, place, row_s
+from rrs_core import units
 from rrs_core.errors import RRSError, SurveyRefused
 from rrs_core.text import markdown_text, safe_text
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from rrs_core.survey.catalogue import Survey
 
 UPLOAD, HIT, FREQUENCY = "Upload", "Hit", "Frequency"
+THERE, NEAREST = "What is there", "Nearest hit"
 SOURCE, HIT_BOX, LINK = "lookalikes.source", "lookalikes.hit", "lookalikes.link"
 
 
@@ -33,7 +37,7 @@ class Query:
     frequency_mhz: float | None = None
     hit_id: int | None = None
     frequencies_mhz: NDArray[np.float64] | None = None  #: channel centres, shape (256,)
-    tsamp_s: float | None = None
+    row_s: float | None = None  #: time that a row covers [s]
 
 
 def ask(survey: Survey) -> Query | None:
@@ -111,7 +115,7 @@ def of_hit(survey: Survey, hit_id: int) -> Query:
         frequency if np.isfinite(frequency) else None,
         hit_id,
         known(survey.snippet_frequencies_mhz(hit_id)),
-        float(scan["tsamp_s"]),
+        row_s(scan),
     )
 
 
@@ -171,10 +175,32 @@ def _frequency(survey: Survey) -> Query | None:
         key="lookalikes.scan",
     )
     frequency = st.number_input("Frequency [MHz]", value=None, min_value=0.0, format="%.6f", key="lookalikes.mhz")
+    take = st.segmented_control(
+        "Take",
+        [THERE, NEAREST],
+        required=True,
+        default=THERE,
+        key="lookalikes.take",
+        help="The scan itself, cut at the frequency, whether or not anything was detected there, or the nearest hit.",
+    )
     if frequency is None:
-        st.caption("The hit nearest to it in the scan is searched for.")
         return None
+    if take == THERE:
+        return _cut(scans.loc[scan_id], frequency)
     found = of_hit(survey, survey.hit_at(frequency, scan_id))
     away_khz = 1e3 * ((found.frequency_mhz or frequency) - frequency)
     st.caption(f"The nearest hit lies {away_khz:+.3f} kHz away.")
     return found
+
+
+def _cut(scan: pd.Series[Any], frequency_mhz: float) -> Query:
+    """Return what a scan holds around a frequency."""
+    snippet = uploads.cut(Path(scan["path"]), frequency_mhz)
+    middle = snippet.frequency_mhz if snippet.frequency_mhz is not None else frequency_mhz
+    places = np.arange(units.SNIPPET_CHANNELS) - units.SNIPPET_CHANNELS // 2
+    title = f"{place(scan['source_name'], scan['on'])} at {megahertz(middle)}"
+    if snippet.note:
+        title += f" · {markdown_text(snippet.note)}"
+    name = f"{middle:.6f}".replace(".", "_")
+    axis = middle - abs(float(scan["foff_mhz"])) * places
+    return Query(title, name, snippet.power, middle, None, axis, row_s(scan))

@@ -1,4 +1,4 @@
-"""Uploaded bytes to a snippet. Bytes are not trusted, and neither is their name.
+"""Uploaded bytes, and scans of the survey, to a snippet. Bytes are not trusted, and neither is their name.
 
 Arrays (.npy, .npz) are bounded and read here. Observations (.h5, .fil) are written
 under their sha256 into a private folder and read by a child process with limits of
@@ -62,21 +62,38 @@ def snippet_of(data: bytes, name: str, *, frequency_mhz: float | None = None) ->
     return snippet_from_bytes(data, name=shown, frequency_mhz=frequency_mhz)
 
 
+def cut(scan: Path, frequency_mhz: float) -> Snippet:
+    """Return the snippet of one of the survey's scans at a frequency, read as carefully as an upload.
+
+    Raises
+    ------
+    FileRefused
+        As `snippet_of`; NOT_FOUND when the scan is no longer where it was ingested.
+    """
+    with _one_at_a_time, tempfile.TemporaryDirectory(prefix="rrs-cut-") as folder:
+        return _read(scan, Path(folder), safe_text(scan.name, 60), frequency_mhz)
+
+
 def _in_child(data: bytes, shown: str, suffix: str, frequency_mhz: float | None) -> Snippet:
     with _one_at_a_time, tempfile.TemporaryDirectory(prefix="rrs-upload-") as folder:
         source = Path(folder) / f"{hashlib.sha256(data).hexdigest()}{suffix}"
-        out, errors = Path(folder) / "answer.json", Path(folder) / "errors.txt"
         source.write_bytes(data)
-        more = [] if frequency_mhz is None else [repr(float(frequency_mhz))]
-        command = [sys.executable, "-I", "-B", parse_upload.__file__, f"{source}", f"{out}", *more]
-        status = _run(command, Path(folder), errors, shown)
-        if status != 0 or not out.is_file() or out.stat().st_size > LARGEST_ANSWER:
-            tail = errors.read_text(encoding="utf-8", errors="replace")[-2000:]
-            logger.error("reader of an upload ended with %s: %s", status, safe_text(tail, 2000))
-            raise FileRefused("CRASHED", "the file's reader stopped", where=shown, got=f"status {status}")
-        answer = json.loads(out.read_text(encoding="utf-8"))
-        if "code" in answer:
-            raise FileRefused(answer["code"], answer["text"].replace(f"{source}", shown).replace(source.name, shown))
+        return _read(source, Path(folder), shown, frequency_mhz)
+
+
+def _read(source: Path, folder: Path, shown: str, frequency_mhz: float | None) -> Snippet:
+    """Have a child process read a file; `folder` is its own, and what the refusals call the file is `shown`."""
+    out, errors = folder / "answer.json", folder / "errors.txt"
+    more = [] if frequency_mhz is None else [repr(float(frequency_mhz))]
+    command = [sys.executable, "-I", "-B", parse_upload.__file__, f"{source}", f"{out}", *more]
+    status = _run(command, folder, errors, shown)
+    if status != 0 or not out.is_file() or out.stat().st_size > LARGEST_ANSWER:
+        tail = errors.read_text(encoding="utf-8", errors="replace")[-2000:]
+        logger.error("reader of an upload ended with %s: %s", status, safe_text(tail, 2000))
+        raise FileRefused("CRASHED", "the file's reader stopped", where=shown, got=f"status {status}")
+    answer = json.loads(out.read_text(encoding="utf-8"))
+    if "code" in answer:
+        raise FileRefused(answer["code"], answer["text"].replace(f"{source}", shown).replace(source.name, shown))
     power = np.frombuffer(base64.b64decode(answer["power"]), "<f4")
     shape = (units.SNIPPET_TIMES, units.SNIPPET_CHANNELS)
     return Snippet(power.reshape(shape).astype(np.float32), answer["frequency_mhz"], answer["note"])

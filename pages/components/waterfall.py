@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from rrs_core import figures
+from rrs_core import figures, units
 from rrs_core.describe.snippets import normalise
 from rrs_core.text import markdown_text
 
@@ -45,7 +45,7 @@ def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
     st.caption(" · ".join([*numbers, f"detector {hit['detector']}", f"channel {hit['channel']:,}"]))
     figure = figures.waterfall(
         _stretched(survey.snippet(hit_id)),
-        tsamp_s=float(scan["tsamp_s"]),
+        tsamp_s=row_s(scan),
         frequency_mhz=known(survey.snippet_frequencies_mhz(hit_id)),
     )
     st.plotly_chart(figure, key=key, alt=f"Waterfall of hit {hit_id}: power against frequency and time")
@@ -60,6 +60,11 @@ def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
 def known(frequencies_mhz: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Return channel centres, or None where the hit came without a frequency."""
     return frequencies_mhz if np.isfinite(frequencies_mhz).all() else None
+
+
+def row_s(scan: pd.Series[Any]) -> float:
+    """Return the time that one row of a snippet covers [s]: scans of other than 16 spectra are brought to 16 rows."""
+    return float(scan["tsamp_s"]) * float(scan["n_time"]) / units.SNIPPET_TIMES
 
 
 def megahertz(frequency_mhz: float) -> str:
@@ -97,7 +102,7 @@ def _stretched(power: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def show_query(power: NDArray[np.float32], query: Query, encoder: Encoder | None) -> None:
     """Show a query as it is stored and as the model sees it, side by side."""
-    axes = {"tsamp_s": query.tsamp_s, "frequency_mhz": query.frequencies_mhz, "height": 300}
+    axes = {"tsamp_s": query.row_s, "frequency_mhz": query.frequencies_mhz, "height": 300}
     left, right = st.columns(2)
     with left:
         st.markdown("**As it is**")
