@@ -298,7 +298,7 @@ def test_what_a_scan_holds_at_a_frequency_is_searched_for(tmp_path: Path, monkey
     scan.unlink()
     app.number_input(key="lookalikes.mhz").set_value(mhz).run()
     assert not app.exception
-    assert "NOT_FOUND" in app.error[0].value
+    assert "MISSING" in app.error[0].value
 
 
 def test_what_looks_like_nothing_here_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

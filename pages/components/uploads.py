@@ -68,7 +68,7 @@ def cut(scan: Path, frequency_mhz: float) -> Snippet:
     Raises
     ------
     FileRefused
-        As `snippet_of`; NOT_FOUND when the scan is no longer where it was ingested.
+        As `snippet_of`; MISSING when the scan is no longer where it was ingested.
     """
     with _one_at_a_time, tempfile.TemporaryDirectory(prefix="rrs-cut-") as folder:
         return _read(scan, Path(folder), safe_text(scan.name, 60), frequency_mhz)
