@@ -570,3 +570,14 @@ def test_voyager_is_found_in_all_five_stamps() -> None:
             assert len(found) == 1
             assert abs(int(found.channel[0]) - 40) <= 2  # the stamp's index of the hit
             assert detect_block(stamps[f"h{k}_data"], PAPER).hits.s_statistic[0] > 512
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 15, 16, 17, 255])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_of_any_number_of_values_is_found_wherever_it_stands(n: int, dtype: type[np.floating]) -> None:
+    from rrs_core.detect.passes import largest
+
+    for at in range(n):
+        values = np.linspace(-9, -2, n).astype(dtype)
+        values[at] = -1
+        assert largest(values) == -1

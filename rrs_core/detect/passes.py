@@ -64,14 +64,25 @@ def _median_of_parts(values: NDArray[np.floating], means: NDArray[np.float64]) -
 
 
 @nb.njit(cache=True, error_model="numpy", fastmath=_FAST | {"nnan"}, nogil=True)
-def _brightest(values: NDArray[np.floating]) -> int:
-    """Return the place of the first highest value; with NaN among them any place.
+def largest(values: NDArray[np.floating]) -> float:
+    """Return the highest of at least one value; with NaN among them any of them.
 
-    The maximum is vectorised only where NaN need not be heeded.
+    Eight maxima side by side: one waits four cycles for each of its values, and is not vectorised.
     """
-    highest = values[0]
-    for c in range(len(values)):
-        highest = max(highest, values[c])
+    a = b = c = d = e = f = g = h = values[0]
+    whole = len(values) // 8 * 8
+    for i in range(0, whole, 8):
+        a, b, c, d = max(a, values[i]), max(b, values[i + 1]), max(c, values[i + 2]), max(d, values[i + 3])
+        e, f, g, h = max(e, values[i + 4]), max(f, values[i + 5]), max(g, values[i + 6]), max(h, values[i + 7])
+    for i in range(whole, len(values)):
+        a = max(a, values[i])
+    return max(max(max(a, b), max(c, d)), max(max(e, f), max(g, h)))
+
+
+@nb.njit(cache=True, error_model="numpy", fastmath=_FAST | {"nnan"}, nogil=True)
+def _brightest(values: NDArray[np.floating]) -> int:
+    """Return the place of the first highest value; with NaN among them any place."""
+    highest = largest(values)
     for c in range(len(values)):
         if values[c] == highest:
             return c

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numba as nb
 import numpy as np
 
+from rrs_core.detect.passes import largest
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -48,18 +50,19 @@ def _along(patch: NDArray[np.float32], first: int, last: int, d: int, total: NDA
     return low, n
 
 
-@nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "nnan"}, nogil=True)
+@nb.njit(cache=True, error_model="numpy", nogil=True)
 def _highest(
-    patch: NDArray[np.float32], first: int, last: int, d: int, total: NDArray[np.float32]
-) -> tuple[np.float32, int]:
-    """Return the highest sum along drift d, and its channel in the first spectrum."""
+    patch: NDArray[np.float32], first: int, last: int, d: int, total: NDArray[np.float32], least: float
+) -> tuple[float, int]:
+    """Return the highest sum along drift d, and, where it exceeds `least`, its channel in the first spectrum."""
     low, n = _along(patch, first, last, d, total)
-    highest = np.float32(-np.inf)
-    for j in range(n):
-        highest = max(highest, total[j])
-    for j in range(n):
-        if total[j] == highest:
-            return highest, low + j
+    if n < 1:
+        return -np.inf, low
+    highest = largest(total[:n])
+    if highest > least:
+        for j in range(n):
+            if total[j] == highest:
+                return highest, low + j
     return highest, low
 
 
@@ -93,22 +96,22 @@ def best_track(
     """
     n_time = len(patch)
     total = np.empty(last - first, np.float32)
-    narrow, start, drift = np.float32(-np.inf), (first + last) // 2, 0
+    narrow, start, drift = -np.inf, (first + last) // 2, 0
     for d in drifts:
         if n_time == 1 and d != 0:
             break
-        highest, at = _highest(patch, first, last, d, total)
+        highest, at = _highest(patch, first, last, d, total, narrow)
         if highest > narrow:
             narrow, start, drift = highest, at, d
     step = max(1, abs(drift) // 8)
     while step >= 1 and n_time > 1:
         middle = drift
         for d in (middle - step, middle + step):
-            highest, at = _highest(patch, first, last, d, total)
+            highest, at = _highest(patch, first, last, d, total, narrow)
             if highest > narrow:
                 narrow, start, drift = highest, at, d
         step //= 2
-    best = float(narrow)
+    best = narrow
     for d in (drift, 0):
         low, n = _along(patch, first, last, d, total)
         for w in widths:
@@ -126,6 +129,13 @@ def best_track(
         if d == 0:
             break
     return narrow / np.sqrt(n_time), start, drift
+
+
+@nb.njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz"}, nogil=True)
+def _clip(values: NDArray[np.float32], zero: np.float32, highest: np.float32) -> None:
+    """Count values from `zero`, and cut them off at `highest`, in place."""
+    for c in range(len(values)):
+        values[c] = min(values[c] - zero, highest)
 
 
 @nb.njit(cache=True, error_model="numpy", nogil=True)
@@ -177,17 +187,17 @@ def best_tracks(
             k = min(int(at), max(0, len(level) - 2))
             factor[c] = 1 / (sigma * (level[k] + (at - k) * (level[min(k + 1, len(level) - 1)] - level[k])))
         mean[:] = 0.0
+        highest = np.float32(-np.inf)
         for t in range(n_time):  # row by row: down the columns every pixel would be a cache miss
             row = block[t, low:high]
             for c in range(n):
                 patch[t, c] = row[c] * factor[c]
+            inside = patch[t, inner : inner + width]
             for c in range(width):
-                mean[c] += patch[t, inner + c]
+                mean[c] += inside[c]
+            highest = max(highest, largest(inside))
         middle = np.float32(np.median(mean) / n_time)
-        limit = patch[:, inner : inner + width].max() - middle
-        for t in range(n_time):
-            for c in range(n):
-                patch[t, c] = min(patch[t, c] - middle, limit)
+        _clip(buffer[: n_time * n], middle, highest - middle)
         snr[i], channel[i], drift[i] = best_track(patch, inner, inner + width, drifts, widths)
         channel[i] += low
     return snr, channel, drift
