@@ -64,7 +64,7 @@ def _median_of_parts(values: NDArray[np.floating], means: NDArray[np.float64]) -
 
 
 @nb.njit(cache=True, error_model="numpy", fastmath=_FAST | {"nnan"}, nogil=True)
-def largest(values: NDArray[np.floating]) -> float:
+def largest(values: NDArray[np.floating]) -> Any:  # noqa: ANN401 - a number of their dtype
     """Return the highest of at least one value; with NaN among them any of them.
 
     Eight maxima side by side: one waits four cycles for each of its values, and is not vectorised.
