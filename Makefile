@@ -17,7 +17,7 @@ run: venv ## build the demo survey if it is not there, open the dashboard (PORT=
 
 demo: venv
 	@if [ ! -f $(DEMO)/manifests/project.json ]; then \
-	  echo "Making the demo survey (about ten minutes, once): simulated scans, then hits, latents, map."; \
+	  echo "Making the demo survey (a few minutes, once): simulated scans, then hits, latents, map."; \
 	  $(BIN)/rrs simulate cache/demo-scans --preset demo && $(BIN)/rrs build $(DEMO) cache/demo-scans --workers 2; fi
 
 venv: .venv/run.done ## make .venv and install the pinned requirements
