@@ -19,6 +19,7 @@ try:
     with right:
         if asked is None:
             query.invite(survey)
+            loaders.prepare_encoder()
             st.stop()
         st.markdown(f"##### {asked.title}")
         model = results.model_or_none(must=asked.hit_id is None)

@@ -9,6 +9,7 @@ keys: Streamlit hashes only a sample of a large one.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import threading
 from pathlib import Path
@@ -86,6 +87,14 @@ def encoder() -> Encoder:
     loaded = _encoder(model, (stat.st_mtime_ns, stat.st_size) if stat else (0, 0))
     check_made_by(found, loaded)
     return loaded
+
+
+@st.cache_resource(show_spinner=False)
+def prepare_encoder() -> threading.Thread:
+    """Load what the encoder needs (torch: seconds) while the reader still chooses a query; once a server."""
+    thread = threading.Thread(target=importlib.import_module, args=("rrs_core.describe.checkpoints",), daemon=True)
+    thread.start()
+    return thread
 
 
 def encode(power: NDArray[np.float32]) -> NDArray[np.float32]:
