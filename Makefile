@@ -24,7 +24,7 @@ venv: .venv/run.done ## make .venv and install the pinned requirements
 
 .venv/run.done: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON="; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -37,8 +37,10 @@ dev: .venv/dev.done
 
 # The browser tests drive a real Chromium: CHROMIUM=, one on the PATH, or Debian's package.
 chromium:
-	@if [ -n "$$CHROMIUM" ] || command -v chromium chromium-browser google-chrome >/dev/null 2>&1; then :; \
-	elif command -v apt-get >/dev/null 2>&1; then \
+	@for name in chromium chromium-browser google-chrome-stable google-chrome chrome; do \
+	  if [ -n "$$CHROMIUM" ] || command -v $$name >/dev/null 2>&1; then exit 0; fi; \
+	done; \
+	if command -v apt-get >/dev/null 2>&1; then \
 	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 	else echo "No Chromium found: install one, or set CHROMIUM to its path."; exit 1; fi

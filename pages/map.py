@@ -17,6 +17,7 @@ if survey.projection.empty:
 @st.fragment
 def explore() -> None:
     """Map, the hit that was clicked, and the gallery of what is selected; reruns without the rest of the page."""
+    survey = frame.survey_or_stop()  # not that of the page's last full run: it may have been built again
     left, right = st.columns([3, 2], gap="medium")
     with left:
         selected = hitmap.show(survey, key="map.chart")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rrs_core import units
 from rrs_core.errors import SettingsRefused, SurveyRefused
 from rrs_core.group.search import FrequencyTerm, index_of, lookalikes
 from rrs_core.observe.snippetfiles import Snippet, read_snippet
@@ -117,6 +116,7 @@ def _drawn(template: Path | None) -> Snippet:
     frequency_mhz, seed.
     """
     from rrs_core.simulate.families import draw, render
+    from rrs_core.simulate.noise import observe_signal
 
     assert template is not None
     try:
@@ -128,18 +128,17 @@ def _drawn(template: Path | None) -> Snippet:
     described = set(given) <= known and isinstance(given.get("family"), str)
     seed = numbers.get("seed", 0)
     described &= type(seed) is int and seed >= 0
+    positive = [numbers[key] for key in ("snr", "width_hz") if key in numbers]
+    described &= all(type(value) in (int, float) and value > 0 for value in positive)
     if not described or not all(type(v) in (int, float) and math.isfinite(v) for v in numbers.values()):
         raise SettingsRefused(
             "TEMPLATE",
             "a template describes one signal",
             where=template,
             got=sorted(given),
-            expected=f"family, and finite numbers from {sorted(known - {'family'})}, the seed whole",
+            expected=f"family, and finite numbers from {sorted(known - {'family'})}: seed whole, snr and width above 0",
         )
     rng = np.random.default_rng(numbers.pop("seed", 0))
     frequency_mhz = numbers.pop("frequency_mhz", None)
     source = draw(given["family"], rng, frequency_mhz, numbers.pop("snr", 40.0), **numbers)
-    shape = (units.SNIPPET_TIMES, units.SNIPPET_CHANNELS)
-    noise = rng.standard_gamma(units.NOISE_DOF / 2, shape) / (units.NOISE_DOF / 2)
-    sigma = np.sqrt(2 / units.NOISE_DOF)
-    return Snippet((noise + sigma * render(source)).astype(np.float32), frequency_mhz, f"simulated {given['family']}")
+    return Snippet(observe_signal(render(source), rng), frequency_mhz, f"simulated {given['family']}")

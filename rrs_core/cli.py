@@ -41,6 +41,13 @@ class MethodName(StrEnum):
     paper = "paper"
 
 
+class VariantName(StrEnum):
+    """Which of the paper's networks: that of its text, or the larger one of the authors' code."""
+
+    text = "text"
+    code = "code"
+
+
 class PresetName(StrEnum):
     """Size of a simulation."""
 
@@ -179,14 +186,32 @@ def train(
     seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 0,
     start: Annotated[str | None, typer.Option("--from", help="Go on from a model (fine-tuning).")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    variant: Annotated[
+        VariantName | None, typer.Option(help="Of the paper's network: text, or the larger code (wants a GPU).")
+    ] = None,
+    latent: Annotated[int | None, typer.Option(help="Latents of the paper's network.", min=1, max=1024)] = None,
+    beta: Annotated[float | None, typer.Option(help="Beta of the paper's network, as the paper counts it.")] = None,
 ) -> None:
     """Train an encoder on surveys; a killed run goes on where it stopped."""
     from rrs_core.console import Console
     from rrs_core.stages import train as stage
 
+    network = None
+    if variant is not None or latent is not None or beta is not None:
+        if architecture is not MethodName.paper or start is not None:
+            raise SettingsRefused("USAGE", "--variant, --latent and --beta make a new network of --architecture paper")
+        network = stage.paper_network(variant.value if variant else "text", latent=latent, beta=beta)
     with Console() as console:
         training = stage.run(
-            surveys, out, architecture.value, console, epochs=epochs, seed=seed, start=start, device=device
+            surveys,
+            out,
+            architecture.value,
+            console,
+            epochs=epochs,
+            seed=seed,
+            start=start,
+            device=device,
+            network=network,
         )
     best = training["curve"][training["best_epoch"]]
     sys.stdout.write(f"{out}: best epoch {training['best_epoch']}, {json.dumps(best)}\n")

@@ -28,7 +28,7 @@ PAPER_THRESHOLD = 512.0  #: Ma et al. 2023, section 2.2
 RANGES = {
     "seed": (0, 2**63 - 1),
     "threshold": (0, 1e12),
-    "false_hits_per_coarse": (1e-9, 1e6),
+    "false_hits_per_coarse": (1e-9, 1000),
     "width": (1, 2**20),
     "stride": (1, 2**20),
     "n_neighbors": (2, 1000),

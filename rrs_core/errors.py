@@ -44,9 +44,19 @@ class RRSError(Exception):
         super().__init__("; ".join(one_line(part) for part in parts if part))
         self.code = code
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle as it is: refusals come back from worker processes."""
+        return _rebuilt, (type(self), self.args, self.code)
+
     def line(self) -> str:
         """Return the contract's one line for stderr."""
         return f"rrs: error: [{self.code}] {self}"
+
+
+def _rebuilt(kind: type[RRSError], args: tuple[object, ...], code: str) -> RRSError:
+    error = kind.__new__(kind, *args)
+    error.args, error.code = args, code
+    return error
 
 
 class FileRefused(RRSError):

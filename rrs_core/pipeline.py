@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -127,8 +128,9 @@ def _ingest(store: Store, paths: list[Path], cadences: Path | None, report: Repo
         why = "cadences changed"
     if _told(report, "ingest", why):
         lines = [error.line() for error in refused]
+        ids = dict(zip(scans["path"].astype(str), scans["scan_id"].astype(int).tolist(), strict=True))
         output = store.write_table("scans", scans)
-        store.finish("ingest", inputs, "", ingest.CODE, [output], refused=lines, cadences=named)
+        store.finish("ingest", inputs, "", ingest.CODE, [output], refused=lines, cadences=named, scan_ids=ids)
     return refused
 
 
@@ -139,13 +141,15 @@ def _detect(store: Store, settings: config.Settings, report: Report, workers: in
     inputs = {f"scan {row.scan_id}": str(row.sha256) for row in scans.itertuples()}
     key = config.digest(settings.detect, settings.seed)
     if not _told(report, "detect", store.why_stale("detect", inputs, key, detect.CODE)):
+        for line in (store.manifest("detect") or {}).get("refused", []):
+            report.note(f"left out before: {line}")
         return []
     keys, refused = detect.run(store, scans, settings, report, workers=workers)
-    done = {scan: digest for scan, digest in inputs.items() if scan.removeprefix("scan ") in keys}
     outputs = [store.table_path("hits"), store.snippets_path]
     lines = [error.line() for error in refused]
     more = {"scan_keys": keys, "refused": lines, "method": asdict(settings.detect)}
-    store.finish("detect", done, key, detect.CODE, outputs, **more)
+    store.finish("detect", inputs, key, detect.CODE, outputs, **more)
+    _clear(store, "detect")
     return refused
 
 
@@ -166,6 +170,7 @@ def _encode(store: Store, settings: config.Settings, report: Report) -> None:
     path = store.write_table("latents", latents)
     more = {"model": encoder.name, "model_sha256": encoder.digest, "architecture": encoder.architecture}
     store.finish("encode", inputs, "", encode.CODE, [path], **more)
+    _clear(store, "encode")
 
 
 def _project(store: Store, settings: config.Settings, report: Report) -> None:
@@ -184,6 +189,11 @@ def _project(store: Store, settings: config.Settings, report: Report) -> None:
     frame = pd.DataFrame({"hit_id": latents["hit_id"], "x": placed[:, 0], "y": placed[:, 1], "method": method})
     report.progress("project", len(latents), len(latents))
     store.finish("project", inputs, key, CODE, [store.write_table("projection", frame)], method=method)
+
+
+def _clear(store: Store, stage: str) -> None:
+    """Take away a stage's half-done work once its manifest stands."""
+    shutil.rmtree(store.work / stage, ignore_errors=True)
 
 
 def _table(store: Store, name: str, stage: str) -> pd.DataFrame:

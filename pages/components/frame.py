@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,17 +107,26 @@ def survey_or_stop() -> Survey:
 def no_survey() -> None:
     """Show what to type when there is no survey yet."""
     st.info(f"There is no survey in {markdown_text(f'{loaders.root()}', 400)} yet.", icon=":material/inbox:")
-    st.markdown("Make the demo survey, simulated scans with known signals, a few minutes:")
-    st.code("make run", language="bash")
-    st.markdown("Or build one from your own observations, `.h5` or `.fil` files or folders of them:")
-    st.code(f"rrs build {shlex.quote(_plain(loaders.root()))} PATH...", language="bash")
+    if loaders.root() == loaders.DEMO:
+        st.markdown("Make the demo survey, simulated scans with known signals, a few minutes:")
+        st.code("make run", language="bash")
+        st.markdown("Or build one from your own observations, `.h5` or `.fil` files or folders of them:")
+    else:
+        st.markdown("Build it from your observations, `.h5` or `.fil` files or folders of them:")
+    st.code(f"{_rrs()} build {shlex.quote(_plain(loaders.root()))} PATH...", language="bash")
     st.caption("Then reload this page.")
 
 
 def not_done(survey: Survey, stage: str, what: str) -> None:
     """Say that a stage has not run, and the command that runs it."""
     st.info(f"{what} The stage `{stage}` has not been run on this survey.", icon=":material/hourglass_empty:")
-    st.code(f"rrs {stage} {shlex.quote(_plain(survey.store.root))}", language="bash")
+    st.code(f"{_rrs()} {stage} {shlex.quote(_plain(survey.store.root))}", language="bash")
+
+
+def _rrs() -> str:
+    """Return how the command line is called here: `make` puts it into .venv/bin, which is on nobody's PATH."""
+    beside = Path(sys.executable).with_name("rrs")
+    return shlex.quote(_plain(beside)) if beside.is_file() else "rrs"
 
 
 def _plain(path: object) -> str:

@@ -54,7 +54,8 @@ def show(survey: Survey, hit_ids: Sequence[int], captions: Sequence[str], *, key
         Shown literally below the tiles; lines by line feeds.
     """
     pages = -(-len(hit_ids) // PER_PAGE)
-    page = st.pagination(pages, key=f"{key}.page") if pages > 1 else 1
+    shown = hashlib.sha256(repr(list(hit_ids)).encode()).hexdigest()[:16]  # other hits begin at their first page
+    page = st.pagination(pages, key=f"{key}.page.{shown}") if pages > 1 else 1
     span = slice((page - 1) * PER_PAGE, page * PER_PAGE)
     chosen = f"{key}.chosen"
     data = packed(survey, hit_ids[span], captions[span], chosen=st.session_state.get(chosen))

@@ -93,8 +93,8 @@ def how_to() -> None:
     st.markdown(
         "**Lasso** or **Box**: drag around points, and their waterfalls appear below.  \n"
         "**Click**: pick a point, and its waterfall appears here; drag to move the map.  \n"
-        "Double-click empty space to clear, scroll to zoom, click a name in the legend to hide its group: "
-        "hidden points are not selected."
+        "Scroll to zoom, double-click empty space for the whole map, click a name in the legend to hide its group: "
+        "hidden points are not selected. Another tool or colour draws the map anew; the selection stays until cleared."
     )
 
 
@@ -112,10 +112,11 @@ def selection(survey: Survey, ids: list[int], *, key: str) -> int | None:
         "K², falling": Order("s_statistic", ascending=False),
         "Scan": Order("scan_id", ascending=True),
     }
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    order = orders[left.selectbox("Order", orders, key="map.order")]
+    cells = st.columns([4, 1.2, 1.2], vertical_alignment="bottom")
+    order = orders[cells[0].selectbox("Order", orders, key="map.order")]
     rows = rows.sort_values(order.column, ascending=order.ascending, kind="stable")
-    right.download_button(
+    cells[1].button("Clear", on_click=_clear, icon=":material/deselect:", key="map.clear", width="stretch")
+    cells[2].download_button(
         "Export as CSV",
         export.csv_bytes(rows),
         "selection.csv",
@@ -127,6 +128,10 @@ def selection(survey: Survey, ids: list[int], *, key: str) -> int | None:
     )
     st.caption(_counts(rows))
     return gallery.show(survey, rows["hit_id"].tolist(), [caption(row) for row in rows.itertuples()], key=key)
+
+
+def _clear() -> None:
+    st.session_state[SELECTED], st.session_state[PICKED] = [], None
 
 
 def caption(row: object) -> str:

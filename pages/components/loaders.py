@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from pages.components import uploads
 from rrs_core.ask import check_made_by
 from rrs_core.errors import SurveyRefused
 from rrs_core.survey.catalogue import STAGES, Survey, stratified_rows
@@ -29,15 +30,17 @@ if TYPE_CHECKING:
 
     from rrs_core.describe.checkpoints import Encoder
     from rrs_core.group.search import Index
+    from rrs_core.observe.snippetfiles import Snippet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+DEMO = REPOSITORY / "cache" / "demo"
 MOST_THREADS = 2  #: of torch; one search must not take the machine from everybody else
 _inference = threading.Lock()
 
 
 def root() -> Path:
     """Return the survey's folder: what `rrs serve` was given, else the demo."""
-    return Path(os.environ.get("RRS_SURVEY") or REPOSITORY / "cache" / "demo")
+    return Path(os.environ.get("RRS_SURVEY") or DEMO)
 
 
 def survey() -> Survey:
@@ -87,6 +90,16 @@ def encoder() -> Encoder:
     loaded = _encoder(model, (stat.st_mtime_ns, stat.st_size) if stat else (0, 0))
     check_made_by(found, loaded)
     return loaded
+
+
+def uploaded(data: bytes, name: str, frequency_mhz: float | None) -> Snippet:
+    """Return the snippet in an upload, parsed once; see `uploads.snippet_of`."""
+    return _uploaded(hashlib.sha256(data).hexdigest(), frequency_mhz, data, name)
+
+
+def cut(path: str, sha256: str, frequency_mhz: float) -> Snippet:
+    """Return what a scan of the survey holds around a frequency, read once; see `uploads.cut`."""
+    return _cut(path, sha256, frequency_mhz)
 
 
 @st.cache_resource(show_spinner=False)
@@ -161,6 +174,16 @@ def _encoder(model: str, stamp: tuple[int, int]) -> Encoder:  # noqa: ARG001 - t
 
     torch.set_num_threads(min(MOST_THREADS, os.cpu_count() or 1))
     return checkpoints.load(model)
+
+
+@st.cache_data(max_entries=8, show_spinner="Reading the upload", scope="session")
+def _uploaded(sha256: str, frequency_mhz: float | None, _data: bytes, _name: str) -> Snippet:  # noqa: ARG001
+    return uploads.snippet_of(_data, _name, frequency_mhz=frequency_mhz)
+
+
+@st.cache_data(max_entries=8, show_spinner="Reading the scan", scope="session")
+def _cut(path: str, sha256: str, frequency_mhz: float) -> Snippet:  # noqa: ARG001 - the digest is part of the key
+    return uploads.cut(Path(path), frequency_mhz)
 
 
 @st.cache_data(max_entries=64, show_spinner="Encoding", scope="session")

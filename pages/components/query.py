@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
-from pages.components import uploads
+from pages.components import loaders, uploads
 from pages.components.waterfall import known, megahertz, place, row_s
 from rrs_core import units
 from rrs_core.errors import RRSError, SurveyRefused
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from rrs_core.survey.catalogue import Survey
 
 UPLOAD, HIT, FREQUENCY = "Upload", "Hit", "Frequency"
+UPLOAD_MHZ, HAD_UPLOAD = "lookalikes.upload_mhz", "lookalikes.had_upload"
 THERE, NEAREST = "What is there", "Nearest hit"
 SOURCE, HIT_BOX, LINK = "lookalikes.source", "lookalikes.hit", "lookalikes.link"
 
@@ -48,22 +48,30 @@ def ask(survey: Survey) -> Query | None:
     RRSError
         For an upload, id or frequency that cannot be searched for.
     """
-    st.session_state.setdefault(SOURCE, UPLOAD)
+    if SOURCE not in st.session_state:  # the page was left: Streamlit forgets its widgets, and we the link
+        st.session_state.pop(LINK, None)
+        st.session_state[SOURCE] = UPLOAD
     follow_link()
     source = st.segmented_control("Search for", [UPLOAD, HIT, FREQUENCY], required=True, key=SOURCE)
     if source != HIT:
         st.query_params.pop("hit", None)
+        st.session_state.pop(LINK, None)
     if source == UPLOAD:
         return _upload()
     return _hit(survey) if source == HIT else _frequency(survey)
 
 
 def follow_link() -> None:
-    """Take up `?hit=ID` of the address, once for each new one."""
+    """Take up `?hit=ID` of the address where it has changed; without it, as after going back, there is no hit."""
     linked = st.query_params.get("hit")
-    if linked is not None and linked != st.session_state.get(LINK):
-        choose(safe_text(linked, 20))
-        st.session_state[LINK] = linked
+    if linked == st.session_state.get(LINK):
+        return
+    if linked is None:
+        st.session_state.pop(LINK)
+        st.session_state[SOURCE] = UPLOAD
+        return
+    choose(safe_text(linked, 20))
+    st.session_state[LINK] = linked
 
 
 def choose(hit_id: object) -> None:
@@ -125,6 +133,7 @@ def _upload() -> Query | None:
         type=["npy", "npz", "h5", "fil"],
         max_upload_size=uploads.LARGEST_UPLOAD_MB,
         key="lookalikes.upload",
+        on_change=_forget_frequency,
         help="`.npy`, or `.npz` with one array: 16 spectra (rows) of 256 fine channels (columns), high to low "
         "frequency, at most 2 MB. `.h5` or `.fil`: an observation of one snippet, or one that is cut at the frequency "
         "below. An upload is read, searched for and forgotten.",
@@ -134,13 +143,14 @@ def _upload() -> Query | None:
         value=None,
         min_value=0.0,
         format="%.6f",
-        key="lookalikes.upload_mhz",
+        key=UPLOAD_MHZ,
         help="Where the snippet's middle channel lies. Needed for a frequency weight, and to cut a wider observation.",
     )
+    st.session_state[HAD_UPLOAD] = given is not None
     if given is None:
         return None
     try:
-        snippet = uploads.snippet_of(given.getvalue(), given.name, frequency_mhz=frequency)
+        snippet = loaders.uploaded(given.getvalue(), given.name, frequency)
     except RRSError as error:
         if error.code == "NO_FREQUENCY":
             st.caption("Give the frequency in the box above: the snippet is cut there.")
@@ -151,6 +161,12 @@ def _upload() -> Query | None:
     if snippet.note:
         title += f" · {markdown_text(snippet.note)}"
     return Query(title, "upload", snippet.power, snippet.frequency_mhz)
+
+
+def _forget_frequency() -> None:
+    """Empty the frequency of an upload that another one takes the place of; one typed in before the first stays."""
+    if st.session_state.get(HAD_UPLOAD):
+        st.session_state[UPLOAD_MHZ] = None
 
 
 def _hit(survey: Survey) -> Query | None:
@@ -195,7 +211,7 @@ def _frequency(survey: Survey) -> Query | None:
 
 def _cut(scan: pd.Series[Any], frequency_mhz: float) -> Query:
     """Return what a scan holds around a frequency."""
-    snippet = uploads.cut(Path(scan["path"]), frequency_mhz)
+    snippet = loaders.cut(f"{scan['path']}", f"{scan['sha256']}", frequency_mhz)
     middle = snippet.frequency_mhz if snippet.frequency_mhz is not None else frequency_mhz
     places = np.arange(units.SNIPPET_CHANNELS) - units.SNIPPET_CHANNELS // 2
     title = f"{place(scan['source_name'], scan['on'])} at {megahertz(middle)}"

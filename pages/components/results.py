@@ -102,13 +102,20 @@ def search(survey: Survey, latent: NDArray[np.float32], asked: Query, wish: Wish
     )
 
 
-def verdict(found: pd.DataFrame, own_best: NDArray[np.float32]) -> None:
-    """Say how good the best match is, and warn when even that is poor."""
+def verdict(survey: Survey, latent: NDArray[np.float32], asked: Query) -> None:
+    """Say how alike the most alike signal is, frequency and near-duplicates apart, and warn when even that is poor."""
+    found = search(survey, latent, asked, Wish(1, collapse=True, term=None))
     if found.empty:
         st.info("The survey holds no other hit to compare with.", icon=":material/inbox:")
         return
-    best = found.iloc[0]
-    text = f"The best match scores {best['score']:.3f}, above {best['percentile']:.2f} % of random pairs"
+    best, own_best = found.iloc[0], loaders.best_scores()
+    if np.isnan(best["percentile"]):
+        st.info(
+            f"The best match scores {best['score']:.3f}; one hit alone is nothing to measure that by.",
+            icon=":material/inbox:",
+        )
+        return
+    text = f"The most alike signal scores {best['score']:.3f}, above {best['percentile']:.2f} % of random pairs"
     share = np.nan
     if len(own_best):
         share = np.searchsorted(own_best, best["score"], side="right") / len(own_best)
@@ -119,7 +126,7 @@ def verdict(found: pd.DataFrame, own_best: NDArray[np.float32]) -> None:
         st.success(f"{text}.", icon=":material/check:")
 
 
-def show(survey: Survey, found: pd.DataFrame, asked: Query) -> None:
+def show(survey: Survey, found: pd.DataFrame, asked: Query, wish: Wish) -> None:
     """Show the lookalikes as tiles, where they lie, and the table to take away."""
     if found.empty:
         return
@@ -135,7 +142,10 @@ def show(survey: Survey, found: pd.DataFrame, asked: Query) -> None:
         key="lookalikes.export",
         width="stretch",
     )
-    st.caption("Score: cosine of the latents, 1 at most. %: share of random pairs of this survey that score lower.")
+    score = (
+        "cosine of the latents, 1 at most" if wish.term is None else "cosine of the latents and nearness in frequency"
+    )
+    st.caption(f"Score: {score}. %: share of random pairs of this survey that score lower.")
     captions = [caption(row) for row in found.itertuples()]
     clicked = gallery.show(survey, found["hit_id"].tolist(), captions, key="lookalikes.gallery")
     if clicked is not None:

@@ -32,8 +32,8 @@ class VAESettings:
     """The paper's network (section 2.4) and its variants.
 
     The text gives filters 16-32-32-32-32, dense 32-16 and a pool between the layers;
-    the authors' code uses `VAESettings(filters=(32, 64, 64, 128, 128), dense=(256, 32),
-    pool_last=True)`, which wants a GPU. Latents: 5 in the text, 10 won their own search.
+    `CODE_NETWORK` is that of the authors' code, which wants a GPU. Latents: 5 in the text,
+    10 won their own search.
     """
 
     filters: tuple[int, ...] = (16, 32, 32, 32, 32)
@@ -41,6 +41,9 @@ class VAESettings:
     latent: int = 10
     beta: float = 8.0
     pool_last: bool = False  #: a pool after the last convolution too (code), or only between them (text)
+
+
+CODE_NETWORK = VAESettings(filters=(32, 64, 64, 128, 128), dense=(256, 32), pool_last=True)
 
 
 class BetaVAE(nn.Module):
@@ -136,10 +139,16 @@ def vae_loss(model: BetaVAE, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, 
     """
     mean, log_variance = model.moments(x)
     logits = model.decode_logits(mean + torch.exp(0.5 * log_variance) * noise)
+    return vae_terms(logits, x, mean, log_variance, model.settings)
+
+
+def vae_terms(
+    logits: Tensor, x: Tensor, mean: Tensor, log_variance: Tensor, settings: VAESettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `vae_loss` does, of a reconstruction that is there already."""
     reconstruction = functional.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=(1, 2, 3)).mean()
     divergence = kl_divergence(mean, log_variance).mean()
-    weight = model.settings.beta / model.settings.latent
-    return reconstruction + weight * divergence, reconstruction, divergence
+    return reconstruction + settings.beta / settings.latent * divergence, reconstruction, divergence
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

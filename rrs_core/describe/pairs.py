@@ -15,6 +15,7 @@ import numpy as np
 
 from rrs_core import units
 from rrs_core.simulate.families import FAMILIES, draw, render
+from rrs_core.simulate.noise import NOISE_STD, observe_power
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 BANK_CHANNELS = 2 * units.SNIPPET_CHANNELS  #: a window may slide by half its width either way
 UNLABELLED = -1
-NOISE_SIGMA = np.sqrt(2 / units.NOISE_DOF)  #: standard deviation of a noise pixel over its mean
 
 
 @dataclass(frozen=True)
 class PairSettings:
     """How views differ. The ranges are the method's, not tuned on any real file."""
 
+    own: float = 0.1  #: share of pairs that are two looks at one hit of the survey trained on
     lines: float = 0.3  #: share of plain lines with the search paper's ranges of SNR, drift and width
     foreign: float = 0.4  #: share of views with another signal in the background
     foreign_level: tuple[float, float] = (0.05, 0.5)  #: its brightness over the signal's
@@ -83,7 +84,7 @@ def draw_bank(
             kind[row] = rng.integers(len(kinds))
             source = draw(kinds[kind[row]], rng)
         drawn = render(source, n_chan=BANK_CHANNELS)
-        power[row] = np.clip(drawn, 0, 6e4)
+        power[row] = np.clip(drawn, -1 / NOISE_STD, 6e4)
         reach[row] = _reach(drawn)
         if progress:
             progress(row + 1)
@@ -123,17 +124,32 @@ def views(
     if backgrounds is not None and len(backgrounds):
         real = np.flatnonzero(rng.random(m) < 1 / 3)
         if real.size:
-            noise[real] = _standardised(backgrounds[rng.integers(0, len(backgrounds), len(real))], rng)
-    # A signal beats with the noise it lies on: the spread of a bright pixel grows with its power.
-    power = np.asarray(1 + NOISE_SIGMA * (signal + noise * np.sqrt(1 + 2 * NOISE_SIGMA * signal)), np.float32)
+            given = _standardised(backgrounds[rng.integers(0, len(backgrounds), len(real))])
+            given = np.roll(given, int(rng.integers(0, units.SNIPPET_CHANNELS)), axis=2)
+            noise[real] = np.flip(given, axis=2) if rng.random() < 0.5 else given
+    power = observe_power(np.asarray(1 + NOISE_STD * noise, np.float32), np.maximum(signal, 0), np.minimum(signal, 0))
     imaged = np.flatnonzero(rng.random(m) < settings.eight_bit)
+    power[imaged] = _eight_bit(power[imaged])
+    return power
+
+
+def other_looks(snippets: NDArray[np.float16], rng: np.random.Generator, settings: PairSettings) -> NDArray[np.float32]:
+    """Return another look at each of some snippets, raw power, same shape: slid, noisier, some as 8-bit images."""
+    plain = _standardised(snippets)
+    slide = rng.integers(-settings.farthest_shift, settings.farthest_shift + 1, len(plain))
+    columns = (np.arange(plain.shape[2]) - slide[:, None]) % plain.shape[2]
+    slid = np.take_along_axis(plain, columns[:, None, :], axis=2)
+    more = rng.uniform(0, 1, len(plain))[:, None, None] * rng.standard_normal(plain.shape)
+    power = np.asarray(1 + NOISE_STD * (slid + more), np.float32)
+    imaged = np.flatnonzero(rng.random(len(plain)) < settings.eight_bit)
     power[imaged] = _eight_bit(power[imaged])
     return power
 
 
 def _reach(drawn: NDArray[np.float32]) -> int:
     """Half width of the bright part of a picture about its middle [channels]."""
-    bright = np.flatnonzero(drawn.max(axis=0) > 0.1 * max(float(drawn.max()), 1e-6))
+    seen = np.abs(drawn)
+    bright = np.flatnonzero(seen.max(axis=0) > 0.1 * max(float(seen.max()), 1e-6))
     return int(np.abs(bright - drawn.shape[1] // 2).max()) if bright.size else 0
 
 
@@ -159,15 +175,13 @@ def _uneven_rows(m: int, rng: np.random.Generator) -> NDArray[np.float32]:
     return (level * shape)[:, :, None].astype(np.float32)
 
 
-def _standardised(snippets: NDArray[np.float16], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Bring background snippets to zero median and unit spread, turned round and slid at random."""
+def _standardised(snippets: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Bring snippets to zero median and unit spread."""
     from rrs_core.describe.snippets import location_and_scale
 
     flat = snippets.astype(np.float32).reshape(len(snippets), units.SNIPPET_TIMES * units.SNIPPET_CHANNELS)
     middle, scale = location_and_scale(flat)
-    plain = np.asarray((flat - middle) / np.where(scale > 0, scale, 1), np.float32).reshape(snippets.shape)
-    slid = np.roll(plain, int(rng.integers(0, units.SNIPPET_CHANNELS)), axis=2)
-    return np.flip(slid, axis=2) if rng.random() < 0.5 else slid
+    return np.asarray((flat - middle) / np.where(scale > 0, scale, 1), np.float32).reshape(snippets.shape)
 
 
 def _eight_bit(power: NDArray[np.float32]) -> NDArray[np.float32]:

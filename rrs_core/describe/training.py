@@ -68,6 +68,7 @@ class Sample:
 
     train: NDArray[np.float16]
     valid: NDArray[np.float16]
+    hits: NDArray[np.int64]  #: rows of `train` that are signals and not noise
 
 
 class Task(Protocol):
@@ -88,11 +89,17 @@ class Task(Protocol):
 
 
 def split_by_scan(
-    snippets: NDArray[np.float16], scan_id: NDArray[np.int64], rng: np.random.Generator, share: float = 0.2
+    snippets: NDArray[np.float16],
+    scan_id: NDArray[np.int64],
+    rng: np.random.Generator,
+    share: float = 0.2,
+    *,
+    is_hit: NDArray[np.bool_] | None = None,
 ) -> Sample:
     """Divide snippets into training and validation by whole scans.
 
-    Random windows would leak: half of two neighbouring windows is the same.
+    Random windows would leak: half of two neighbouring windows is the same. `is_hit`
+    tells signals from windows of noise, shape (n,); None: all are signals.
 
     Raises
     ------
@@ -110,7 +117,8 @@ def split_by_scan(
         )
     held = rng.permutation(scans)[: max(1, round(share * len(scans)))]
     back = np.isin(scan_id, held)
-    return Sample(train=snippets[~back], valid=snippets[back])
+    hits = np.flatnonzero(np.ones(len(snippets), bool)[~back] if is_hit is None else is_hit[~back])
+    return Sample(train=snippets[~back], valid=snippets[back], hits=hits)
 
 
 class PaperTask:
@@ -136,10 +144,11 @@ class PaperTask:
         sums = np.zeros(4)
         for start in range(0, len(self.valid), 256):
             x = self._inputs(self.valid[start : start + 256])
-            zero = torch.zeros(len(x), self.module.settings.latent, device=x.device)
-            parts = [float(part) for part in encoders.vae_loss(self.module, x, zero)]
-            error = float((self.module.decode(self.module(x)) - x).square().sum(dim=(1, 2, 3)).mean())
-            sums += len(x) * np.array([*parts, error])
+            mean, log_variance = self.module.moments(x)
+            logits = self.module.decode_logits(mean)
+            terms = encoders.vae_terms(logits, x, mean, log_variance, self.module.settings)
+            error = (torch.sigmoid(logits.float()) - x).square().sum(dim=(1, 2, 3)).mean()
+            sums += len(x) * np.array([*map(float, terms), float(error)])
         loss, reconstruction, divergence, error = sums / len(self.valid)
         return {"loss": loss, "reconstruction": reconstruction, "kl": divergence, "squared_error": error}
 
@@ -155,7 +164,12 @@ class PaperTask:
 
 
 class ContrastiveTask:
-    """The default encoder on pairs of views; the survey's own snippets serve as backgrounds and as signals."""
+    """The default encoder on pairs of views.
+
+    Most signals are drawn from the simulator's families, on the survey's snippets as
+    backgrounds; a share are the survey's own hits, so that a morphology that no family
+    has is learnt as a signal too.
+    """
 
     def __init__(
         self,
@@ -169,6 +183,7 @@ class ContrastiveTask:
         rng = np.random.default_rng([settings.seed, 1])
         self.bank = pairs.draw_bank(settings.bank, rng, settings.views, progress=progress)
         self.held = pairs.draw_bank(VALIDATION_PAIRS, np.random.default_rng([settings.seed, 2]), settings.views)
+        self.own = None if sample is None else sample.hits
         self.backgrounds = None if sample is None else sample.train
         self.held_backgrounds = None if sample is None else sample.valid
 
@@ -176,14 +191,22 @@ class ContrastiveTask:
         """Yield the contrastive loss of fresh pairs."""
         for _ in range(STEPS_PER_EPOCH):
             chosen = rng.integers(0, len(self.bank), self.settings.batch)
-            x = self._two_views(self.bank, chosen, rng, self.backgrounds)
-            kinds = torch.from_numpy(self.bank.kind[chosen]).to(self.device)
-            yield partial(self._loss, x, kinds)
+            seen = [pairs.views(self.bank, chosen, rng, self.settings.views, self.backgrounds) for _ in range(2)]
+            kinds = self.bank.kind[chosen]
+            if self.backgrounds is not None and self.own is not None and len(self.own):
+                rows = np.flatnonzero(rng.random(len(chosen)) < self.settings.views.own)
+                given = self.backgrounds[rng.choice(self.own, len(rows))]
+                for view in seen:
+                    view[rows] = pairs.other_looks(given, rng, self.settings.views)
+                kinds[rows] = pairs.UNLABELLED
+            yield partial(self._loss, self._inputs(np.concatenate(seen)), torch.from_numpy(kinds).to(self.device))
 
     def validate(self) -> dict[str, float]:
         """Return the loss of fixed pairs of unseen signals, and how often the other view comes first."""
         rng = np.random.default_rng([self.settings.seed, 3])
-        x = self._two_views(self.held, np.arange(len(self.held)), rng, self.held_backgrounds)
+        held = np.arange(len(self.held))
+        seen = [pairs.views(self.held, held, rng, self.settings.views, self.held_backgrounds) for _ in range(2)]
+        x = self._inputs(np.concatenate(seen))
         embedded = torch.cat([self.module.embed(part).float() for part in torch.split(x, 256)])
         kind = torch.from_numpy(self.held.kind).to(embedded.device).repeat(2)
         named = encoders.kind_loss(embedded, self.module.directions, kind, scale=self.settings.kind_scale)
@@ -214,16 +237,6 @@ class ContrastiveTask:
         named = encoders.kind_loss(embedded, self.module.directions, kinds.repeat(2), scale=settings.kind_scale)
         paired = encoders.contrastive_loss(*embedded.chunk(2), temperature=settings.temperature)
         return paired + settings.kind_weight * named
-
-    def _two_views(
-        self,
-        bank: pairs.Bank,
-        chosen: NDArray[np.int64],
-        rng: np.random.Generator,
-        backgrounds: Any,  # noqa: ANN401
-    ) -> Tensor:
-        seen = [pairs.views(bank, chosen, rng, self.settings.views, backgrounds) for _ in range(2)]
-        return self._inputs(np.concatenate(seen))
 
     def _inputs(self, power: NDArray[np.float32]) -> Tensor:
         x = torch.from_numpy(normalise(power, encoders.NORMALISATION["default"])[:, None]).to(self.device)
@@ -278,7 +291,7 @@ def fit(
         if steps == 0:
             raise SettingsRefused("TOO_FEW_SNIPPETS", "fewer snippets than one batch", expected=settings.batch)
         module.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             figures = {"train_loss": total / steps, **task.validate(), "seconds": time.monotonic() - started}
         if not np.isfinite(figures["loss"]):
             raise FileRefused(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Detection", "detect_block", "detect_scan", "iter_detections", "radiometer_dof", "window_statistic"]
 
 LOG = logging.getLogger(__name__)
+MOST_BYTES = 2 * 2**30  #: of one coarse channel in memory; the fine product has 67 MB
 
 
 class Scan(Protocol):
@@ -97,12 +98,32 @@ def iter_detections(scan: Scan, settings: config.DetectSettings | None = None) -
     Raises
     ------
     FileRefused
-        NO_FINITE, if no pixel of the scan is finite.
+        NO_FINITE, if no pixel of the scan is finite; TOO_NARROW, TOO_LARGE for coarse channels that no window
+        fits into, or that do not fit into memory.
     """
     settings = settings or config.DetectSettings()
     header = scan.header
     n_time = header.n_time
+    bytes_needed = 4 * n_time * header.coarse_width
+    if bytes_needed > MOST_BYTES:
+        raise FileRefused(
+            "TOO_LARGE",
+            "one coarse channel does not fit into memory",
+            where=header.path,
+            got=f"{n_time} spectra x {header.coarse_width} channels, {bytes_needed:,} bytes",
+            expected=f"at most {MOST_BYTES:,}",
+            todo="average it in time first",
+        )
     buffer = np.empty(n_time * header.coarse_width, np.float32)
+    if header.coarse_width < settings.width and header.n_coarse > 1:
+        raise FileRefused(
+            "TOO_NARROW",
+            "coarse channels are narrower than a window",
+            where=header.path,
+            got=f"{header.coarse_width} channels of {abs(header.foff_mhz) * units.HZ_PER_MHZ:.6g} Hz",
+            expected=f"at least {settings.width}",
+            todo="give the product with fine frequency resolution",
+        )
     seen = 0
     for coarse in range(header.n_coarse):
         first, stop = header.coarse_span(coarse)

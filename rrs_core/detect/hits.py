@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rrs_core import units
 from rrs_core.detect import tracks
 
 if TYPE_CHECKING:
@@ -152,13 +153,16 @@ def place(flat: FlatBlock, starts: NDArray[np.int64], width: int, sigma: float) 
 
 
 def within(centre: int, width: int, n_chan: int) -> int:
-    """Move a snippet's middle inwards until `width` channels fit, whichever way the snippet will be turned.
+    """Move a snippet's middle inwards until it fits, whichever way it will be turned.
+
+    What has to fit is a window of `width` channels, or a snippet where that is wider and the block has room for it.
 
     A snippet covers [centre - width/2, centre + width/2) in files with falling
     frequency and one channel more to the right in files turned round, so one
     channel stays free on the right.
     """
-    return max(width // 2, min(centre, n_chan - width // 2 - 1))
+    half = (max(width, units.SNIPPET_CHANNELS) if n_chan > units.SNIPPET_CHANNELS else width) // 2
+    return max(half, min(centre, n_chan - half - 1))
 
 
 def distinct(placed: list[Placed], strength: list[float], width: int) -> list[int]:

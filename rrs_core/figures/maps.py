@@ -85,7 +85,7 @@ def map_scatter(
     figure.update_layout(
         height=height,
         dragmode=drag,
-        uirevision="map",  # zoom and legend clicks outlive a rerun
+        uirevision="map",  # zoom and legend clicks outlive a rerun of the same chart
         margin={"l": 30, "r": 10, "t": 40, "b": 30},
         legend={"title": plot_text(colouring.title), **LEGEND},
     )

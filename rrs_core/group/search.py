@@ -34,6 +34,7 @@ RESULT_COLUMNS = (
     "cluster_id",
 )
 RANDOM_PAIRS = 100_000
+NULLS_KEPT = 32  #: distributions of random scores, one a frequency weight
 SIGMA_MHZ = 5.0  #: default width of the frequency kernel [MHz]
 
 
@@ -90,6 +91,7 @@ class Index:
         self.band_mhz = band_mhz or _span(self.frequency_mhz)
         self.seed = seed
         self.columns = unit_columns(self.latents)
+        self._null: dict[tuple[str, float, float] | None, NDArray[np.float32]] = {}
 
     def __len__(self) -> int:
         return len(self.hit_id)
@@ -118,6 +120,14 @@ class Index:
 
         With a frequency term each pair's own distance in frequency enters.
         """
+        key = (term.kind, term.weight, term.sigma_mhz) if term is not None and term.weight else None
+        if key not in self._null:
+            if len(self._null) >= NULLS_KEPT:
+                self._null.clear()
+            self._null[key] = self._draw_null(term)
+        return self._null[key]
+
+    def _draw_null(self, term: FrequencyTerm | None) -> NDArray[np.float32]:
         rng = np.random.default_rng(self.seed)
         if len(self) < 2:
             return np.empty(0, np.float32)

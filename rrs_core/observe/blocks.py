@@ -75,7 +75,7 @@ def clean_block(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
 def dc_channel(header: ScanHeader, coarse: int) -> int | None:
     """Return the scan's channel with a coarse channel's DC spike: its middle; None for a cut one or a stamp."""
     first, stop = header.coarse_span(coarse)
-    whole = stop - first == header.coarse_width >= SPIKE_LEAST
+    whole = stop - first == header.coarse_width >= SPIKE_LEAST and not header.is_cutout
     return first + header.coarse_width // 2 if whole else None
 
 

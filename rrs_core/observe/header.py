@@ -35,7 +35,8 @@ class ScanHeader:
     n_bits: int = 32
     src_raj_hours: float | None = None  #: right ascension [h]
     src_dej_deg: float | None = None  #: declination [deg]
-    coarse_width: int  #: fine channels in one coarse channel
+    coarse_width: int  #: fine channels in one coarse channel, or in the scan where that has fewer
+    is_cutout: bool = False  #: the scan is narrower than one coarse channel: its middle is not that of one
     notes: tuple[str, ...] = field(default=())  #: what was odd but accepted, one line each
 
     @property
@@ -67,17 +68,17 @@ class ScanHeader:
         return coarse * self.coarse_width, min((coarse + 1) * self.coarse_width, self.n_chan)
 
 
-def coarse_width_of(n_chan: int, foff_mhz: float, *, nfpc: int | None = None) -> int:
-    """Return the fine channels in one coarse channel.
+def coarse_width_of(foff_mhz: float, *, nfpc: int | None = None) -> int:
+    """Return the fine channels in one coarse channel of the telescope, which a cut-out may not have.
 
     The file's own `nfpc` (rawspec >= 3) wins. Else the width that a coarse channel
     of 2.9297 MHz has at this resolution, taken from {2^20, 1033216} where it fits
-    (Green Bank's two fine products), and never more than the scan.
+    (Green Bank's two fine products).
     """
     if nfpc:
-        return min(nfpc, n_chan)
+        return nfpc
     wanted = units.COARSE_CHANNEL_HZ / abs(foff_mhz * units.HZ_PER_MHZ)
     for known in (2**20, 1033216):
         if abs(wanted / known - 1) < 1e-3:
-            return min(known, n_chan)
-    return max(1, min(round(wanted), n_chan))
+            return known
+    return max(1, round(wanted))

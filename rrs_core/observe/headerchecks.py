@@ -17,6 +17,7 @@ from rrs_core.text import safe_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LEAST_FOFF_MHZ = 1e-12  #: a microhertz
 MAX_CHAN = 2_000_000_000  #: the widest product (GBT C band, 1,400 coarse channels) has 1.5e9
 MAX_IF = 4  #: full polarisation
 MAX_MHZ = 1e6
@@ -55,6 +56,7 @@ def build_header(
     fch1, foff = _band(words, n_chan, where)
     _check_kind(words, where, notes)
     telescope = _integer(words, "telescope_id", where, notes)
+    coarse = coarse_width_of(foff, nfpc=_nfpc(words, notes))
     low, high = sorted((fch1, fch1 + foff * (n_chan - 1)))
     if telescope == GREEN_BANK and not (GREEN_BANK_MHZ[0] <= low and high <= GREEN_BANK_MHZ[1]):
         notes.append(
@@ -75,7 +77,8 @@ def build_header(
         n_bits=n_bits,
         src_raj_hours=_coordinate(words, "src_raj", 0.0, 24.0, where, notes),
         src_dej_deg=_coordinate(words, "src_dej", -90.0, 90.0, where, notes),
-        coarse_width=coarse_width_of(n_chan, foff, nfpc=_nfpc(words, n_chan, notes)),
+        coarse_width=min(coarse, n_chan),
+        is_cutout=coarse > n_chan,
         notes=tuple(notes),
     )
 
@@ -126,7 +129,7 @@ def _integer(words: Mapping[str, object], name: str, where: object, notes: list[
 
 def _band(words: Mapping[str, object], n_chan: int, where: object) -> tuple[float, float]:
     fch1, foff = _number(words, "fch1", where), _number(words, "foff", where)
-    if not math.isfinite(foff) or foff == 0:
+    if not math.isfinite(foff) or abs(foff) < LEAST_FOFF_MHZ:
         raise FileRefused("FOFF", "impossible channel width", where=where, got=foff, expected="a non-zero MHz value")
     if not math.isfinite(fch1) or fch1 <= 0:
         raise FileRefused("FCH1", "impossible first frequency", where=where, got=fch1, expected="MHz above 0")
@@ -146,7 +149,7 @@ def _band(words: Mapping[str, object], n_chan: int, where: object) -> tuple[floa
 
 def _check_kind(words: Mapping[str, object], where: object, notes: list[str]) -> None:
     """Refuse what is no filterbank; 0 is what some writers leave there (RFIClean#12)."""
-    kind = int(_number(words, "data_type", where, 1))
+    kind = _integer(words, "data_type", where, notes) if "data_type" in words else 1
     if kind == 0:
         notes.append("DATA_TYPE: data_type is 0 (raw), read as a filterbank")
     elif kind != 1:
@@ -188,11 +191,11 @@ def _source_name(words: Mapping[str, object], notes: list[str]) -> str:
     return readable_name(words.get("source_name", b""), notes)
 
 
-def _nfpc(words: Mapping[str, object], n_chan: int, notes: list[str]) -> int | None:
+def _nfpc(words: Mapping[str, object], notes: list[str]) -> int | None:
     value = words.get("nfpc")
     if value is None:
         return None
-    if isinstance(value, int) and 1 <= value <= n_chan:
+    if isinstance(value, int) and 1 <= value <= MAX_CHAN:
         return value
     notes.append(f"NFPC: {value!r} fine channels per coarse channel is impossible, worked out from foff")
     return None

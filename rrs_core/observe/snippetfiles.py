@@ -298,8 +298,8 @@ def _from_scan(path: Path, frequency_mhz: float | None) -> Snippet:
     with open_scan(path) as scan:
         header = scan.header
         whole = header.n_chan == wide
+        low, high = header.band_mhz
         if frequency_mhz is None and not whole:
-            low, high = header.band_mhz
             raise FileRefused(
                 "NO_FREQUENCY",
                 "the observation is wider or narrower than a snippet",
@@ -310,14 +310,13 @@ def _from_scan(path: Path, frequency_mhz: float | None) -> Snippet:
             )
         if frequency_mhz is not None and not math.isfinite(frequency_mhz):
             raise FileRefused("NO_FREQUENCY", "not a frequency", where=path.name, got=frequency_mhz, expected="MHz")
-        if frequency_mhz is None:
+        if frequency_mhz is None or (whole and low <= frequency_mhz <= high):
             start, middle = 0, float(header.frequency_mhz(wide // 2 - (1 if header.foff_mhz > 0 else 0)))
         else:
             centre = header.channel_at(frequency_mhz)
             start = centre - wide // 2 + (1 if header.foff_mhz > 0 else 0)
             middle = float(header.frequency_mhz(centre))
             if start < 0 or start + wide > header.n_chan:
-                low, high = header.band_mhz
                 raise FileRefused(
                     "SNIPPET_EDGE",
                     "a snippet there would reach past the observation",

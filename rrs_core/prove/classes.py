@@ -9,6 +9,7 @@ import numpy as np
 
 from rrs_core import units
 from rrs_core.simulate.families import draw, render
+from rrs_core.simulate.noise import observe_signal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +38,6 @@ def line_classes(
     A class is one (drift, SNR, width); its members differ in start channel and noise.
     """
     power = np.empty((n_classes * per_class, units.SNIPPET_TIMES, units.SNIPPET_CHANNELS), np.float32)
-    sigma = np.sqrt(2 / units.NOISE_DOF)
     for number in range(n_classes):
         snr, width, rate = (rng.uniform(*span) for span in (protocol.snr, protocol.width_hz, protocol.drift_rate_hz_s))
         source = draw(
@@ -47,9 +47,7 @@ def line_classes(
             start = rng.uniform(FIRST_CHANNEL, LAST_CHANNEL)
             middle = start - 0.5 * rate * units.SNIPPET_TIMES * units.SPECTRUM_S / units.FINE_CHANNEL_HZ
             shift_hz = (middle - units.SNIPPET_CHANNELS / 2) * units.FINE_CHANNEL_HZ
-            signal = np.maximum(render(source, shift_hz=shift_hz), 0)
-            noise = rng.standard_gamma(units.NOISE_DOF / 2, signal.shape) / (units.NOISE_DOF / 2) - 1
-            power[number * per_class + member] = 1 + sigma * signal + noise * np.sqrt(1 + 2 * sigma * signal)
+            power[number * per_class + member] = observe_signal(render(source, shift_hz=shift_hz), rng)
     return power, np.repeat(np.arange(n_classes), per_class)
 
 

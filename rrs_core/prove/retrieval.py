@@ -11,6 +11,7 @@ from rrs_core import units
 from rrs_core.detect.energy import window_statistic
 from rrs_core.errors import SettingsRefused
 from rrs_core.simulate.families import FAMILIES, draw, render
+from rrs_core.simulate.noise import observe_signal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +43,6 @@ def plant(
         FAMILY, if a family is never bright enough.
     """
     power, family = [], []
-    sigma = np.sqrt(2 / units.NOISE_DOF)
     for name in FAMILIES:
         if name == "technosignature":
             continue
@@ -51,11 +51,9 @@ def plant(
             if found == per_family:
                 break
             shift_hz = float(rng.uniform(-slide, slide)) * units.FINE_CHANNEL_HZ
-            signal = np.maximum(render(draw(name, rng), shift_hz=shift_hz), 0)
-            noise = rng.standard_gamma(units.NOISE_DOF / 2, signal.shape) / (units.NOISE_DOF / 2) - 1
-            snippet = 1 + sigma * signal + noise * np.sqrt(1 + 2 * sigma * signal)
+            snippet = observe_signal(render(draw(name, rng), shift_hz=shift_hz), rng)
             if window_statistic(snippet)[0] > faintest:
-                power.append(snippet.astype(np.float32))
+                power.append(snippet)
                 family.append(name)
                 found += 1
         if found < per_family:

@@ -66,6 +66,15 @@ def observe_power(
     return np.maximum(noise, 0.01, out=noise)
 
 
+def observe_signal(signal: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return one signal on fresh noise of mean 1, shape (n_time, n_chan).
+
+    `signal` is what `sources.render` draws, in units of `NOISE_STD`; what is negative in it (a dip) is a lack of noise.
+    """
+    signal = np.asarray(signal, np.float32)
+    return observe_power(draw_noise(rng, *signal.shape), np.maximum(signal, 0), np.minimum(signal, 0))
+
+
 @cache
 def _polyphase_response(n_points: int = 4096) -> NDArray[np.float64]:
     """Return the power response across one critically sampled channel of a Hamming-windowed sinc filter."""

@@ -7,7 +7,6 @@ One coarse channel is in memory at a time. A folder remembers what it is in
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from rrs_core.errors import SettingsRefused
 from rrs_core.simulate import noise
 from rrs_core.simulate.plan import CADENCE_STEP_S, ORDER, PlannedCadence, Preset, plan_cadence, preset_named
 from rrs_core.simulate.sources import add_power
+from rrs_core.survey.store import atomic, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,8 +109,9 @@ def simulate(out: Path, preset: str, seed: int = 0, progress: Progress | None = 
         truths.append(planned.truth())
     truth = pd.concat(truths, ignore_index=True)
     table = pd.DataFrame(rows, columns=["cadence_id", "position", "on", "path"])
-    _replace(out / "truth.parquet", lambda to: truth.to_parquet(to, index=False))
-    _replace(out / "cadences.csv", lambda to: table.to_csv(to, index=False, lineterminator="\n"))
+    with atomic(out / "truth.parquet") as temporary:
+        truth.to_parquet(temporary, index=False)
+    write_text(out / "cadences.csv", table.to_csv(index=False, lineterminator="\n"))
     visible = truth.drop_duplicates("source_id")
     return SimulationReport(
         out=out,
@@ -223,15 +224,4 @@ def _claim(out: Path, preset: Preset, seed: int) -> None:
         raise SettingsRefused(
             "OUT", "not an empty folder, and not a simulation", where=out, todo="choose a new or an empty folder"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    _replace(marker, lambda to: to.write_text(json.dumps(wanted) + "\n", encoding="utf-8"))
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under a temporary name, then give it its own."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(marker, json.dumps(wanted) + "\n")

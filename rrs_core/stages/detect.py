@@ -2,12 +2,11 @@
 
 Each finished scan is kept as a part, so an interrupted run continues with the next
 scan; scans whose bytes and settings have not changed are taken over from the
-finished table. Parts go when the tables stand.
+finished table. Parts go when the manifest stands (`pipeline`).
 """
 
 from __future__ import annotations
 
-import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -122,7 +121,6 @@ def run(
     for error in refused:
         report.note(error.line())
     _merge(store, keys, done_before, folder)
-    shutil.rmtree(folder, ignore_errors=True)
     return keys, refused
 
 
@@ -199,15 +197,31 @@ def _detect_stack(job: Job) -> tuple[pd.DataFrame, NDArray[np.float16], list[str
     n = len(stack)
     snippets = np.empty((n, units.SNIPPET_TIMES, units.SNIPPET_CHANNELS), np.float16)
     statistic = np.empty(n)
+    usable = np.ones(n, bool)
+    mended = 0
     for start in range(0, n, STACK_BATCH):
-        batch = np.asarray(stack[start : start + STACK_BATCH], np.float64)
+        batch = np.array(stack[start : start + STACK_BATCH], np.float64)
+        here = slice(start, start + len(batch))
+        bad = ~np.isfinite(batch)
+        usable[here] = ~bad.all(axis=(1, 2))
+        for row in np.flatnonzero(bad.any(axis=(1, 2)) & usable[here]).tolist():
+            batch[row][bad[row]] = np.median(batch[row][~bad[row]])
+            mended += 1
+        batch[~usable[here]] = 0
         for row, snippet in enumerate(batch, start=start):
             statistic[row] = window_statistic(snippet)[0]
         # linear power of any unit: brought into float16's range by the largest pixel where it does not fit
         largest = np.abs(batch).max(axis=(1, 2), keepdims=True)
         fits = (largest <= 6e4) & (largest >= 1e-2) | (largest == 0)
-        snippets[start : start + len(batch)] = batch * np.where(fits, 1, 6e4 / np.where(fits, 1, largest))
-    rows = np.arange(n)
+        snippets[here] = batch * np.where(fits, 1, 6e4 / np.where(fits, 1, largest))
+    if not usable.any():
+        raise FileRefused("NO_FINITE", "no snippet of the array has a finite pixel", where=job.path)
+    notes = (
+        [f"{mended} snippets have pixels that are not finite: they are given the snippet's median"] if mended else []
+    )
+    if not usable.all():
+        notes.append(f"{n - usable.sum()} of {n} snippets have no finite pixel and are left out")
+    rows, snippets, statistic = np.flatnonzero(usable), snippets[usable], statistic[usable]
     hits = pd.DataFrame(
         {
             "hit_id": tables.hit_ids(job.scan_id, "energy", rows),
@@ -219,12 +233,12 @@ def _detect_stack(job: Job) -> tuple[pd.DataFrame, NDArray[np.float16], list[str
             "s_statistic": statistic,
             "coarse_channel": rows,
             "channel": units.SNIPPET_CHANNELS // 2,
-            "snippet_row": rows,
+            "snippet_row": np.arange(len(rows)),
             "snippet_channel": units.SNIPPET_CHANNELS // 2,
             "trigger": "given",
         }
     )
-    return tables.check(hits, "hits"), snippets, []
+    return tables.check(hits, "hits"), snippets, notes
 
 
 def _merge(store: Store, keys: dict[str, str], done_before: set[str], folder: Path) -> None:

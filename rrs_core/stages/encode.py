@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -52,5 +51,4 @@ def run(
         report.note(f"encode: {taken_over} of {n} snippets were done before")
     frame = pd.DataFrame(latents, columns=[f"z{i}" for i in range(encoder.dim)])
     frame.insert(0, "hit_id", hit_id)
-    shutil.rmtree(folder, ignore_errors=True)
     return frame

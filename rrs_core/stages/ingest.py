@@ -6,15 +6,17 @@ A scan keeps its number for ever: new ones are added behind the old.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rrs_core import units
-from rrs_core.errors import FileRefused, RRSError, SettingsRefused
-from rrs_core.observe.cadences import group_cadences, read_cadence_table
+from rrs_core.errors import FileRefused, RRSError, SettingsRefused, SurveyRefused
+from rrs_core.observe.cadences import check_cadence, group_cadences, read_cadence_table
 from rrs_core.observe.doctor import SUFFIXES
+from rrs_core.observe.files import open_regular
 from rrs_core.observe.filterbank import open_scan
 from rrs_core.observe.snippetfiles import NPY, open_stack
 from rrs_core.survey import tables
@@ -55,8 +57,8 @@ def expand(paths: list[Path]) -> list[Path]:
 
 def is_stack(path: Path) -> bool:
     """Tell whether a file is an array of snippets and not an observation."""
-    with path.open("rb") as handle:
-        return handle.read(len(NPY)) == NPY
+    with open_regular(path) as descriptor:
+        return os.read(descriptor, len(NPY)) == NPY
 
 
 def scan_row(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -68,6 +70,10 @@ def scan_row(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         For every file that cannot be used.
     """
     shown = str(path.resolve())
+    try:
+        shown.encode()
+    except UnicodeEncodeError as error:
+        raise FileRefused("NAME", "the file's name is not UTF-8", where=ascii(shown), todo="rename it") from error
     if path.is_file() and is_stack(path):
         stack = open_stack(path)
         row = {
@@ -112,7 +118,13 @@ def run(store: Store, paths: list[Path], cadences: list[Path], report: Report) -
 
     intact = store.why_damaged("ingest") is None
     known = store.read_table("scans") if intact else tables.empty("scans")
-    number_of = dict(zip(known["path"], known["scan_id"], strict=True))
+    number_of = dict(zip(known["path"], known["scan_id"], strict=True)) if intact else _numbers_given_before(store)
+    last = max(number_of.values(), default=0)
+    if not intact:  # of a run that was killed, or damaged: the scans themselves are read again, under their numbers
+        gone = [path for path in number_of if not Path(path).is_file()]
+        for path in gone:
+            report.note(f"{path}: is gone, and the table that held it is damaged; left out")
+        paths = [*paths, *(Path(path) for path in number_of if path not in gone)]
     # Known files come first: of two with the same bytes the one that came later is left out.
     files = sorted(expand(paths), key=lambda path: str(path.resolve()) not in number_of)
     looked_at = {str(path.resolve()) for path in files}
@@ -128,6 +140,9 @@ def run(store: Store, paths: list[Path], cadences: list[Path], report: Report) -
             row["sha256"] = sha256_of(path)
         except RRSError as error:
             refused.append(error)
+            continue
+        except OSError as error:
+            refused.append(FileRefused("UNREADABLE", f"the file cannot be read: {error.strerror}", where=path))
             continue
         for note in notes:
             report.note(f"{path.name}: {note}")
@@ -148,8 +163,19 @@ def run(store: Store, paths: list[Path], cadences: list[Path], report: Report) -
         raise refused[0]
     seen = {row["path"] for row in fresh}
     kept = known[[path in number_of and path not in seen for path in known["path"]]]
-    last = int(known["scan_id"].max()) if len(known) else 0
     return _with_cadences(_numbered(kept, pd.DataFrame(fresh), last), cadences, report), refused
+
+
+def _numbers_given_before(store: Store) -> dict[str, int]:
+    """Return path and scan_id of all scans that were ever ingested, as far as manifest and table still tell."""
+    numbers: dict[str, int] = {}
+    try:
+        found = store.read_table("scans")
+        numbers.update(zip(found["path"].astype(str), found["scan_id"].astype(int), strict=True))
+    except (SurveyRefused, LookupError, ValueError, TypeError):
+        pass  # the manifest has all but the newest
+    kept = (store.manifest("ingest") or {}).get("scan_ids", {})
+    return numbers | {str(path): int(number) for path, number in kept.items()}
 
 
 def cadence_tables(before: list[str], given: Path | None) -> list[Path]:
@@ -212,4 +238,20 @@ def _with_cadences(scans: pd.DataFrame, given: list[Path], report: Report) -> pd
         number = numbers.setdefault(cadence, len(numbers) + 1 + int(others.max() if len(others) else 0))
         scans.loc[row, ["cadence_id", "position", "on"]] = [number, position, on]
     report.note(f"cadences: {len(listed)} of {len(scans)} scans are in {len(numbers)} cadences")
+    _check_cadences(scans, sorted(numbers.values()), report)
     return scans
+
+
+def _check_cadences(scans: pd.DataFrame, numbers: list[int], report: Report) -> None:
+    """Say what is odd about cadences of a table; one that cannot be (`check_cadence`) is no cadence."""
+    import pandas as pd
+
+    for number in numbers:
+        inside = scans["cadence_id"] == number
+        try:
+            notes = check_cadence(scans[inside])
+        except RRSError as error:
+            scans.loc[inside, ["cadence_id", "position", "on"]] = pd.NA
+            notes = [f"{error.line()}; its scans are kept without a cadence"]
+        for note in notes:
+            report.note(note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -82,7 +82,10 @@ def run(
     report.note(
         f"train: {len(snippets)} snippets of hits and {len(noise)} of noise from {len(np.unique(scan_of))} scans"
     )
-    sample = training.split_by_scan(np.concatenate([snippets, noise]), np.concatenate([scan_of, noise_scan]), rng)
+    is_hit = np.arange(len(snippets) + len(noise)) < len(snippets)
+    sample = training.split_by_scan(
+        np.concatenate([snippets, noise]), np.concatenate([scan_of, noise_scan]), rng, is_hit=is_hit
+    )
     module = _module(architecture, network, start)
     module.to(device=chosen, memory_format=torch.channels_last)  # type: ignore[call-overload]
     settings = training.TrainSettings(epochs=epochs, seed=seed, learning_rate=learning_rate or RATE)
@@ -101,6 +104,22 @@ def run(
 
     trained_on = [{"survey": s.name, "detect": s.version("detect"), "hits": len(s.hits)} for s in opened]
     return training.fit(task, out, settings, report=tell, seed=seed, trained_on=trained_on, started_from=start or "")
+
+
+def paper_network(
+    variant: Literal["text", "code"], *, latent: int | None = None, beta: float | None = None
+) -> encoders.VAESettings:
+    """Return the paper's network: that of its text, or of the authors' code, with other latents or beta if given.
+
+    Raises
+    ------
+    SettingsRefused
+        CONFIG, for a beta that is no positive number.
+    """
+    base = encoders.VAESettings() if variant == "text" else encoders.CODE_NETWORK
+    if beta is not None and not 0 < beta < np.inf:
+        raise SettingsRefused("CONFIG", "beta of the network", got=beta, expected="a number above 0")
+    return replace(base, latent=latent or base.latent, beta=base.beta if beta is None else beta)
 
 
 def _module(
@@ -154,12 +173,13 @@ def _noise(
     Raises
     ------
     SurveyRefused
-        NOT_FOUND, when a scan is no longer where it was ingested.
+        NOT_FOUND, when a scan is no longer where it was ingested. Scans that detection left out are left out here.
     """
     jobs = [
         (before + int(row["scan_id"]), Path(row["path"]), survey.settings.detect, int(row["n_coarse"]))
         for survey, before in zip(surveys, _offsets(surveys), strict=True)
         for row in survey.scans.to_dict("records")
+        if str(row["scan_id"]) in (survey.store.manifest("detect") or {}).get("scan_keys", {})
     ]
     coarse = sum(job[3] for job in jobs)
     parts, scans = [], []

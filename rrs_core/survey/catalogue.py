@@ -124,11 +124,12 @@ class Survey:
         known = self.scans[self.scans["fch1_mhz"].notna()]
         ends = known["fch1_mhz"] + known["foff_mhz"] * (known["n_chan"] - 1)
         spans = sorted(
-            (min(first, last), max(first, last)) for first, last in zip(known["fch1_mhz"], ends, strict=True)
+            (min(first, last), max(first, last), abs(width))
+            for first, last, width in zip(known["fch1_mhz"], ends, known["foff_mhz"], strict=True)
         )
         merged: list[tuple[float, float]] = []
-        for low, high in spans:
-            if merged and low <= merged[-1][1]:
+        for low, high, width in spans:
+            if merged and low - merged[-1][1] <= 1.5 * width:  # these are channel centres
                 merged[-1] = (merged[-1][0], max(merged[-1][1], high))
             else:
                 merged.append((low, high))

@@ -237,7 +237,8 @@ def atomic(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         os.close(handle)
     except OSError as error:
-        raise as_refusal(error, path) from error
+        refusal = as_refusal(error, path)
+        raise refusal if isinstance(refusal, RRSError) else _not_writable(error, path) from error
     temporary = Path(name)
     try:
         yield temporary
@@ -262,14 +263,18 @@ def as_refusal(error: OSError, path: Path) -> Exception:
             todo="free some room and run the same command again: it continues where it stopped",
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return RRSError(
-            "NOT_WRITABLE",
-            "cannot write here",
-            where=path.parent,
-            got=os.strerror(error.errno),
-            todo="choose a folder of your own",
-        )
+        return _not_writable(error, path)
     return error
+
+
+def _not_writable(error: OSError, path: Path) -> RRSError:
+    return RRSError(
+        "NOT_WRITABLE",
+        "cannot write here",
+        where=path.parent,
+        got=error.strerror or type(error).__name__,
+        todo="choose a folder of your own",
+    )
 
 
 def write_text(path: Path, text: str) -> None:
