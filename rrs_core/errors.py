@@ -46,16 +46,17 @@ class RRSError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as it is: refusals come back from worker processes."""
-        return _rebuilt, (type(self), self.args, self.code)
+        return refusal, (type(self), self.code, *self.args)
 
     def line(self) -> str:
         """Return the contract's one line for stderr."""
         return f"rrs: error: [{self.code}] {self}"
 
 
-def _rebuilt(kind: type[RRSError], args: tuple[object, ...], code: str) -> RRSError:
-    error = kind.__new__(kind, *args)
-    error.args, error.code = args, code
+def refusal(kind: type[RRSError], code: str, text: str) -> RRSError:
+    """Return a refusal whose text is already made: one that was pickled, or noted in a manifest."""
+    error = kind.__new__(kind, text)
+    error.args, error.code = (text,), code
     return error
 
 

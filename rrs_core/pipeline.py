@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rrs_core import config
-from rrs_core.errors import SettingsRefused, SurveyRefused
+from rrs_core.errors import FileRefused, SettingsRefused, SurveyRefused, refusal
 from rrs_core.survey.store import Store, write_text
 
 if TYPE_CHECKING:
@@ -141,13 +141,16 @@ def _detect(store: Store, settings: config.Settings, report: Report, workers: in
     inputs = {f"scan {row.scan_id}": str(row.sha256) for row in scans.itertuples()}
     key = config.digest(settings.detect, settings.seed)
     if not _told(report, "detect", store.why_stale("detect", inputs, key, detect.CODE)):
-        for line in (store.manifest("detect") or {}).get("refused", []):
-            report.note(f"left out before: {line}")
-        return []
+        # refused again with every build, though not searched again: nothing is passed over in silence
+        before = (store.manifest("detect") or {}).get("refused", [])
+        refused = [refusal(FileRefused, one["code"], one["text"]) for one in before]
+        for error in refused:
+            report.note(error.line())
+        return refused
     keys, refused = detect.run(store, scans, settings, report, workers=workers)
     outputs = [store.table_path("hits"), store.snippets_path]
-    lines = [error.line() for error in refused]
-    more = {"scan_keys": keys, "refused": lines, "method": asdict(settings.detect)}
+    noted = [{"code": error.code, "text": f"{error}"} for error in refused]
+    more = {"scan_keys": keys, "refused": noted, "method": asdict(settings.detect)}
     store.finish("detect", inputs, key, detect.CODE, outputs, **more)
     _clear(store, "detect")
     return refused

@@ -172,3 +172,15 @@ def test_channels_are_read_as_from_a_coarse_channel_without_its_spike(tmp_path: 
         excise_dc_spike(mended, spike)
     with open_scan(written(tmp_path, data)) as scan:
         assert np.array_equal(read_mended(scan, first, first + 256), mended[:, first : first + 256])
+
+
+def test_a_line_in_the_middle_of_a_cutout_is_no_dc_spike(tmp_path: Path) -> None:
+    """8192 channels of the fine product are a cut-out: a coarse channel has 2^20."""
+    data = bad_files.samples(4, 8192)
+    data[:, 4096] += 50
+    path = written(tmp_path, data, coarse=2**20)
+    with open_scan(path) as scan:
+        assert scan.header.is_cutout
+        assert scan.header.coarse_width == 8192
+        assert dc_channel(scan.header, 0) is None
+        assert np.array_equal(read_mended(scan, 4000, 4256), data[:, 4000:4256])

@@ -581,3 +581,32 @@ def test_the_largest_of_any_number_of_values_is_found_wherever_it_stands(n: int,
         values = np.linspace(-9, -2, n).astype(dtype)
         values[at] = -1
         assert largest(values) == -1
+
+
+def test_a_product_too_coarse_for_windows_is_refused_for_what_it_is(rng: np.random.Generator, tmp_path: Path) -> None:
+    from rrs_core.observe.filterbank import open_scan, write_fbh5
+    from rrs_core.observe.header import ScanHeader
+
+    header = ScanHeader(
+        path="", source_name="x", telescope_id=6, tstart_mjd=57650.0, tsamp_s=3e-4, fch1_mhz=1500.0, foff_mhz=-0.366,
+        n_time=32, n_chan=512, coarse_width=8,
+    )  # fmt: skip
+    write_fbh5(tmp_path / "fast.h5", header, [rng.gamma(100, 0.01, (32, 512)).astype(np.float32)])
+    with open_scan(tmp_path / "fast.h5") as scan, pytest.raises(FileRefused) as refused:
+        next(iter_detections(scan))
+    assert refused.value.code == "TOO_NARROW"
+
+
+def test_a_coarse_channel_that_does_not_fit_into_memory_is_refused(
+    rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from make_scans import write_scan
+
+    from rrs_core.detect import energy
+    from rrs_core.observe.filterbank import open_scan
+
+    path = write_scan(tmp_path / "s.h5", 1, power=rng.gamma(100, 0.01, (16, 8192)).astype(np.float32))
+    monkeypatch.setattr(energy, "MOST_BYTES", 4 * 16 * 8192 - 1)
+    with open_scan(path) as scan, pytest.raises(FileRefused) as refused:
+        next(iter_detections(scan))
+    assert refused.value.code == "TOO_LARGE"

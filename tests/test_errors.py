@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +37,14 @@ def test_parts_that_are_not_given_are_left_out(parts: dict[str, object], text: s
 def test_every_refusal_is_caught_as_one_type(kind: type[RRSError]) -> None:
     with pytest.raises(RRSError, match="no such thing"):
         raise kind("X", "no such thing")
+
+
+@pytest.mark.parametrize("kind", [RRSError, FileRefused, SettingsRefused, SurveyRefused])
+def test_a_refusal_comes_back_from_a_worker_process_as_it_was(kind: type[RRSError]) -> None:
+    error = kind("X", "no such thing", where="a.fil", got=3, expected=4, todo="mend it")
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is kind
+    assert (back.code, back.line()) == (error.code, error.line())
 
 
 def test_a_source_name_cannot_forge_a_second_line() -> None:

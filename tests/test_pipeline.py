@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -827,3 +827,117 @@ def test_a_bug_in_a_stage_stays_a_bug(copied: Path, monkeypatch: pytest.MonkeyPa
         build(copied)
     with Store(copied).lock():
         pass
+
+
+def test_a_bad_scan_does_not_take_the_workers_with_it(scans: Path, model: Path, tmp_path: Path) -> None:
+    folder, root = own_scans(tmp_path, scans, model)
+    dead = np.full((16, 4096), np.nan, np.float32)
+    start(tmp_path / "with-dead", [write_scan(folder / "s9.h5", 9, power=dead), folder], model)
+    report = Silent()
+    refused = pipeline.build(tmp_path / "with-dead", [], report, workers=2)
+    assert [error.code for error in refused] == ["NO_FINITE"]
+    assert set(rrs_core.load(tmp_path / "with-dead").hits["scan_id"]) == {1, 2, 3}
+    notes = build(tmp_path / "with-dead", workers=2)
+    assert ran(notes) == set()  # the bad scan is not searched again
+    assert any("NO_FINITE" in note for note in notes)
+    build(root)
+    assert len(rrs_core.load(root).hits) == len(rrs_core.load(tmp_path / "with-dead").hits)
+
+
+@pytest.mark.parametrize("harm", ["killed", "flipped", "gone"])
+def test_scans_keep_their_numbers_when_the_table_is_not_as_its_manifest_says(
+    harm: str, copied: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the table's rename and the manifest a run can be killed; or bytes rot."""
+    before = rrs_core.load(copied).scans
+    new = write_scan(tmp_path / "new" / "s0.h5", 20)
+    table = copied / "tables" / "scans.parquet"
+    if harm == "killed":
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "finish", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                build(copied, new, only="ingest")
+    elif harm == "flipped":
+        table.write_bytes(table.read_bytes()[:-40] + b"x" * 40)
+    else:
+        table.unlink()
+    notes = build(copied, new)
+    assert "detect" in ran(notes)
+    assert "detect: 3 of 4 scans were done before" in notes
+    after = rrs_core.load(copied).scans
+    assert dict(zip(after["path"], after["scan_id"], strict=True)) == dict(
+        zip([*before["path"], f"{new}"], [1, 2, 3, 4], strict=True)
+    )
+
+
+@pytest.mark.parametrize("stage", ["detect", "encode"])
+def test_finished_parts_stay_until_the_manifest_stands(
+    stage: str, scans: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "survey"
+    start(root, [scans], model)
+    finish = Store.finish
+
+    def killed(store: Store, name: str, *arguments: Any, **more: Any) -> None:  # noqa: ANN401
+        if name == stage:
+            raise KeyboardInterrupt
+        finish(store, name, *arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build(root)
+    assert list((root / "work" / stage).iterdir())
+    monkeypatch.setattr(detect, "detect_one", None)  # nothing is searched again
+    if stage == "detect":
+        build(root, only="detect")
+    else:
+        assert any("were done before" in note for note in build(root))
+        assert not (root / "work").exists()
+
+
+def test_a_stack_with_pixels_that_are_no_numbers_is_mended_and_empty_snippets_are_left_out(
+    model: Path, tmp_path: Path
+) -> None:
+    stack = np.random.default_rng(0).gamma(100, 0.01, (6, 16, 256))
+    stack[1, 3, 7], stack[2, 5, 9] = np.nan, np.inf
+    stack[4] = np.nan
+    np.save(tmp_path / "stack.npy", stack)
+    start(tmp_path / "survey", [tmp_path / "stack.npy"], model)
+    notes = build(tmp_path / "survey")
+    survey = rrs_core.load(tmp_path / "survey")
+    assert len(survey.hits) == len(survey.latents) == 5
+    assert list(survey.hits["channel"] * 0 + survey.hits["coarse_channel"]) == [0, 1, 2, 3, 5]
+    assert np.isfinite(survey.snippets).all()
+    assert float(survey.snippets[1][3, 7]) == pytest.approx(np.median(stack[1][np.isfinite(stack[1])]), abs=1e-3)
+    np.testing.assert_allclose(survey.snippets[4], stack[5], rtol=1e-3)
+    assert sum("snippets have pixels that are not finite" in note for note in notes) == 1
+    assert sum("1 of 6 snippets have no finite pixel" in note for note in notes) == 1
+
+
+def test_a_cadence_that_cannot_be_is_named_and_is_no_cadence(scans: Path, model: Path, tmp_path: Path) -> None:
+    folder, root = own_scans(tmp_path, scans, model)
+    cadence_table(folder, [(1, 0, "true", "s2.h5"), (1, 1, "false", "s1.h5")])  # the second one is earlier
+    notes = build(root, folder, only="ingest")
+    assert any("CADENCE_ORDER" in note for note in notes)
+    assert places(rrs_core.load(root)) == [(None, None, None)] * 3
+
+
+def test_a_name_that_cannot_be_written_down_is_refused_and_the_others_go_on(
+    scans: Path, model: Path, tmp_path: Path
+) -> None:
+    folder, root = own_scans(tmp_path, scans, model)
+    os.link(folder / "s1.h5", os.fsencode(folder) + b"/bad\xff.h5")
+    refused = pipeline.build(root, [folder], Silent(), only="ingest")
+    assert [error.code for error in refused] == ["NAME"]
+    assert len(rrs_core.load(root).scans) == 3
+
+
+def test_windows_narrower_than_a_snippet_lose_no_scan(scans: Path, model: Path, tmp_path: Path) -> None:
+    root = tmp_path / "survey"
+    power = draw_sky(3, ((70, 0.0, 3.0), (4000, 0.0, 3.0)), 8192)
+    start(root, [write_scan(tmp_path / "edge.h5", 3, power=power, coarse=8192)], model)
+    change(root, "width = 256", "width = 128")
+    change(root, "stride = 128", "stride = 64")
+    build(root)
+    assert {70, 4000} <= set(rrs_core.load(root).hits["channel"])

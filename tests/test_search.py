@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
+from rrs_core.describe.frequency import frequency_embedding
 from rrs_core.errors import SettingsRefused
 from rrs_core.group import search
 from rrs_core.group.scan_kernel import BLOCK
@@ -363,3 +364,27 @@ def test_no_results_cannot_be_wanted(top: int) -> None:
 def test_random_pairs_are_drawn_from_all_of_a_large_survey() -> None:
     index = an_index(3 * search.RANDOM_PAIRS // 100, 2)
     assert len(index.random_scores()) == search.RANDOM_PAIRS
+
+
+def test_the_null_is_drawn_once_for_each_frequency_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    index = Index(np.arange(50), rng.normal(size=(50, 4)).astype(np.float32), rng.uniform(1400, 1500, 50))
+    plain = index.random_scores()
+    weighted = index.random_scores(FrequencyTerm(0.5, 1450.0))
+    assert not np.array_equal(plain, weighted)
+    monkeypatch.setattr(index, "_draw_null", None)
+    assert index.random_scores() is plain
+    assert index.random_scores(FrequencyTerm(0.5, 1410.0)) is weighted  # it does not depend on the query
+    assert index.random_scores(FrequencyTerm(0.0, 1410.0)) is plain
+
+
+def test_the_embedding_counts_through_the_band_of_the_scans_and_leaves_unknown_frequencies_alone() -> None:
+    rng = np.random.default_rng(0)
+    latents = rng.normal(size=(6, 4)).astype(np.float32)
+    frequency = np.array([1450.0, 1455.0, np.nan, 1460.0, 1470.0, 1480.0])
+    index = Index(np.arange(6), latents, frequency, band_mhz=(1400.0, 1500.0))
+    term = FrequencyTerm(1.0, 1410.0, "embedding")  # outside the hits, inside the scans
+    rows, scores = index.top(latents[2], 6, term)
+    moved = latents[2] + frequency_embedding(1410.0, band_mhz=(1400.0, 1500.0), dim=4)[0]
+    unknown = moved @ latents[2] / np.linalg.norm(moved) / np.linalg.norm(latents[2])
+    assert scores[list(rows).index(2)] == pytest.approx(unknown, abs=1e-5)

@@ -412,16 +412,31 @@ def test_a_dead_scan_is_refused(tmp_path: Path) -> None:
     assert refused.value.code == "NO_VARIANCE"
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
-def test_a_cut_through_a_dc_spike_comes_without_it_as_detection_sees_it(suffix: str, tmp_path: Path) -> None:
+def test_a_cut_through_a_dc_spike_comes_without_it_as_detection_sees_it(tmp_path: Path) -> None:
     power = sky()
     power[:, 2048] += 50
-    WRITERS[suffix](tmp_path / f"scan{suffix}", header(), [power])
-    found = read_snippet(tmp_path / f"scan{suffix}", frequency_mhz=8420.0 - 2000 * FOFF_MHZ)
+    write_fbh5(tmp_path / "scan.h5", header(), [power])  # says that a coarse channel has 4096 channels
+    found = read_snippet(tmp_path / "scan.h5", frequency_mhz=8420.0 - 2000 * FOFF_MHZ)
     assert power[:, 1872:2128].max() > 50
     assert found.power.max() < 2
     others = np.delete(np.arange(256), [175, 176])
     np.testing.assert_array_equal(found.power[:, others], power[:, 1872:2128][:, others])
+    write_fil(tmp_path / "scan.fil", header(), [power])  # cannot say so: 4096 of 2^20 channels are a cut-out
+    found = read_snippet(tmp_path / "scan.fil", frequency_mhz=8420.0 - 2000 * FOFF_MHZ)
+    np.testing.assert_array_equal(found.power, power[:, 1872:2128])
+
+
+@pytest.mark.parametrize("frequency", [8420.0 - 3 * FOFF_MHZ, 8420.0 - 200 * FOFF_MHZ])
+def test_a_scan_of_one_snippet_is_taken_whole_wherever_in_it_the_frequency_lies(
+    frequency: float, tmp_path: Path
+) -> None:
+    power = sky(n_chan=4096)[:, 1400:1656]
+    write_fil(tmp_path / "scan.fil", header(n_chan=256, coarse_width=256), [power])
+    found = read_snippet(tmp_path / "scan.fil", frequency_mhz=frequency)
+    np.testing.assert_array_equal(found.power, power)
+    assert found.frequency_mhz == pytest.approx(8420.0 - 128 * FOFF_MHZ, abs=1e-9)
+    with pytest.raises(FileRefused):
+        read_snippet(tmp_path / "scan.fil", frequency_mhz=8421.0)
 
 
 # The time axis

@@ -113,3 +113,10 @@ def test_ids_of_hits_are_stable_distinct_and_exact_in_a_browser() -> None:
 
 def test_an_id_tells_its_scan() -> None:
     assert tables.hit_ids(17, "bliss", np.array([359_661_567]))[0] // tables.SCAN_STEP == 17
+
+
+def test_no_two_detectors_share_an_id_in_the_widest_scan() -> None:
+    widest = np.array([0, 1_999_999_999])
+    ids = np.concatenate([tables.hit_ids(scan, name, widest) for scan in (7, 8) for name in tables.DETECTORS])
+    assert len(set(ids.tolist())) == len(ids)
+    assert ids.max() < 2**53

@@ -15,11 +15,12 @@ from make_scans import write_scan
 
 from rrs_core import pipeline
 from rrs_core.describe import checkpoints, encoders, training
-from rrs_core.describe.pairs import PairSettings, draw_bank, kind_names, views
+from rrs_core.describe.pairs import PairSettings, draw_bank, kind_names, other_looks, views
 from rrs_core.describe.training import ContrastiveTask, PaperTask, Sample, TrainSettings, fit, split_by_scan
 from rrs_core.errors import RRSError
 from rrs_core.stages import train
 from rrs_core.stages.report import Silent
+from rrs_core.survey.catalogue import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +67,8 @@ def contrastive(settings: TrainSettings = SETTINGS, sample: Sample | None = None
 
 def paper(settings: TrainSettings = SETTINGS, n: int = 24) -> PaperTask:
     torch.manual_seed(1)
-    return PaperTask(encoders.BetaVAE(TINY_VAE), Sample(snippets(n), snippets(10, seed=1)), settings, "cpu")
+    sample = Sample(snippets(n), snippets(10, seed=1), np.arange(n))
+    return PaperTask(encoders.BetaVAE(TINY_VAE), sample, settings, "cpu")
 
 
 TASKS: dict[str, Callable[..., Any]] = {"default": contrastive, "paper": paper}
@@ -377,3 +379,75 @@ def test_a_full_disk_at_a_checkpoint_is_one_refusal_and_the_last_one_stays(tmp_p
     told: list[int] = []
     fit(paper(), out, SETTINGS, report=lambda epoch, _: told.append(epoch))
     assert told == [2, 3]
+
+
+def test_own_hits_are_seen_twice_slid_and_never_turned_round() -> None:
+    given = np.ones((8, 16, 256), np.float16)
+    given += np.random.default_rng(0).normal(0, 0.05, given.shape).astype(np.float16)
+    rows = np.arange(16)
+    given[:, rows, 100 + 4 * rows] = 40  # drifts upwards
+    settings = PairSettings(eight_bit=0)
+    first = other_looks(given, np.random.default_rng(1), settings)
+    second = other_looks(given, np.random.default_rng(2), settings)
+    assert first.shape == given.shape
+    assert np.isfinite(first).all()
+    for look in (*first, *second):
+        track = look.argmax(axis=1)
+        assert (np.diff(track) % 256 == 4).all()
+    assert (first.argmax(axis=2)[:, 0] != second.argmax(axis=2)[:, 0]).any()
+
+
+def test_a_dip_is_in_the_bank_and_darkens_its_view() -> None:
+    rng = np.random.default_rng(0)
+    bank = draw_bank(400, rng, PairSettings(lines=0))
+    dips = np.flatnonzero((bank.power.min(axis=(1, 2)) < -1) & (bank.power.max(axis=(1, 2)) < 1))
+    assert len(dips) >= 2
+    assert {bank.kinds[kind] for kind in bank.kind[dips]} == {"block"}
+    plain = PairSettings(foreign=0, uneven_rows=0, eight_bit=0, dof=(204, 204), farthest_shift=0)
+    dark = bank.power[dips][:, :, 256] < -1
+    seen = views(bank, dips, np.random.default_rng(1), plain)
+    assert seen.mean(axis=2)[dark].max() < 0.95
+    assert (seen > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "filters", "latent", "beta"),
+    [
+        (["--variant", "code"], (32, 64, 64, 128, 128), 10, 8.0),
+        (["--latent", "5", "--beta", "4"], (16, 32, 32, 32, 32), 5, 4.0),
+    ],
+)
+def test_the_papers_network_is_chosen_on_the_command_line(
+    options: list[str], filters: tuple[int, ...], latent: int, beta: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from rrs_core.cli import app
+
+    seen: list[encoders.VAESettings] = []
+
+    def run(*_: object, network: encoders.VAESettings, **__: object) -> dict[str, Any]:
+        seen.append(network)
+        return {"best_epoch": 0, "curve": [{}]}
+
+    monkeypatch.setattr(train, "run", run)
+    command = ["train", "S", "--out", "m.safetensors", "--architecture"]
+    assert CliRunner().invoke(app, [*command, "paper", *options]).exit_code == 0
+    assert [(n.filters, n.latent, n.beta) for n in seen] == [(filters, latent, beta)]
+    refused = CliRunner().invoke(app, [*command, "default", *options])
+    assert isinstance(refused.exception, RRSError)
+    with pytest.raises(RRSError):
+        train.paper_network("text", beta=-1.0)
+
+
+def test_a_scan_that_detection_left_out_does_not_stop_training(night: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "scans"
+    dead = np.full((16, 4096), np.nan, np.float32)
+    for seed in (1, 2):
+        write_scan(folder / f"s{seed}.h5", seed)
+    write_scan(folder / "s3.h5", 3, power=dead)
+    for stage in ("ingest", "detect"):
+        pipeline.build(tmp_path / "survey", [folder] if stage == "ingest" else [], Silent(), only=stage)
+    noise, scan = train._noise([load(tmp_path / "survey")], 10, np.random.default_rng(0), Silent())
+    assert len(noise) > 0
+    assert set(scan) == {1, 2}
