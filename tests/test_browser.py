@@ -118,10 +118,13 @@ def test_every_page_opens_without_an_error_and_asks_nobody_else(scheme: str, bro
     page = context.new_page()
     page.set_default_timeout(LONG_MS)
     watch = Watch(page)
-    for path in ("", "map", "lookalikes"):
+    for path, landmark in {"": ".js-plotly-plot", "map": ".nsewdrag", "lookalikes": "input[type=file]"}.items():
         page.goto(f"{address}/{path}")
         page.locator("h1").wait_for()
+        page.locator(landmark).first.wait_for(state="attached")
         settled(page)
+        assert page.locator("[data-testid=stException]").count() == 0
+        assert page.locator("[data-testid=stAlert]").filter(has_text="error").count() == 0
         page.wait_for_timeout(1000)
         ground = page.locator(".stApp").evaluate("app => getComputedStyle(app).backgroundColor")
         assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 200) == (scheme == "dark")
@@ -261,6 +264,35 @@ def test_a_click_on_a_tile_shows_it_large_and_leads_to_its_lookalikes(page: Page
     page.reload()
     assert page.get_by_role("heading", name=f"Hit {hit}").first.inner_text()
     assert len(tiles(page)) == 50
+
+
+def test_another_selection_begins_at_its_first_page_and_is_cleared_by_a_button(page: Page, address: str) -> None:
+    page.goto(f"{address}/map")
+    lasso(page)
+    first = tiles(page)
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("heading", name="Selected: 0").wait_for()
+    lasso(page)
+    assert tiles(page) == first
+
+
+def test_a_link_to_a_hit_works_again_and_so_does_the_back_button(page: Page, address: str, survey: Survey) -> None:
+    hit = survey.strongest()
+    heading = page.get_by_role("heading", name=f"Hit {hit}")
+    for _ in range(2):
+        page.goto(address) if page.url == "about:blank" else page.get_by_role("link", name="Overview").click()
+        page.get_by_role("link", name="Search lookalikes of the strongest hit").click()
+        heading.wait_for()
+        assert f"hit={hit}" in page.url
+    page.get_by_role("link", name="Map", exact=True).click()
+    page.get_by_role("heading", name="Map", exact=True).wait_for()
+    settled(page)
+    page.go_back()
+    heading.wait_for()
+    page.get_by_role("radio", name="Upload").or_(page.get_by_role("button", name="Upload", exact=True)).first.click()
+    page.locator("input[type=file]").wait_for(state="attached")
+    settled(page)
+    assert "hit=" not in page.url
 
 
 def test_a_click_on_a_point_shows_its_waterfall(page: Page, address: str, survey: Survey) -> None:

@@ -254,3 +254,15 @@ def test_drawn_rows_change_with_the_seed():
     strata = np.arange(1000) % 7
     first, other = (stratified_rows(strata, 50, rng=np.random.default_rng(seed)) for seed in (1, 2))
     assert first.tolist() != other.tolist()
+
+
+def test_adjoining_scans_are_one_band(tmp_path: Path) -> None:
+    survey = make_survey(tmp_path / "s", n_hits=4)
+    scans = pd.read_parquet(survey / "tables" / "scans.parquet")
+    scans["n_chan"], scans["foff_mhz"] = 1000, -1e-5
+    scans["fch1_mhz"] = [1500.0 - 0.01 * (row % 3) for row in range(len(scans))]  # each begins a channel after another
+    scans.to_parquet(survey / "tables" / "scans.parquet")
+    assert load(survey).bands() == [pytest.approx((1500.0 - 2999e-5, 1500.0))]
+    scans.loc[scans["fch1_mhz"] < 1499.985, "fch1_mhz"] -= 1e-5  # and now one is missing
+    scans.to_parquet(survey / "tables" / "scans.parquet")
+    assert len(load(survey).bands()) == 2

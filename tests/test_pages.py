@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import pickle
 import re
+import resource
 import shutil
 import tomllib
 import zipfile
@@ -18,7 +20,7 @@ from make_scans import FCH1_MHZ, write_scan
 from make_survey import FOFF_MHZ, draw_snippet, make_survey
 from streamlit.testing.v1 import AppTest
 
-from pages.components import export, hitmap, uploads
+from pages.components import export, hitmap, loaders, uploads
 from rrs_core.errors import FileRefused
 from rrs_core.group.search import index_of
 from rrs_core.survey.catalogue import load
@@ -91,8 +93,10 @@ def test_without_a_survey_every_page_says_what_to_type(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = words(opened(page, tmp_path / "my survey", monkeypatch))
-    assert "make run" in text
+    assert "make run" not in text  # it makes the demo, elsewhere
     assert f"rrs build '{tmp_path / 'my survey'}' PATH..." in text
+    monkeypatch.setattr(loaders, "DEMO", tmp_path / "my survey")
+    assert "make run" in words(opened(page, tmp_path / "my survey", monkeypatch))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -239,6 +243,39 @@ def test_settings_of_the_search_do_what_they_say(tiny_survey: Path, monkeypatch:
     assert (plain["frequency_mhz"] - mhz).abs().max() > 1000
 
 
+def test_the_verdict_is_of_the_likeness_whatever_weight_frequency_has(
+    tiny_survey: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(PAGES[2], tiny_survey, monkeypatch, hit=f"{load(tiny_survey).strongest()}")
+    before = [box.value for box in (*app.success, *app.warning)]
+    assert len(before) == 1
+    assert "Score: cosine of the latents, 1 at most" in words(app)
+    app.slider(key="lookalikes.weight").set_value(0.5).run()
+    assert [box.value for box in (*app.success, *app.warning)] == before
+    assert "nearness in frequency" in words(app)
+    app.toggle(key="lookalikes.duplicates").set_value(True).run()
+    assert [box.value for box in (*app.success, *app.warning)] == before
+
+
+def test_one_hit_alone_is_no_yardstick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = upload(make_survey(tmp_path / "s", n_hits=1), npy(snippet()), monkeypatch)
+    assert not app.exception
+    assert not app.success
+    assert "nothing to measure that by" in words(app)
+
+
+def test_another_upload_does_not_inherit_the_frequency_of_the_one_before(
+    tiny_survey: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(PAGES[2], tiny_survey, monkeypatch)
+    app.number_input(key="lookalikes.upload_mhz").set_value(1420.4).run()
+    app.file_uploader(key="lookalikes.upload").set_value(("a.npy", npy(snippet()), "application/octet-stream")).run()
+    assert "1420.400000 MHz" in words(app)  # typed in before the first upload: meant for it
+    app.file_uploader(key="lookalikes.upload").set_value(("b.npy", npy(snippet()), "application/octet-stream")).run()
+    assert app.number_input(key="lookalikes.upload_mhz").value is None
+    assert "1420.400000 MHz" not in words(app)
+
+
 def test_an_upload_without_a_frequency_has_no_frequency_weight(
     tiny_survey: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +334,8 @@ def test_what_a_scan_holds_at_a_frequency_is_searched_for(tmp_path: Path, monkey
     assert f"{tmp_path}" not in app.error[0].value
     scan.unlink()
     app.number_input(key="lookalikes.mhz").set_value(mhz).run()
+    assert not app.error  # read before, and kept
+    app.number_input(key="lookalikes.mhz").set_value(mhz + 50 * FOFF_MHZ).run()
     assert not app.exception
     assert "MISSING" in app.error[0].value
 
@@ -482,23 +521,34 @@ def test_a_reader_that_dies_or_floods_is_a_refusal_not_the_end_of_the_server(
 def test_the_reader_runs_under_limits_and_without_our_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    spy = tmp_path / "spy.py"
+    """The reader's own main(), with a reader of files that tells what it runs under."""
+    spy, told = tmp_path / "spy.py", tmp_path / "told.json"
     limits = {int(which): most for which, most in uploads.parse_upload.LIMITS.items()}
     spy.write_text(
         "import json, os, resource, runpy, sys\n"
-        f"space = runpy.run_path({uploads.parse_upload.__file__!r})\n"
-        "[resource.setrlimit(what, (most, most)) for what, most in space['LIMITS'].items()]\n"
-        f"limits = {{which: resource.getrlimit(which)[0] for which in {list(limits)}}}\n"
-        "text = json.dumps({'limits': limits, 'environment': dict(os.environ), 'cwd': os.listdir('.')})\n"
-        "open(sys.argv[2], 'w').write(json.dumps({'code': 'SPY', 'text': text}))\n"
+        f"sys.path.insert(0, {f'{ROOT}'!r})\n"
+        "from rrs_core.errors import RRSError\n"
+        "from rrs_core.observe import snippetfiles\n"
+        "def tell(*_, **__):\n"
+        f"    limits = {{which: resource.getrlimit(which) for which in {list(limits)}}}\n"
+        f"    with open({f'{told}'!r}, 'w') as out:\n"
+        "        json.dump({'limits': limits, 'environment': dict(os.environ)}, out)\n"
+        "    raise RRSError('SPY', 'seen')\n"
+        "snippetfiles.read_snippet = tell\n"
+        f"runpy.run_path({uploads.parse_upload.__file__!r}, run_name='__main__')\n"
     )
     monkeypatch.setenv("SECRET_OF_OURS", "1")
     monkeypatch.setattr(uploads.parse_upload, "__file__", f"{spy}")
     with pytest.raises(FileRefused) as refused:
         uploads.snippet_of(uploads.HDF5, "x.h5")
-    assert "SECRET_OF_OURS" not in f"{refused.value}"
-    assert "HDF5_PLUGIN_PRELOAD" in f"{refused.value}"
-    assert f'"{9 if 9 in limits else next(iter(limits))}": {2 * 2**30}' in f"{refused.value}"
+    assert refused.value.code == "SPY"
+    seen = json.loads(told.read_text())
+    assert "SECRET_OF_OURS" not in seen["environment"]
+    assert seen["environment"]["HDF5_PLUGIN_PRELOAD"] == "::"
+    assert {int(which): tuple(most) for which, most in seen["limits"].items()} == {
+        which: (most, most) for which, most in limits.items()
+    }
+    assert limits[resource.RLIMIT_AS] == 2 * 2**30
 
 
 # The map
