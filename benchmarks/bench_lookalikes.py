@@ -16,7 +16,7 @@ from rrs_core.describe import checkpoints
 from rrs_core.describe.snippets import normalise
 from rrs_core.prove.retrieval import CALIBRATED_THRESHOLD, Planted, plant, precision_at
 
-SEED = 20261125
+SEED = 20261126
 PER_FAMILY = 100
 GOAL = 0.9
 
