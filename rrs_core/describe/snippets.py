@@ -159,9 +159,12 @@ def _robust(flat: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def _positive(flat: NDArray[np.floating]) -> NDArray[np.floating]:
     lowest = flat.min(axis=1, keepdims=True)
-    _, scale = location_and_scale(flat)
-    floor = np.where(scale > 0, scale, 1)
-    raised: NDArray[np.floating] = np.where(lowest > 0, flat, flat - lowest + floor)
+    low = lowest[:, 0] <= 0
+    if not low.any():  # power: as nearly always
+        return flat
+    raised = flat.copy()
+    _, scale = location_and_scale(flat[low])
+    raised[low] += np.where(scale > 0, scale, 1) - lowest[low]
     return raised
 
 
