@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from rrs_core import units
+from rrs_core import config, units
 from rrs_core.describe import checkpoints, encoders, training
 from rrs_core.describe.pairs import kind_names
 from rrs_core.describe.snippets import cut_snippets
@@ -175,12 +175,14 @@ def _noise(
     SurveyRefused
         NOT_FOUND, when a scan is no longer where it was ingested. Scans that detection left out are left out here.
     """
-    jobs = [
-        (before + int(row["scan_id"]), Path(row["path"]), survey.settings.detect, int(row["n_coarse"]))
-        for survey, before in zip(surveys, _offsets(surveys), strict=True)
-        for row in survey.scans.to_dict("records")
-        if str(row["scan_id"]) in (survey.store.manifest("detect") or {}).get("scan_keys", {})
-    ]
+    jobs: list[tuple[int, Path, config.DetectSettings, int]] = []
+    for survey, before in zip(surveys, _offsets(surveys), strict=True):
+        searched = (survey.store.manifest("detect") or {}).get("scan_keys", {})
+        jobs += [
+            (before + int(row["scan_id"]), Path(row["path"]), survey.settings.detect, int(row["n_coarse"]))
+            for row in survey.scans.to_dict("records")
+            if str(row["scan_id"]) in searched
+        ]
     coarse = sum(job[3] for job in jobs)
     parts, scans = [], []
     for done, (scan_id, path, settings, _) in enumerate(jobs):
