@@ -41,8 +41,8 @@ RANGES = {
 class DetectSettings:
     """Energy detection (Ma et al. 2023, section 2.2).
 
-    `threshold` 0 means: calibrated on each scan's own noise so that a coarse channel
-    of pure noise gives `false_hits_per_coarse` hits.
+    `threshold` 0 means: in `default` calibrated on each scan's own noise so that a coarse
+    channel of pure noise gives `false_hits_per_coarse` hits; in `paper` its 512.
     """
 
     method: Method = "default"

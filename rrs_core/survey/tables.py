@@ -28,7 +28,7 @@ class Column:
 
 SCANS = {
     "scan_id": Column("int64", "", "number of the scan in this survey, from 1"),
-    "path": Column("str", "", "file as it was given to ingest"),
+    "path": Column("str", "", "the file, links followed"),
     "source_name": Column("str", "", "target name from the header"),
     "telescope_id": Column("int64", "", "SIGPROC telescope number (6: Green Bank)"),
     "tstart_mjd": Column(
