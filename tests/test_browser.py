@@ -266,14 +266,31 @@ def test_a_click_on_a_tile_shows_it_large_and_leads_to_its_lookalikes(page: Page
     assert len(tiles(page)) == 50
 
 
-def test_another_selection_begins_at_its_first_page_and_is_cleared_by_a_button(page: Page, address: str) -> None:
+def test_a_selection_is_cleared_by_a_button(page: Page, address: str) -> None:
     page.goto(f"{address}/map")
     lasso(page)
     first = tiles(page)
     page.get_by_role("button", name="Clear").click()
     page.get_by_role("heading", name="Selected: 0").wait_for()
+    assert page.locator(".tile").count() == 0
     lasso(page)
     assert tiles(page) == first
+
+
+def test_other_results_begin_at_their_first_page(page: Page, address: str, survey: Survey) -> None:
+    first, second = (int(hit) for hit in survey.hits["hit_id"].iloc[[10, 20]])
+    page.goto(f"{address}/lookalikes?hit={first}")
+    tiles(page)
+    page.get_by_role("slider", name="Number of results").focus()
+    page.keyboard.press("End")
+    page.get_by_role("button", name="Page 2", exact=True).click()
+    page.locator(".grid", has_text="#51 ").wait_for()
+    box = page.get_by_role("textbox", name="Hit id")
+    box.fill(f"{second}")
+    box.press("Enter")
+    page.get_by_role("heading", name=f"Hit {second}").wait_for()
+    page.locator(".grid", has_text="#1 ").wait_for()
+    assert "#51 " not in page.locator(".grid").inner_text()
 
 
 def test_a_link_to_a_hit_works_again_and_so_does_the_back_button(page: Page, address: str, survey: Survey) -> None:
