@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 50_000  #: lasso and hover of plotly stay usable up to about here (measured)
 PICKED, SELECTED = "map.hit", "map.selected"  #: session state: the clicked hit, the ids in the lasso
+CLEARED = "map.cleared"  #: session state: how often the selection was cleared; each time a new chart takes its place
 #: What the mouse does. Streamlit lets a click select only while dragging moves the map.
 TOOLS: dict[str, Literal["lasso", "select", "pan"]] = {"Lasso": "lasso", "Box": "select", "Click": "pan"}
 TOOLS_HELP = "Lasso and Box: drag around points. Click: pick one point, drag to move the map. Scroll to zoom with any."
@@ -64,14 +65,16 @@ def show(survey: Survey, *, key: str) -> list[int]:
         drag=TOOLS[tool],
     )
 
+    chart = f"{key}.{st.session_state.get(CLEARED, 0)}"
+
     def remember() -> None:
-        ids = selected_ids(st.session_state[key])
+        ids = selected_ids(st.session_state[chart])
         st.session_state[SELECTED] = ids
         st.session_state[PICKED] = ids[0] if len(ids) == 1 else None
 
     st.plotly_chart(
         figure,
-        key=key,
+        key=chart,
         on_select=remember,
         selection_mode=("points", "box", "lasso"),
         config={"scrollZoom": True, "displaylogo": False, "doubleClick": "reset+autosize"},
@@ -132,6 +135,7 @@ def selection(survey: Survey, ids: list[int], *, key: str) -> int | None:
 
 def _clear() -> None:
     st.session_state[SELECTED], st.session_state[PICKED] = [], None
+    st.session_state[CLEARED] = st.session_state.get(CLEARED, 0) + 1  # the lasso's outline goes with its chart
 
 
 def caption(row: object) -> str:
