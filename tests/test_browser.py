@@ -272,10 +272,9 @@ def test_a_selection_is_cleared_by_a_button(page: Page, address: str) -> None:
     first = tiles(page)
     page.get_by_role("button", name="Clear").click()
     page.get_by_role("heading", name="Selected: 0").wait_for()
-    assert page.locator(".tile").count() == 0
+    page.locator(".tile").first.wait_for(state="detached")
+    page.locator(".js-plotly-plot .selectionlayer path").first.wait_for(state="detached")
     settled(page)
-    page.wait_for_timeout(1500)
-    assert page.locator(".js-plotly-plot .selectionlayer path").count() == 0
     lasso(page)
     assert tiles(page) == first
 
