@@ -1,7 +1,7 @@
 """Settings of every stage: frozen, written to survey.toml, digested for the manifests.
 
 A stage runs again when its digest changes. `paper` settings follow Ma et al. 2023
-throughout; `default` settings are ours. See docs/method.md for each difference.
+and Jacobson-Bell et al. 2025 throughout; `default` settings are ours. See docs/method.md for each difference.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ Normalisation = Literal["robust", "log", "linear"]
 Projection = Literal["umap", "pca"]
 
 PAPER_THRESHOLD = 512.0  #: Ma et al. 2023, section 2.2
+PAPER_EPSILON = 0.18  #: Jacobson-Bell et al. 2025, section 5
 
 #: Lowest and highest value of the numbers in survey.toml; a window is checked against its scan by `detect`.
 RANGES = {
@@ -34,6 +35,17 @@ RANGES = {
     "n_neighbors": (2, 1000),
     "min_dist": (0, 1),
     "fit_rows": (100, 10**8),
+    "snr": (1, 1e6),
+    "max_drift_hz_s": (0, 1000),
+    "seeds": (0, 10_000),
+    "epochs": (1, 100),
+    "stop": (0, 1),
+    "batch": (10, 10**6),
+    "min_cluster_size": (2, 1000),
+    "min_samples": (1, 1000),
+    "epsilon": (0, 100),
+    "votes": (1, 1000),
+    "tolerance_hz": (0, 1e6),
 }
 
 
@@ -50,6 +62,50 @@ class DetectSettings:
     false_hits_per_coarse: float = 0.5
     width: int = 256  #: window [channels]
     stride: int = 128  #: step between windows [channels]
+
+
+@dataclass(frozen=True)
+class DopplerSettings:
+    """The drift search: narrowband lines of constant drift (detector `doppler`).
+
+    `paper`: noise, top hits and step as turboSETI's FindDoppler has them, which GLOBULAR
+    reads; `default`: noise measured about each signal, one hit a signal however close.
+    """
+
+    method: Method = "default"
+    search: bool = True  #: false: no drift search; hits come from files alone
+    snr: float = 10.0  #: least signal-to-noise ratio
+    max_drift_hz_s: float = 4.0  #: searched both ways [Hz/s]
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """GLOBULAR's 13 features, by the paper's definitions or ours."""
+
+    method: Method = "default"
+    seeds: int = 100  #: drawn signals whose features seed the clusters (section 3.1)
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """Epochs of HDBSCAN in batches (Jacobson-Bell et al. 2025, sections 3.1 and 5)."""
+
+    method: Method = "default"
+    epochs: int = 8  #: at most
+    stop: float = 0.1  #: the epoch that begins with this share of the hits or less is the last
+    batch: int = 3000  #: hits in a batch
+    min_cluster_size: int = 4
+    min_samples: int = 2  #: as scikit-learn counts, the point itself included
+    epsilon: float = PAPER_EPSILON  #: clusters nearer than this are one
+    votes: int = 5  #: seeded partitions that vote on each hit; the paper has one
+
+
+@dataclass(frozen=True)
+class EventSettings:
+    """Hits of one cadence to events: FindEvent's filter, or following each signal along its drift."""
+
+    method: Method = "default"
+    tolerance_hz: float = 0.0  #: of a match, beside what the drift's step allows; 0: three channels [Hz]
 
 
 @dataclass(frozen=True)
@@ -81,6 +137,10 @@ class Settings:
     method: Method = "default"
     seed: int = 0
     detect: DetectSettings = field(default_factory=DetectSettings)
+    doppler: DopplerSettings = field(default_factory=DopplerSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    events: EventSettings = field(default_factory=EventSettings)
     encode: EncodeSettings = field(default_factory=EncodeSettings)
     project: ProjectSettings = field(default_factory=ProjectSettings)
 
@@ -92,6 +152,10 @@ class Settings:
                 method="paper",
                 seed=seed,
                 detect=DetectSettings(method="paper", threshold=PAPER_THRESHOLD),
+                doppler=DopplerSettings(method="paper"),
+                features=FeatureSettings(method="paper"),
+                cluster=ClusterSettings(method="paper", votes=1),
+                events=EventSettings(method="paper"),
                 encode=EncodeSettings(model="paper"),
             )
         return cls(seed=seed)

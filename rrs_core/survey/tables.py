@@ -64,6 +64,44 @@ HITS = {
     "snippet_row": Column("int64", "", "row of the hit in snippets.npy"),
 }
 
+FEATURES = {
+    "hit_id": Column("int64", "", "hit; every one with a drift rate and 50 kHz of its scan on each side"),
+    "frequency_mhz": Column("float64", "MHz", "1: frequency at the start of the scan"),
+    "drift_rate_hz_s": Column("float64", "Hz/s", "2: drift rate"),
+    "snr": Column("float64", "", "3: signal-to-noise ratio"),
+    "sws": Column("float64", "", "4: spectral window skewness, 2.7 kHz"),
+    "swk": Column("float64", "", "5: spectral window kurtosis (Pearson's), 2.7 kHz"),
+    "bimodality": Column("float64", "", "6: Sarle's coefficient of that window, 0-1"),
+    "kurtosis_bandwidth_correlation": Column("float64", "", "7: of kurtosis and the logarithm of the bandwidth"),
+    "turning_point_bandwidth_hz": Column("float64", "Hz", "8: bandwidth of the highest kurtosis, 200 Hz-100 kHz"),
+    "tws": Column("float64", "", "9: temporal window skewness"),
+    "time_std": Column("float64", "", "10: standard deviation of the time series"),
+    "spectrum_std": Column("float64", "", "11: standard deviation of the spectrum, 2.7 kHz"),
+    "bandwidth_hz": Column("float64", "Hz", "12: width at 1 % of the highest power"),
+    "redness": Column("float64", "", "13: of the spectrum's periodogram, 10 kHz"),
+}
+
+CLUSTERS = {
+    "hit_id": Column("int64", "", "hit; every one with features"),
+    "status": Column("str", "", "rfi or anomaly"),
+    "removed_epoch": Column("int64", "", "epoch in which it was taken for RFI; 0: survived all"),
+    "anomaly_score": Column("float64", "", "0-1, 1 the most anomalous"),
+    "cluster_id": Column("int64", "", "supercluster; -1: none"),
+    "seeded": Column("bool", "", "whether it lay in a cluster with a seed signal"),
+}
+
+EVENTS = {
+    "event_id": Column("int64", "", "number of the candidate in this survey, from 1"),
+    "cadence_id": Column("int64", "", "cadence"),
+    "frequency_mhz": Column("float64", "MHz", "at the start of the cadence"),
+    "drift_rate_hz_s": Column("float64", "Hz/s", "drift rate"),
+    "snr": Column("float64", "", "highest of its hits"),
+    "n_on": Column("int64", "", "ON scans that it was found in"),
+    "hit_ids": Column("object", "", "its hits, in order of time"),
+    "verdict": Column("str", "", "event or rejected"),
+    "reason": Column("str", "", "why"),
+}
+
 LATENTS = {"hit_id": Column("int64", "", "hit")}  #: and float32 z0, z1, ...
 
 PROJECTION = {
@@ -76,6 +114,9 @@ PROJECTION = {
 SCHEMAS: dict[str, dict[str, Column]] = {
     "scans": SCANS,
     "hits": HITS,
+    "features": FEATURES,
+    "clusters": CLUSTERS,
+    "events": EVENTS,
     "latents": LATENTS,
     "projection": PROJECTION,
 }
