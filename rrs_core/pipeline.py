@@ -1,6 +1,6 @@
 """The order of the stages: the only module that knows it.
 
-    ingest -> detect (hits and snippets) -> encode -> project
+    ingest -> detect (hits and snippets) -> features -> encode -> cluster -> events -> project
 
 Each stage is skipped when its inputs, settings and code have not changed and its
 outputs are as its manifest says; otherwise it says why it runs.
@@ -78,6 +78,8 @@ def build(
             write_text(store.settings_path, config.dump(settings, versions()))
         if only in (None, "detect"):
             refused += _detect(store, settings, report, workers)
+        if only in (None, "features"):
+            _features(store, settings, report, workers)
         if only in (None, "encode"):
             _encode(store, settings, report)
         if only in (None, "project"):
@@ -139,7 +141,7 @@ def _detect(store: Store, settings: config.Settings, report: Report, workers: in
 
     scans = _table(store, "scans", "ingest")
     inputs = {f"scan {row.scan_id}": str(row.sha256) for row in scans.itertuples()}
-    key = config.digest(settings.detect, settings.seed)
+    key = config.digest(settings.detect, settings.doppler, settings.seed)
     if not _told(report, "detect", store.why_stale("detect", inputs, key, detect.CODE)):
         # refused again with every build, though not searched again: nothing is passed over in silence
         before = (store.manifest("detect") or {}).get("refused", [])
@@ -154,6 +156,22 @@ def _detect(store: Store, settings: config.Settings, report: Report, workers: in
     store.finish("detect", inputs, key, detect.CODE, outputs, **more)
     _clear(store, "detect")
     return refused
+
+
+def _features(store: Store, settings: config.Settings, report: Report, workers: int) -> None:
+    from rrs_core.stages import features
+
+    hits, scans = _table(store, "hits", "detect"), store.read_table("scans")
+    inputs = {"detect": store.output_digest("detect")}
+    key = config.digest(settings.features, settings.doppler, settings.seed)
+    if not _told(report, "features", store.why_stale("features", inputs, key, features.CODE)):
+        return
+    work = config.digest(inputs, key, features.CODE)
+    measured = features.run(store, scans, hits, settings, report, key=work, workers=workers)
+    seeds = features.seed_features(scans, settings, report)
+    outputs = [store.write_table("features", measured), store.write_table("seeds", seeds)]
+    store.finish("features", inputs, key, features.CODE, outputs, method=settings.features.method)
+    _clear(store, "features")
 
 
 def _encode(store: Store, settings: config.Settings, report: Report) -> None:

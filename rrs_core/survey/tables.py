@@ -81,6 +81,10 @@ FEATURES = {
     "redness": Column("float64", "", "13: of the spectrum's periodogram, 10 kHz"),
 }
 
+SEEDS = {"seed": Column("int64", "", "number of a drawn signal whose features mark the clusters to keep")} | {
+    name: column for name, column in FEATURES.items() if name != "hit_id"
+}
+
 CLUSTERS = {
     "hit_id": Column("int64", "", "hit; every one with features"),
     "status": Column("str", "", "rfi or anomaly"),
@@ -115,6 +119,7 @@ SCHEMAS: dict[str, dict[str, Column]] = {
     "scans": SCANS,
     "hits": HITS,
     "features": FEATURES,
+    "seeds": SEEDS,
     "clusters": CLUSTERS,
     "events": EVENTS,
     "latents": LATENTS,

@@ -1,0 +1,250 @@
+"""The drift search against brute force, analytic tones, and the rules that turboSETI is known for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rrs_core import config, units
+from rrs_core.detect import drift, standout, tophits, tree
+from rrs_core.errors import FileRefused
+
+FOFF_MHZ = -units.FINE_CHANNEL_HZ / units.HZ_PER_MHZ
+TSAMP_S = units.SPECTRUM_S
+STEP_HZ_S = units.FINE_CHANNEL_HZ / (15 * TSAMP_S)  #: 0.010204, one channel over the scan (interop facts, 1.3)
+PAPER = config.DopplerSettings(method="paper")
+
+
+def noise_block(rng: np.random.Generator, n_chan: int, n_time: int = 16) -> np.ndarray:
+    return (rng.chisquare(units.NOISE_DOF, (n_time, n_chan)) / units.NOISE_DOF).astype(np.float32)
+
+
+def add_tone(
+    block: np.ndarray, channel: int, drift_rate_hz_s: float, snr: float, *, foff_mhz: float = FOFF_MHZ, width: int = 1
+) -> None:
+    """Add a tone whose sum along its track is `snr` standard deviations; it is not smeared within a spectrum."""
+    n_time = len(block)
+    height = snr * np.sqrt(2 / units.NOISE_DOF) / np.sqrt(n_time * width)
+    for t in range(n_time):
+        moved = drift_rate_hz_s * t * TSAMP_S / (foff_mhz * units.HZ_PER_MHZ)
+        first = round(channel + moved) - width // 2
+        block[t, max(0, first) : max(0, first + width)] += height
+
+
+def search(
+    block: np.ndarray, settings: config.DopplerSettings | None = None, foff_mhz: float = FOFF_MHZ
+) -> drift.Lines:
+    return drift.search_block(block, settings, foff_mhz=foff_mhz, tsamp_s=TSAMP_S)
+
+
+def taylor_offset(t: int, d: int, n: int) -> int:
+    """Return where the Taylor tree's track of drift d is in row t of n: half of the drift in each half of the rows."""
+    if n == 1:
+        return 0
+    half = n // 2
+    return taylor_offset(t, d // 2, half) if t < half else (d + 1) // 2 + taylor_offset(t - half, d // 2, half)
+
+
+@pytest.mark.parametrize("n_rows", [4, 16, 32])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_tree_is_the_brute_force_sum_along_its_tracks(n_rows: int, reverse: bool) -> None:
+    rng = np.random.default_rng(n_rows)
+    n, fans = 1500, 3
+    rows = np.zeros((n_rows, n + tree.margin_of(n_rows, fans)), np.float32)
+    rows[:, :n] = rng.integers(0, 50, (n_rows, n))
+    best, drifts = np.full(n, -np.inf, np.float32), np.zeros(n, np.int32)
+    tree.search(rows, n, fans, reverse, best, drifts)
+    ordered = rows[::-1] if reverse else rows
+    sums = np.array(
+        [
+            sum(ordered[t, k * t + taylor_offset(t, d, n_rows) :][:n] for t in range(n_rows))
+            for k in range(fans)
+            for d in range(n_rows)
+        ]
+    )
+    drift_of = np.array([k * (n_rows - 1) + d for k in range(fans) for d in range(n_rows)])
+    assert np.array_equal(best, sums.max(axis=0))
+    assert np.array_equal(sums[sums.argmax(axis=0), np.arange(n)], best)
+    assert np.array_equal(drifts, drift_of[sums.argmax(axis=0)])
+
+
+@pytest.fixture(scope="module")
+def tones() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A coarse channel with 200 tones of SNR 20 and more, and where they are."""
+    rng = np.random.default_rng(20261125)
+    n_chan = 2**20
+    block = noise_block(rng, n_chan)
+    channels = rng.choice(np.arange(1000, n_chan - 1000, 1500), 200, replace=False)
+    rates = rng.uniform(-3.9, 3.9, 200)
+    for channel, rate, snr in zip(channels, rates, np.exp(rng.uniform(np.log(20), np.log(2000), 200)), strict=True):
+        add_tone(block, channel, rate, snr)
+    return block, channels, rates
+
+
+@pytest.mark.parametrize("method", ["default", "paper"])
+def test_tones_are_found_with_their_drift(tones: tuple[np.ndarray, np.ndarray, np.ndarray], method: str) -> None:
+    block, channels, rates = tones
+    found = search(block, config.DopplerSettings(method=method))  # type: ignore[arg-type]
+    near = np.abs(found.channel[:, None] - channels) <= 3
+    off = np.where(near, np.abs(found.drift_rate_hz_s[:, None] - rates), np.inf).min(axis=0)
+    recalled = off < 0.1
+    assert recalled.mean() >= 0.97
+    assert (off[recalled] <= STEP_HZ_S * 1.001).mean() >= 0.95
+    assert len(found.channel) - recalled.sum() <= 4  # besides, hardly anything
+
+
+@pytest.mark.parametrize("method", ["default", "paper"])
+def test_noise_alone_is_no_hit(method: str) -> None:
+    block = noise_block(np.random.default_rng(5), 2**20)
+    assert len(search(block, config.DopplerSettings(method=method)).channel) <= 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["default", "paper"])
+@pytest.mark.parametrize("foff_mhz", [FOFF_MHZ, -FOFF_MHZ])
+@pytest.mark.parametrize("rate", [-2.0, 0.7])
+def test_a_drift_keeps_its_sign_whichever_way_frequency_runs(method: str, foff_mhz: float, rate: float) -> None:
+    block = noise_block(np.random.default_rng(7), 2**16)
+    add_tone(block, 30_000, rate, 60, foff_mhz=foff_mhz)
+    found = search(block, config.DopplerSettings(method=method), foff_mhz)  # type: ignore[arg-type]
+    assert len(found.channel) == 1
+    assert found.drift_rate_hz_s[0] == pytest.approx(rate, abs=STEP_HZ_S)
+    assert abs(found.channel[0] - 30_000) <= 1
+
+
+def test_drift_rates_are_whole_steps_of_one_channel_over_the_scan() -> None:
+    block = noise_block(np.random.default_rng(8), 2**16)
+    add_tone(block, 20_000, -0.38, 100)
+    found = search(block)
+    steps = found.drift_rate_hz_s / STEP_HZ_S
+    assert np.allclose(steps, np.rint(steps), atol=1e-9)
+    assert drift.drift_step_hz_s(foff_mhz=FOFF_MHZ, tsamp_s=TSAMP_S, n_time=16) == pytest.approx(0.0102043, rel=1e-5)
+
+
+def test_the_snr_of_a_tone_is_what_it_was_drawn_with() -> None:
+    rng = np.random.default_rng(9)
+    ratios = []
+    for snr in (25, 100, 1000):
+        block = noise_block(rng, 2**16)
+        for channel in range(2000, 60_000, 4000):
+            add_tone(block, channel, 0.0, snr)
+        found = search(block)
+        assert len(found.channel) == 15
+        ratios += (found.snr / snr).tolist()
+    assert np.median(ratios) == pytest.approx(1.0, abs=0.05)
+
+
+def test_signals_close_together_are_all_hits_where_turboseti_keeps_the_strongest() -> None:
+    """Margot et al. 2021: one top hit in max_drift x length / 2 channels each way."""
+    block = noise_block(np.random.default_rng(10), 2**16)
+    places = {30_000: (0.0, 3000.0), 30_040: (0.3, 40.0), 30_120: (-0.2, 60.0), 30_400: (0.0, 30.0)}
+    for channel, (rate, snr) in places.items():
+        add_tone(block, channel, rate, snr)
+    found = search(block)
+    assert [min(abs(found.channel - channel)) <= 1 for channel in places] == [True] * 4
+    assert len(found.channel) == 4
+    assert search(block, PAPER).channel.tolist() == [30_000]
+
+
+def test_crossing_lines_are_two_hits() -> None:
+    block = noise_block(np.random.default_rng(11), 2**16)
+    add_tone(block, 30_000, 0.5, 300)  # to lower channels
+    add_tone(block, 29_960, -0.5, 60)
+    found = search(block)
+    assert np.array_equal(np.abs(found.channel - [29_960, 30_000]) <= 1, [True, True])
+    assert found.drift_rate_hz_s == pytest.approx([-0.5, 0.5], abs=STEP_HZ_S)
+
+
+def test_a_smeared_line_is_found_in_a_wider_box() -> None:
+    """3 Hz/s crosses 20 channels in one spectrum: of an SNR of 20 a single channel sees 4.5."""
+    block = noise_block(np.random.default_rng(12), 2**16)
+    add_tone(block, 30_000, 3.0, 20, width=20)
+    found = search(block)
+    assert len(found.channel) == 1
+    assert abs(found.channel[0] - 30_000) < 10
+    assert found.drift_rate_hz_s[0] == pytest.approx(3.0, abs=6 * STEP_HZ_S)
+    assert found.width_channels[0] >= 8
+    assert len(search(block, PAPER).channel) == 0
+
+
+def test_a_broadband_burst_and_a_wide_block_are_no_lines() -> None:
+    block = noise_block(np.random.default_rng(13), 2**16)
+    block[6] *= 3
+    block[:, 20_000:26_000] *= 1.5
+    inside = search(block).channel
+    assert not len(inside[(inside < 19_700) | (inside > 26_300)])
+    assert len(inside) <= 4  # the block's own edges
+
+
+def test_a_line_that_is_on_for_three_spectra_is_found() -> None:
+    block = noise_block(np.random.default_rng(14), 2**16)
+    block[5:8, 30_000] += 12 * np.sqrt(2 / units.NOISE_DOF) * 3
+    assert np.abs(search(block).channel - 30_000).min() <= 1
+
+
+def test_the_power_scale_does_not_matter() -> None:
+    block = noise_block(np.random.default_rng(15), 2**16)
+    add_tone(block, 30_000, 1.0, 50)
+    one, other = search(block), search(block * np.float32(1e10))
+    assert np.array_equal(one.channel, other.channel)
+    assert one.snr == pytest.approx(other.snr, rel=1e-4)
+
+
+@pytest.mark.parametrize("n_time", [1, 2, 3, 20])
+@pytest.mark.parametrize("method", ["default", "paper"])
+def test_scans_of_other_lengths_are_searched_too(n_time: int, method: str) -> None:
+    block = noise_block(np.random.default_rng(n_time), 2**15, n_time)
+    rate = 0.5 if n_time > 2 else 0.0
+    add_tone(block, 12_000, rate, 80)
+    found = search(block, config.DopplerSettings(method=method))  # type: ignore[arg-type]
+    at = int(np.abs(found.channel - 12_000).argmin())
+    assert abs(found.channel[at] - 12_000) <= 1
+    step = drift.drift_step_hz_s(foff_mhz=FOFF_MHZ, tsamp_s=TSAMP_S, n_time=n_time)
+    assert found.drift_rate_hz_s[at] == pytest.approx(rate, abs=step * 1.001)
+
+
+@pytest.mark.parametrize("method", ["default", "paper"])
+def test_a_narrow_constant_or_dead_block_is_searched_without_a_hit(method: str) -> None:
+    settings = config.DopplerSettings(method=method)  # type: ignore[arg-type]
+    for block in (np.ones((16, 4096), np.float32), np.zeros((16, 300), np.float32), np.ones((16, 3), np.float32)):
+        assert len(search(block, settings).channel) == 0
+
+
+def test_pixels_that_are_not_finite_make_no_hit_and_hide_none() -> None:
+    block = noise_block(np.random.default_rng(16), 2**16)
+    add_tone(block, 30_000, 0.0, 80)
+    block[3, 100:200] = np.nan
+    block[:, 5000] = np.inf
+    assert np.array_equal(np.abs(search(block).channel - 30_000) <= 1, [True])
+
+
+def test_a_block_without_a_finite_pixel_is_refused() -> None:
+    with pytest.raises(FileRefused) as refused:
+        search(np.full((16, 1000), np.nan, np.float32))
+    assert refused.value.code == "NO_FINITE"
+
+
+def test_top_hits_of_the_paper_are_those_with_nothing_higher_in_reach() -> None:
+    rng = np.random.default_rng(17)
+    best = rng.integers(0, 60, 4000).astype(np.float32)
+    found = tophits.highest_within(best, 40, 25)
+    brute = [
+        c
+        for c in range(len(best))
+        if best[c] >= 40
+        and best[c] == best[max(0, c - 25) : c + 26].max()
+        and best[c] > best[max(0, c - 25) : c].max(initial=-1)
+    ]
+    assert found.tolist() == brute
+
+
+def test_pixels_are_compressed_from_six_standard_deviations_on() -> None:
+    block = np.ones((16, 4096), np.float32)
+    rng = np.random.default_rng(18)
+    block += 0.1 * rng.standard_normal(block.shape, np.float32)
+    block[4, 1000], block[5, 1001] = 1 + 0.1 * 5, 1 + 0.1 * 1e5
+    scale = standout.scale_of(block)
+    rows = np.zeros(block.shape, np.float32)
+    standout.standing_out(block, scale.factor, scale.gain, scale.sigma, rows)
+    assert rows[4, 1000] == pytest.approx(5, rel=0.05)
+    assert rows[5, 1001] == standout.MOST
+    assert rows.std() == pytest.approx(1, rel=0.05)
