@@ -6,7 +6,7 @@ DEMO := cache/demo
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test venv dev check bench demo chromium
+.PHONY: help run test venv dev check bench peers demo chromium
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,14 @@ check: dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# turbo_seti needs numpy below 2 and an older setuptools: an environment of its own, for comparisons alone.
+peers: .venv-peers/done ## turbo_seti in .venv-peers, which `make bench` compares with
+
+.venv-peers/done: requirements-peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-peers.txt
+	@touch $@
 
 bench: dev ## measure; prints ratios, writes benchmarks/results.json
 	$(BIN)/python -m benchmarks

@@ -57,7 +57,7 @@ def write_scan(path: Path, n_coarse: int) -> None:
     header = ScanHeader(
         path="", source_name="bench", telescope_id=6, tstart_mjd=57650.0, tsamp_s=units.SPECTRUM_S, fch1_mhz=1926.0,
         foff_mhz=-units.FINE_CHANNEL_HZ / units.HZ_PER_MHZ, n_time=N_TIME, n_chan=n_coarse * N_CHAN,
-        coarse_width=N_CHAN,
+        coarse_width=N_CHAN, src_raj_hours=17.167, src_dej_deg=12.18,
     )  # fmt: skip
     blocks: Iterator[NDArray[np.float32]] = (coarse_channel(k) for k in range(n_coarse))
     write_fbh5(path, header, blocks)

@@ -4,9 +4,11 @@ Both methods sum the block along every straight track (`tree`) up to `max_drift_
 either way, in steps of one channel over the scan, df / ((n_time - 1) dt).
 
 `paper` is turboSETI's FindDoppler, whose hits GLOBULAR clusters: power as it is, noise
-from the middle 90 % of the time-summed coarse channel, one top hit within
-max_drift * scan length / 2 channels, so that a fainter line near a brighter one is lost
-(Margot et al. 2021).
+from the middle 90 % of the time-summed coarse channel, one top hit within twice the
+largest drift in channels, as version 2.3.2 has it (half the scan's length in seconds
+times the largest drift before 2.2.3), so that a fainter line near a brighter one is lost
+(Margot et al. 2021). That version leaves out drift 0; the paper's hits have it, and so
+have ours. Measured against it: benchmarks/drift_parity.py.
 
 `default` measures level and noise about each signal, looks at boxes of 1, 2, 4, ...
 channels as well (a line that crosses several channels in one spectrum is smeared over
@@ -90,7 +92,7 @@ def search_block(
     limit = math.floor(settings.max_drift_hz_s / step + 1e-6) if block.shape[0] > 1 else 0
     limit = min(limit, 4 * block.shape[1])
     if settings.method == "paper":
-        reach = int(settings.max_drift_hz_s * block.shape[0] * tsamp_s / 2)
+        reach = 2 * round(settings.max_drift_hz_s / step)
         return _paper(block, settings.snr, limit, reach, math.copysign(step, foff_mhz))
     return _default(block, settings.snr, limit, math.copysign(step, foff_mhz), sigma)
 
@@ -123,10 +125,10 @@ def _default(block: NDArray[Any], least: float, limit: int, step: float, sigma: 
     inside = (channel_ >= 0) & (channel_ < n_chan) & (np.abs(drift_) < limit + width)
     order = np.lexsort((channel_, -strength))
     order = order[inside[order]]
+    starts, turns = channel_[order].astype(np.int64), np.clip(drift_[order], -limit, limit).astype(np.int64)
     at, way, snr, wide = tophits.separate(
-        block, scale.factor, scale.gain, scale.sigma, rows,
-        channel_[order].astype(np.int64), np.clip(drift_[order], -limit, limit).astype(np.int64), width[order].astype(np.int64), least, limit,
-    )  # fmt: skip
+        block, scale.factor, scale.gain, scale.sigma, rows, starts, turns, width[order].astype(np.int64), least, limit
+    )
     return _lines(at, way, snr, wide, step, above)
 
 

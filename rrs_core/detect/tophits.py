@@ -63,6 +63,35 @@ def _refine(
 
 
 @nb.njit(cache=True, error_model="numpy", nogil=True)
+def _sharpen(
+    block: NDArray[Any],
+    factor: NDArray[np.float32],
+    gain: NDArray[np.float32],
+    sigma: float,
+    taken: NDArray[np.bool_],
+    channel: int,
+    drift: int,
+    width: int,
+    limit: int,
+) -> tuple[int, int]:
+    """Return channel and drift of the highest track near a hit, uncompressed: of a strong one all else is alike."""
+    n_time, n_chan = block.shape
+    most, at, way = -np.inf, channel, drift
+    for d in range(max(-limit, drift - AROUND), min(limit, drift + AROUND) + 1):
+        for c in range(max(0, channel - AROUND), min(n_chan - 1, channel + AROUND) + 1):
+            total = 0.0
+            for t in range(n_time):
+                first = c + _offset(d, t, n_time) - width // 2
+                for k in range(max(0, first), min(n_chan, first + width)):
+                    if not taken[t, k]:
+                        g = gain[t, min(k // (GROUP * STRIPE), gain.shape[1] - 1)]
+                        total += (np.float64(block[t, k]) * factor[k] - 1) / sigma - g
+            if total > most:
+                most, at, way = total, c, d
+    return at, way
+
+
+@nb.njit(cache=True, error_model="numpy", nogil=True)
 def _profile(
     block: NDArray[Any],
     factor: NDArray[np.float32],
@@ -152,6 +181,7 @@ def separate(
         c, d = _refine(rows, n_time, n_chan, channels[i], drifts[i], width, limit)
         if track_sum(rows, n_time, n_chan, c, d, width) < need:
             continue
+        c, d = _sharpen(block, factor, gain, sigma, taken, c, d, width, limit)
         _profile(block, factor, gain, sigma, taken, c, d, profile)
         middle = SIDE
         for j in range(max(0, SIDE - width), min(len(profile), SIDE + width + 1)):
