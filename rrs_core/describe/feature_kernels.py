@@ -255,8 +255,8 @@ def series_along(
     inside : ndarray of int, shape (n_hits, 2)
         First channel of the signal and the one after its last, counted from the hit.
     outside : ndarray of int, shape (n_hits, 2)
-        Where the neighbours begin: those below it, and from it upwards. No neighbours on
-        a side where it is 0; with none at all the level is 1.
+        Where the neighbours begin: those below it, and from it upwards. 0 on a side where
+        the signal goes on; there is never one on both.
     sides : int
         Neighbours on each side [channels].
 
@@ -283,7 +283,7 @@ def series_along(
                 for c in range(first, first + sides):
                     pool[n] = np.float64(block[t, c]) if 0 <= c < n_chan else 1.0
                     n += 1
-            level = np.median(pool[:n]) if n else 1.0
+            level = np.median(pool[:n])
             if abs(signal - level) > ROUNDING * 10 * abs(signal):
                 series[i, t] = signal - level
     return series

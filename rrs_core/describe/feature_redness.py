@@ -75,7 +75,7 @@ def redness(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
 
     from rrs_core.describe.feature_kernels import weighted_power
 
-    n_hits, n = spectra.shape
+    n = spectra.shape[1]
     use = weights(n)
     centred = spectra - spectra.mean(axis=1, keepdims=True)
     scale = np.abs(centred).max(axis=1, initial=0.0)
@@ -127,4 +127,5 @@ def _transformed(
     twice[0] = 1 / n_fft
     if n_fft % 2 == 0:
         twice[-1] = 1 / n_fft
-    return np.stack([along, across.real, across.imag]) * twice
+    rows: NDArray[np.float64] = np.stack([along, across.real, across.imag]) * twice
+    return rows

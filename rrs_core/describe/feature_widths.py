@@ -102,7 +102,7 @@ def paper_widths(
 def level_and_noise(ordered: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return median and standard deviation of sorted values, the latter from their median absolute deviation.
 
-    Where more than half of the values are equal, from the mean absolute deviation.
+    It is 0 where more than half of the values are equal: whatever the others are, they are no noise.
     Shapes: ordered (n, width); results (n,).
     """
     n, width = ordered.shape
@@ -121,11 +121,6 @@ def level_and_noise(ordered: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
                 deviation = row[right] - middle
                 right += 1
         noise = 1.4826 * (0.5 * (last + deviation) if width % 2 == 0 else deviation)
-        if not noise > 0:
-            total = 0.0
-            for c in range(width):
-                total += abs(row[c] - middle)
-            noise = 1.2533 * total / width
         middles[i], noises[i] = middle, noise
     return middles, noises
 
@@ -178,7 +173,8 @@ def own_widths(
     gap : int
         Channels between the signal and its neighbours.
     inside, outside : ndarray of int, shape (n_hits, 2)
-        Out: see `series_along`.
+        Out: see `series_along`. A signal ends on one side at least: half of the channels
+        are not above the median.
     """
     n_hits, n = spectra.shape
     widths = np.ones(n_hits)

@@ -227,16 +227,17 @@ def mend(fit: Fit, points: NDArray[np.float64], settings: ClusterSettings) -> tu
     return fit.label, ""
 
 
+def own_tracks(track_id: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return track ids in which every hit without a track (a negative id) is one of its own, still negative."""
+    return np.where(track_id < 0, -1 - np.arange(len(track_id)), track_id)
+
+
 def _of_one_track(
     label: NDArray[np.int64], count: int, track_id: NDArray[np.int64], on: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_]:
-    """Tell which clusters hold hits of one track alone, none of them in an OFF scan; shape (count,).
-
-    A hit without a track (a negative id) is a track of its own.
-    """
+    """Tell which clusters hold hits of one track alone, none of them in an OFF scan; shape (count,)."""
     member = np.flatnonzero(label >= 0)
-    own = np.where(track_id < 0, -1 - np.arange(len(track_id)), track_id)
-    pairs = np.unique(np.stack([label[member], own[member]]), axis=1)
+    pairs = np.unique(np.stack([label[member], own_tracks(track_id)[member]]), axis=1)
     alone = np.bincount(pairs[0], minlength=count) < 2
     if on is not None:
         off = member[~on[member]]

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rrs_core.errors import RRSError, SurveyRefused
-from rrs_core.group.batches import Batch, Outcome, run_batch
+from rrs_core.group import tracks
+from rrs_core.group.batches import Batch, Outcome, own_tracks, run_batch
 from rrs_core.group.epochs import EPOCH_COLUMNS, GROUP_COLUMNS, Vote, plan
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def cluster(
     on : ndarray of bool, shape (n,), optional
         Whether each hit is in an ON scan (`default` only).
     rescue : callable, optional
-        In place of `events.rescue`; called with track_id, on and survived where both are known.
+        In place of `tracks.rescue`; called with track_id, on and survived where the first two are known.
     workers : int
         Processes.
     progress : callable, optional
@@ -119,6 +120,7 @@ def cluster(
     """
     points, seeds = np.asarray(points, np.float64), np.asarray(seeds, np.float64)
     _check(points, seeds, track_id, on)
+    track_id = None if track_id is None else own_tracks(track_id)
     n, ours = len(points), settings.method == "default"
     partitions = [Vote(number, n, points.shape[1], settings, seed) for number in range(settings.votes if ours else 1)]
     count, _ = plan(n, settings.batch)
@@ -188,7 +190,7 @@ def _verdict(
     survived = share >= 0.5
     kept = survived
     if track_id is not None and on is not None:
-        kept = survived | (rescue or _whole_tracks())(track_id, on, survived)
+        kept = survived | (rescue or tracks.rescue)(track_id, on, survived)
     when = np.where(removed == 0, np.nan, removed.astype(np.float64))
     gone = np.zeros(first.n, np.int64)
     if (~kept).any():
@@ -219,12 +221,6 @@ def _verdict(
         rescued=kept & ~survived,
         notes=tuple(notes),
     )
-
-
-def _whole_tracks() -> Rescue:
-    from rrs_core.group.events import rescue
-
-    return rescue
 
 
 @contextmanager

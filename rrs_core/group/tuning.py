@@ -143,4 +143,4 @@ def last_stable(shares: dict[int, float] | dict[float, float]) -> float:
             chosen = value
         elif chosen is not None:
             break
-    return min(shares, key=lambda value: shares[value]) if chosen is None else chosen  # type: ignore[type-var]
+    return min(shares, key=lambda value: shares[value]) if chosen is None else chosen

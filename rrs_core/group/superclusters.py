@@ -1,0 +1,443 @@
+"""Superclusters: which groups of different batches and epochs are of one kind (Jacobson-Bell et al. 2025, section 3.2).
+
+A batch knows nothing of the others, so one kind of interference is found again as a group of
+its own in every batch and epoch: 174,962 groups in the paper. `paper` embeds a sample of the
+hits' centroids in two dimensions and clusters what is seen there. `default` joins the groups themselves
+in the space of their principal components, so that every hit is of a supercluster and
+the answer does not hang on where an embedding began; a map is for the eye alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rrs_core.config import ClusterSettings
+from rrs_core.errors import SurveyRefused
+from rrs_core.group.batches import fit_hdbscan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from rrs_core.config import Method
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+
+CODE = "superclusters-1"
+COMPONENTS = 6  #: at most; the paper's number, which keeps more than 95 % of the variance
+KEPT_VARIANCE = 0.95
+# paper
+MOST_SHARED = 10  #: hits of one centroid; the published code leaves out larger groups, the text does not say so
+SAMPLE = 10_000
+PERPLEXITY, EXAGGERATION = 40.0, 4.0
+EMBEDDED = ClusterSettings(method="paper", min_cluster_size=12, min_samples=20, epsilon=3.0)
+# default
+EXPLAINED = (0.85, 0.95)  #: share of the variance between groups that superclusters explain: the granularity
+MOST_CLUSTERS = 100
+TRIED = 24  #: numbers of superclusters, between those two
+CODEBOOK = 4000  #: groups that are joined one by one; of more, so many k-means cells are
+FIT_ROWS = 40_000  #: groups that the cells are fitted on
+COMPARED = 20_000  #: groups that two halves are compared on, at most
+DOUBTFUL = 0.5  #: stability below which a note says so
+
+
+@dataclass(frozen=True)
+class Superclusters:
+    """Superclusters of n hits and m groups. Numbered from 0 by falling number of hits; -1: none."""
+
+    method: Method
+    cluster_id: Integers  #: of each hit, shape (n,)
+    cluster_of_group: Integers  #: shape (m,); in `paper` the most frequent of its hits in the sample
+    n_clusters: int
+    stability: float  #: mean of `agreement`, NaN where there was nothing to compare
+    agreement: Floats  #: adjusted Rand index of each repeat, shape (repeats,); see `match`
+    variance: Floats  #: of the centroids, hits as weights: cumulative share of the principal components, shape (d,)
+    placed: NDArray[np.bool_]  #: hits of no group that were given the supercluster of the nearest one, shape (n,)
+    sample: Integers = field(default_factory=lambda: np.empty(0, np.int64))  #: `paper`: rows of the embedded hits
+    embedding: Floats = field(default_factory=lambda: np.empty((0, 2)))  #: `paper`: t-SNE, shape (len(sample), 2)
+    tried: Floats = field(default_factory=lambda: np.empty((0, 3)))  #: `default`: number, share explained, agreement
+    notes: tuple[str, ...] = ()
+
+
+def match(
+    centroids: Floats,
+    sizes: Integers,
+    group_of_hit: Integers,
+    *,
+    method: Method,
+    seed: int,
+    points: Floats | None = None,
+    explained: tuple[float, float] = EXPLAINED,
+    reach: float = np.inf,
+    repeats: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Superclusters:
+    """Match groups across batches and epochs.
+
+    `paper`: each hit stands at its group's centroid, so a group of five is five equal points; hits
+    of groups of more than 10 are left out, as in the published code. Principal components (6) of all
+    those, of 10,000 drawn at random a t-SNE embedding in two dimensions (perplexity 40, early
+    exaggeration 4, random start), of that HDBSCAN (12, 20, 3 in scikit-learn's counting). Only hits of
+    the sample get a supercluster: the paper labels no others. Where the sample is small, the
+    perplexity is a third of it. `agreement` compares with embeddings of the same sample from other
+    starts. The published draws are not seeded; these are.
+
+    `default`: equal centroids are one, weighted by their hits. As many principal components as
+    keep 95 % of the variance, at most 6, and Ward's joining of nearest groups, from which the number of superclusters
+    is read off: among the numbers that explain 85 to 95 % of the variance between groups
+    (`explained`, the granularity: nearer to 1 more and finer ones), at most 100, the one on which random halves of the
+    groups (of at most 4,000) agree best when each is clustered by itself. `agreement` is that of other halves,
+    which had no part in the choice. More than 4,000 groups are first gathered into as
+    many k-means cells: memory grows with m, time with m log m.
+
+    Parameters
+    ----------
+    centroids : ndarray, shape (m, d)
+        Mean transformed features of each group.
+    sizes : ndarray of int, shape (m,)
+        Hits of each group.
+    group_of_hit : ndarray of int, shape (n,)
+        Row of `centroids`, -1 for none.
+    method : {"default", "paper"}
+    seed : int
+    points : ndarray, shape (n, d), optional
+        Transformed features of the hits: with them, `default` gives hits of no group the supercluster of the
+        nearest centroid. Without, they have none.
+    explained : tuple of float
+        Least and largest share of the variance between groups, 0-1 (`default`).
+    reach : float
+        Farthest that such a centroid may be, in units of `points`.
+    repeats : int, optional
+        Of the stability; 10 in `default`, 2 in `paper`, where one takes as long as the embedding.
+    progress : callable, optional
+        Called with the parts done and how many there are.
+
+    Returns
+    -------
+    Superclusters
+        A note where superclusters are not stable: then the groups are no distinct kinds.
+
+    Raises
+    ------
+    SurveyRefused
+        GROUPS, for shapes that do not agree, a group number that does not exist or a number that is not finite.
+
+    References
+    ----------
+    Jacobson-Bell et al. 2025, section 3.2. Ward 1963, JASA 58, 236. Stability of halves: Tibshirani and Walther
+    2005, J. Comput. Graph. Stat. 14, 511.
+    """
+    centroids, points = np.asarray(centroids, np.float64), None if points is None else np.asarray(points, np.float64)
+    sizes, group_of_hit = np.asarray(sizes, np.int64), np.asarray(group_of_hit, np.int64)
+    _check(centroids, sizes, group_of_hit, points, explained)
+    steps = progress or (lambda *_: None)
+    if method == "paper":
+        return _paper(centroids, sizes, group_of_hit, seed, 2 if repeats is None else repeats, steps)
+    found = _default(centroids, sizes, group_of_hit, seed, explained, 10 if repeats is None else repeats, steps)
+    return found if points is None or not len(centroids) else _place(found, centroids, points, group_of_hit, reach)
+
+
+def principal_components(rows: Floats, weights: Floats, count: int | None = None) -> tuple[Floats, Floats]:
+    """Return rows in their principal components and the cumulative share of the variance, shapes (m, q) and (d,).
+
+    `count` of them, or as many as keep 95 % of the variance, at most 6. Signs are fixed by the
+    largest loading. The share is 1 where there is no variance.
+    """
+    d = rows.shape[1]
+    total = weights.sum()
+    if not len(rows) or total <= 0:
+        return np.zeros((len(rows), min(d, count or 1))), np.ones(d)
+    centred = rows - weights @ rows / total
+    strength, axes = np.linalg.eigh((centred * weights[:, None]).T @ centred / total)
+    strength, axes = np.maximum(strength[::-1], 0), axes[:, ::-1]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(d)])
+    cumulative = np.cumsum(strength) / strength.sum() if strength.sum() > 0 else np.ones(d)
+    kept = min(COMPONENTS, int(np.searchsorted(cumulative, KEPT_VARIANCE)) + 1) if count is None else count
+    return centred @ axes[:, : min(kept, d)], cumulative
+
+
+def adjusted_rand(first: Integers, second: Integers, weights: Floats | None = None) -> float:
+    """Return how far two clusterings agree on which pairs are together, 1 the same, about 0 by chance.
+
+    `weights` are how often each row counts; a row is together with itself.
+
+    References
+    ----------
+    Hubert and Arabie 1985, J. Classif. 2, 193.
+
+    Examples
+    --------
+    >>> adjusted_rand(np.array([0, 0, 1, 1]), np.array([5, 5, 2, 2]))
+    1.0
+    """
+    count = np.ones(len(first)) if weights is None else np.asarray(weights, np.float64)
+    a, b = (np.unique(labels, return_inverse=True)[1] for labels in (first, second))
+    width = int(b.max(initial=0)) + 1
+    pairs = [(n * (n - 1) / 2).sum() for n in (np.bincount(key, count) for key in (a * width + b, a, b))]
+    total = count.sum() * (count.sum() - 1) / 2
+    chance = pairs[1] * pairs[2] / total if total > 0 else 0.0
+    most = (pairs[1] + pairs[2]) / 2
+    return float((pairs[0] - chance) / (most - chance)) if most != chance else 1.0
+
+
+def _default(
+    centroids: Floats,
+    sizes: Integers,
+    group_of_hit: Integers,
+    seed: int,
+    explained: tuple[float, float],
+    repeats: int,
+    progress: Callable[[int, int], None],
+) -> Superclusters:
+    rows, group = np.unique(centroids, axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    weights = np.bincount(group, sizes, len(rows)).astype(np.float64)
+    placed, variance = principal_components(rows, weights)
+    steps = 2 * repeats + 1
+    tree = _Tree(placed, weights, np.random.default_rng([seed, 0]))
+    progress(1, steps)
+    counts, notes = _counts(tree, explained)
+    halves = np.full((2 * repeats, len(counts)), np.nan)
+    for repeat in range(2 * repeats):
+        if len(rows) >= 4:
+            halves[repeat] = _halves(placed, weights, counts, np.random.default_rng([seed, 1 + repeat]))
+        progress(2 + repeat, steps)
+    choice, report = halves[:repeats], halves[repeats:]
+    known = bool(choice.size) and not np.isnan(choice).any()
+    mean = choice.mean(axis=0) if known else np.zeros(len(counts))
+    best = int(mean.argmax()) if len(counts) else 0
+    label = tree.labels(counts[best]) if len(counts) else np.empty(0, np.int64)
+    agreement = report[:, best] if known else np.empty(0)
+    number = _by_weight(label, weights)
+    of_group = number[label][group] if len(label) else np.empty(0, np.int64)
+    stability = float(agreement.mean()) if agreement.size else float("nan")
+    if stability < DOUBTFUL:
+        notes.append(f"random halves of the groups agree by {stability:.2f} only: superclusters are no distinct kinds")
+    tried = np.column_stack([counts, [tree.explained(count) for count in counts], mean]) if counts else np.empty((0, 3))
+    return Superclusters(
+        method="default",
+        cluster_id=_of_hits(of_group, group_of_hit),
+        cluster_of_group=of_group,
+        n_clusters=len(number),
+        stability=stability,
+        agreement=agreement,
+        variance=variance,
+        placed=np.zeros(len(group_of_hit), bool),
+        tried=tried.astype(np.float64),
+        notes=tuple(notes),
+    )
+
+
+class _Tree:
+    """Ward's joining of rows, of k-means cells of them where they are many."""
+
+    def __init__(self, rows: Floats, weights: Floats, rng: np.random.Generator) -> None:
+        from rrs_core.group.ward import ward
+
+        self.cell = np.arange(len(rows))
+        centre, self.weight = rows, weights
+        if len(rows) > CODEBOOK:
+            centre, self.cell = _cells(rows, weights, rng)
+            self.weight = np.bincount(self.cell, weights, len(centre))
+        self.centre = centre
+        self.pairs, self.costs = ward(centre, self.weight)
+        middle = weights @ rows / weights.sum() if len(rows) else np.zeros(rows.shape[1])
+        self.total = float(weights @ ((rows - middle) ** 2).sum(axis=1))
+        # joins cost what is not explained; what the cells themselves leave unexplained comes first
+        inner = float(weights @ ((rows - centre[self.cell]) ** 2).sum(axis=1))
+        self.within = inner + np.concatenate([[0.0], np.cumsum(self.costs)])
+
+    def explained(self, count: int) -> float:
+        """Return the share of the variance that so many clusters explain."""
+        return 1 - float(self.within[len(self.centre) - count]) / self.total if self.total > 0 else 1.0
+
+    def labels(self, count: int) -> Integers:
+        """Return the cluster of each row when there are so many."""
+        from rrs_core.group.ward import cut
+
+        return cut(self.pairs, len(self.centre), min(count, len(self.centre)))[self.cell]
+
+
+def _cells(rows: Floats, weights: Floats, rng: np.random.Generator) -> tuple[Floats, Integers]:
+    """Return k-means cells of many rows: centres and the cell of each row; started far apart, so that rare kinds count.
+
+    Lloyd's steps on a sample, all rows to the nearest centre in the end; a centre is its rows' mean.
+    """
+    from scipy.spatial import cKDTree
+    from sklearn.cluster import kmeans_plusplus
+
+    some = np.sort(rng.choice(len(rows), min(len(rows), FIT_ROWS), replace=False))
+    centre, _ = kmeans_plusplus(
+        rows[some], CODEBOOK, sample_weight=weights[some], random_state=int(rng.integers(2**31)), n_local_trials=1
+    )
+    for chosen in (some, some, some, np.arange(len(rows))):
+        cell = np.asarray(cKDTree(centre).query(rows[chosen])[1], np.int64)
+        cell = np.unique(cell, return_inverse=True)[1]  # a centre without rows goes
+        weight = np.bincount(cell, weights[chosen])
+        sums = [np.bincount(cell, weights[chosen] * column) for column in rows[chosen].T]
+        centre = np.column_stack(sums) / weight[:, None]
+    return centre, cell.astype(np.int64)
+
+
+def _counts(tree: _Tree, explained: tuple[float, float]) -> tuple[list[int], list[str]]:
+    """Return the numbers of superclusters to try, rising, and what to tell about them."""
+    m = len(tree.centre)
+    if m == 0:
+        return [], []
+    most = min(m, MOST_CLUSTERS)
+    shares = np.array([tree.explained(count) for count in range(1, most + 1)])
+    first = int(np.argmax(shares >= explained[0])) + 1 if shares[-1] >= explained[0] else most
+    last = max(first, int(np.count_nonzero(shares <= explained[1])))
+    notes = []
+    if shares[-1] < explained[0]:
+        notes.append(
+            f"{most} superclusters explain {shares[-1]:.0%} of the variance between groups, not {explained[0]:.0%}"
+        )
+    return np.unique(np.geomspace(first, last, TRIED).round().astype(int)).tolist(), notes
+
+
+def _halves(rows: Floats, weights: Floats, counts: list[int], rng: np.random.Generator) -> Floats:
+    """Return how far two random halves of the rows, each clustered by itself, agree on all rows, for each number."""
+    from scipy.spatial import cKDTree
+
+    shuffled = rng.permutation(len(rows))
+    compared = np.sort(rng.choice(len(rows), min(len(rows), COMPARED), replace=False))
+    found = []
+    for half in np.array_split(shuffled, 2):
+        half = np.sort(half[:CODEBOOK])  # of very many groups a sample that needs no cells
+        tree = _Tree(rows[half], weights[half], rng)
+        nearest = np.asarray(cKDTree(rows[half]).query(rows[compared])[1], np.int64)
+        found.append([tree.labels(count)[nearest] for count in counts])
+    return np.array([adjusted_rand(one, other, weights[compared]) for one, other in zip(*found, strict=True)])
+
+
+def _place(
+    found: Superclusters, centroids: Floats, points: Floats, group_of_hit: Integers, reach: float
+) -> Superclusters:
+    """Give hits of no group the supercluster of the nearest centroid within reach."""
+    from scipy.spatial import cKDTree
+
+    alone = np.flatnonzero(group_of_hit < 0)
+    distance, nearest = cKDTree(centroids).query(points[alone])
+    near = alone[distance <= reach]
+    cluster_id, placed = found.cluster_id.copy(), found.placed.copy()
+    cluster_id[near], placed[near] = found.cluster_of_group[nearest[distance <= reach]], True
+    return Superclusters(**{**vars(found), "cluster_id": cluster_id, "placed": placed})
+
+
+def _paper(
+    centroids: Floats,
+    sizes: Integers,
+    group_of_hit: Integers,
+    seed: int,
+    repeats: int,
+    progress: Callable[[int, int], None],
+) -> Superclusters:
+    rows, group = np.unique(centroids, axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    shared = np.bincount(group, sizes, len(rows))
+    place = _of_hits(group, group_of_hit)
+    usable = np.flatnonzero((place >= 0) & (shared[place] <= MOST_SHARED)) if len(rows) else np.empty(0, np.int64)
+    _, variance = principal_components(rows, shared.astype(np.float64))
+    rng = np.random.default_rng([seed, 0])
+    sample = np.sort(rng.choice(usable, min(SAMPLE, len(usable)), replace=False))
+    counts = np.bincount(place[usable], minlength=len(rows)).astype(np.float64)
+    reduced, _ = principal_components(rows, counts, COMPONENTS)  # of the repeated centroids of all usable hits
+    at = reduced[place[sample]]
+    notes = []
+    if len(usable) < np.count_nonzero(place >= 0):
+        left = np.count_nonzero(place >= 0) - len(usable)
+        notes.append(f"{left:,} hits of groups of more than {MOST_SHARED} are left out of the sample, as published")
+    perplexity = min(PERPLEXITY, max(1.0, (len(sample) - 1) / 3))
+    if perplexity < PERPLEXITY:
+        notes.append(f"{len(sample):,} hits: perplexity {perplexity:.1f} instead of {PERPLEXITY:g}")
+    labels, embedding = [], np.zeros((len(sample), 2))
+    for repeat in range(repeats + 1):
+        drawn = _embed(at, perplexity, seed=int(np.random.default_rng([seed, 1 + repeat]).integers(2**31)))
+        labels.append(fit_hdbscan(drawn, EMBEDDED).label)
+        embedding = drawn if repeat == 0 else embedding
+        progress(repeat + 1, repeats + 1)
+    label = labels[0]
+    number = _by_weight(label[label >= 0], np.ones(np.count_nonzero(label >= 0)))
+    cluster_id = np.full(len(group_of_hit), -1, np.int64)
+    cluster_id[sample[label >= 0]] = number[label[label >= 0]]
+    agreement = np.array([adjusted_rand(label, other) for other in labels[1:]] if len(sample) > 1 else [])
+    return Superclusters(
+        method="paper",
+        cluster_id=cluster_id,
+        cluster_of_group=_most_frequent(group_of_hit, cluster_id, len(centroids)),
+        n_clusters=len(number),
+        stability=float(agreement.mean()) if agreement.size else float("nan"),
+        agreement=agreement,
+        variance=variance,
+        placed=np.zeros(len(group_of_hit), bool),
+        sample=sample,
+        embedding=embedding,
+        notes=tuple(notes),
+    )
+
+
+def _embed(rows: Floats, perplexity: float, *, seed: int) -> Floats:
+    """Return a t-SNE embedding of rows, shape (n, 2); zeros for too few to have one."""
+    if len(rows) < 4:
+        return np.zeros((len(rows), 2))
+    from sklearn.manifold import TSNE
+
+    embedder = TSNE(
+        perplexity=perplexity, early_exaggeration=EXAGGERATION, init="random", learning_rate="auto", random_state=seed
+    )
+    return np.asarray(embedder.fit_transform(rows), np.float64)
+
+
+def _of_hits(of_group: Integers, group_of_hit: Integers) -> Integers:
+    """Return what a group has for each of its hits, -1 where a hit has no group."""
+    found = np.full(len(group_of_hit), -1, np.int64)
+    member = group_of_hit >= 0
+    found[member] = of_group[group_of_hit[member]]
+    return found
+
+
+def _by_weight(label: Integers, weights: Floats) -> Integers:
+    """Return the new number of each label, the heaviest first."""
+    heavy = np.bincount(label, weights)
+    number = np.empty(len(heavy), np.int64)
+    number[np.argsort(-heavy, kind="stable")] = np.arange(len(heavy))
+    return number
+
+
+def _most_frequent(group_of_hit: Integers, cluster_id: Integers, m: int) -> Integers:
+    """Return each group's most frequent supercluster among its hits that have one, the lowest of equal ones."""
+    found = np.full(m, -1, np.int64)
+    known = (group_of_hit >= 0) & (cluster_id >= 0)
+    pairs, count = np.unique(np.column_stack([group_of_hit[known], cluster_id[known]]), axis=0, return_counts=True)
+    order = np.lexsort((-pairs[:, 1], count))  # the last one written wins
+    found[pairs[order, 0]] = pairs[order, 1]
+    return found
+
+
+def _check(
+    centroids: Floats, sizes: Integers, group_of_hit: Integers, points: Floats | None, explained: tuple[float, float]
+) -> None:
+    """Refuse what does not fit together."""
+    m = len(centroids)
+
+    def refuse(what: str, got: object, expected: object) -> SurveyRefused:
+        return SurveyRefused("GROUPS", what, got=got, expected=expected, todo="run rrs cluster again")
+
+    if centroids.ndim != 2 or sizes.shape != (m,):
+        raise refuse("centroids and sizes", f"{centroids.shape} and {sizes.shape}", "one row and one size a group")
+    if (sizes < 1).any():
+        raise refuse("sizes of groups", int(sizes.min()), "1 hit or more")
+    if group_of_hit.ndim != 1 or (group_of_hit.size and not -1 <= group_of_hit.min() <= group_of_hit.max() < m):
+        raise refuse("groups of the hits", f"{group_of_hit.min()} to {group_of_hit.max()}", f"-1 to {m - 1}")
+    if points is not None and points.shape != (len(group_of_hit), centroids.shape[1]):
+        raise refuse("points of the hits", points.shape, (len(group_of_hit), centroids.shape[1]))
+    if not np.isfinite(centroids).all() or (points is not None and not np.isfinite(points).all()):
+        raise refuse("centroids or points", "numbers that are not finite", "finite numbers")
+    if not 0 < explained[0] <= explained[1] <= 1:
+        raise refuse("share of the variance explained", explained, "two rising numbers above 0, at most 1")

@@ -1,0 +1,407 @@
+"""Superclusters: joining weighted rows, how far two clusterings agree, groups of known kinds, the paper's way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rrs_core.config import ClusterSettings
+from rrs_core.errors import SurveyRefused
+from rrs_core.group import superclusters
+from rrs_core.group.clusters import cluster
+from rrs_core.group.superclusters import adjusted_rand, match, principal_components
+from rrs_core.group.ward import cut, ward
+
+D = 13
+CLASSES = 15
+
+
+def kinds_of_interference(seed: int, n: int = 8000, spread: float = 0.06) -> tuple[np.ndarray, np.ndarray]:
+    """Return hits of 15 kinds and noise (-1): each kind a ball, sheet, arc or box of small clumps in 13 features.
+
+    Kinds differ in size up to a hundredfold, in extent and in how tight their clumps are; every fourth
+    shares nine features with its neighbour.
+    """
+    rng = np.random.default_rng([seed, 1])
+    centre = 0.2 + 0.6 * rng.random((CLASSES, D))
+    for k in range(0, CLASSES - 1, 4):
+        other = rng.choice(D, 4, replace=False)
+        moved = centre[k].copy()
+        moved[other] = 0.2 + 0.6 * rng.random(4)
+        centre[k + 1] = moved
+    share = 0.7 * rng.dirichlet(np.ones(CLASSES)) + 0.3 / CLASSES
+    rows, kind = [], []
+    for k in range(CLASSES):
+        count, clumps = int(0.95 * n * share[k]), int(rng.integers(8, 60))
+        extent = spread * rng.uniform(0.5, 1.5)
+        axes = np.linalg.qr(rng.normal(size=(D, 2)))[0].T
+        turn = rng.uniform(0, 1.5 * np.pi, clumps)
+        places = (
+            rng.normal(0, extent, (clumps, D)),
+            rng.normal(size=(clumps, 2)) * [4 * extent, 2 * extent] @ axes + rng.normal(0, extent / 3, (clumps, D)),
+            3 * extent * np.c_[np.cos(turn), np.sin(turn)] @ axes + rng.normal(0, extent / 4, (clumps, D)),
+            rng.uniform(-1, 1, (clumps, D)) * extent * np.where(rng.random(D) < 0.3, 2.5, 0.5),
+        )[k % 4]
+        of = rng.choice(clumps, count, p=rng.dirichlet(np.full(clumps, 0.7)))
+        tight = rng.uniform(0.005, 0.03, clumps)
+        rows.append(centre[k] + places[of] + rng.normal(size=(count, D)) * tight[of, None])
+        kind.append(np.full(count, k))
+    noise = n - sum(map(len, rows))
+    rows.append(rng.random((noise, D)))
+    kind.append(np.full(noise, -1))
+    order = rng.permutation(n)
+    return np.concatenate(rows)[order], np.concatenate(kind)[order]
+
+
+@pytest.fixture(scope="module", params=[0, 1, 2])
+def survey(request: pytest.FixtureRequest) -> dict[str, Any]:
+    points, kind = kinds_of_interference(request.param)
+    found = cluster(points, np.empty((0, D)), ClusterSettings(votes=1), seed=request.param)
+    return {
+        "points": points,
+        "kind": kind,
+        "centroids": found.centroid,
+        "sizes": found.groups["size"].to_numpy(np.int64),
+        "group": found.group_of_hit,
+    }
+
+
+def match_survey(survey: dict[str, Any], **more: object) -> superclusters.Superclusters:
+    given = {"method": "default", "seed": 0, **more}
+    return match(survey["centroids"], survey["sizes"], survey["group"], **given)
+
+
+def clumps(rng: np.random.Generator, kinds: int, groups: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return centroids, group of each hit and kind of each group: kinds far apart, all groups of one size."""
+    kind = np.repeat(np.arange(kinds), groups)
+    centroids = 3 * np.eye(D)[kind] + rng.normal(0, 0.05, (kinds * groups, D))
+    return centroids, np.repeat(np.arange(len(kind)), size), kind
+
+
+# --- the parts ---------------------------------------------------------------------------------------------------
+
+
+def test_joining_is_scipys_ward_for_equal_weights():
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    rows = np.random.default_rng(0).normal(size=(300, 4))
+    pairs, costs = ward(rows, np.ones(300))
+    tree = linkage(rows, "ward")
+    np.testing.assert_allclose(costs, tree[:, 2] ** 2 / 2, rtol=1e-9)  # SciPy's height is sqrt(2 cost)
+    for count in (1, 2, 7, 60, 300):
+        assert adjusted_rand(cut(pairs, 300, count), fcluster(tree, count, "maxclust")) == pytest.approx(1)
+
+
+def test_a_weight_of_three_is_three_equal_rows():
+    from scipy.cluster.hierarchy import linkage
+
+    rng = np.random.default_rng(1)
+    rows, weights = rng.normal(size=(80, 3)), rng.integers(1, 6, 80)
+    _, costs = ward(rows, weights.astype(float))
+    heights = linkage(np.repeat(rows, weights, axis=0), "ward")[:, 2]
+    np.testing.assert_allclose(costs, (heights**2 / 2)[-79:], rtol=1e-8)  # equal rows join first, at no cost
+
+
+def test_the_costs_of_all_joins_add_up_to_the_sum_of_squares():
+    rng = np.random.default_rng(2)
+    rows, weights = rng.normal(size=(150, 5)), rng.uniform(0.5, 9, 150)
+    middle = np.average(rows, axis=0, weights=weights)
+    _, costs = ward(rows, weights)
+    assert costs.sum() == pytest.approx((weights[:, None] * (rows - middle) ** 2).sum())
+    assert (np.diff(costs) >= 0).all()
+
+
+def test_equally_near_rows_are_joined_without_end_of_patience():
+    grid = np.stack(np.meshgrid(*[np.arange(6.0)] * 3), axis=-1).reshape(-1, 3)
+    pairs, costs = ward(grid, np.ones(len(grid)))
+    assert len(np.unique(cut(pairs, len(grid), 1))) == 1
+    assert np.isfinite(costs).all()
+
+
+@pytest.mark.parametrize("m", [0, 1])
+def test_fewer_than_two_rows_have_nothing_to_join(m: int):
+    pairs, costs = ward(np.zeros((m, 2)), np.ones(m))
+    assert (pairs.shape, costs.shape) == ((0, 2), (0,))
+    assert cut(pairs, m, 1).tolist() == [0] * m
+
+
+def test_agreement_is_scikit_learns_adjusted_rand_index_with_weights_as_copies():
+    from sklearn.metrics import adjusted_rand_score
+
+    rng = np.random.default_rng(3)
+    first, second, weights = rng.integers(0, 5, 200), rng.integers(-1, 7, 200), rng.integers(1, 9, 200)
+    second[:90] = first[:90]
+    expected = adjusted_rand_score(first, second)
+    assert adjusted_rand(first, second) == pytest.approx(expected)
+    copied = adjusted_rand_score(np.repeat(first, weights), np.repeat(second, weights))
+    assert adjusted_rand(first, second, weights.astype(float)) == pytest.approx(copied)
+    assert adjusted_rand(np.zeros(4, int), np.zeros(4, int)) == 1.0
+
+
+def test_principal_components_are_scikit_learns_of_repeated_rows():
+    from sklearn.decomposition import PCA
+
+    rng = np.random.default_rng(4)
+    rows, weights = rng.normal(size=(120, D)) * np.geomspace(1, 0.01, D), rng.integers(1, 8, 120)
+    places, cumulative = principal_components(rows, weights.astype(float), 6)
+    truth = PCA(svd_solver="full").fit(np.repeat(rows, weights, axis=0))
+    np.testing.assert_allclose(cumulative, np.cumsum(truth.explained_variance_ratio_), rtol=1e-9)
+    np.testing.assert_allclose(np.abs(places), np.abs(truth.transform(rows)[:, :6]), atol=1e-9)
+
+
+def test_as_many_components_are_kept_as_hold_ninety_five_percent_but_six_at_most():
+    rng = np.random.default_rng(5)
+    flat = rng.normal(size=(500, D)) * np.array([1, 1, *[0.01] * 11])
+    assert principal_components(flat, np.ones(500))[0].shape[1] == 2
+    assert principal_components(rng.normal(size=(500, D)), np.ones(500))[0].shape[1] == 6
+
+
+# --- default -----------------------------------------------------------------------------------------------------
+
+
+def test_superclusters_are_the_kinds_of_interference(survey: dict[str, Any]):
+    from sklearn.metrics import homogeneity_completeness_v_measure
+
+    found = match_survey(survey, points=survey["points"])
+    true = survey["kind"] >= 0
+    pure, whole, both = homogeneity_completeness_v_measure(survey["kind"][true], found.cluster_id[true])
+    assert both >= 0.8
+    assert pure >= 0.7
+    assert whole >= 0.7
+    assert 7 <= found.n_clusters <= 60  # neither one big one nor a thousand small ones
+    groups = homogeneity_completeness_v_measure(survey["kind"][true], survey["group"][true])[2]
+    assert both > groups + 0.1  # matching is worth it
+
+
+def test_groups_of_distinct_kinds_are_stable_and_noise_is_not(survey: dict[str, Any]):
+    assert match_survey(survey).stability > 0.7
+    rng = np.random.default_rng(6)
+    noise = match(rng.random((400, D)), np.full(400, 5), np.repeat(np.arange(400), 5), method="default", seed=0)
+    assert noise.stability < 0.5
+    assert any("no distinct kinds" in note for note in noise.notes)
+
+
+def test_the_agreement_of_halves_is_reported_value_by_value(survey: dict[str, Any]):
+    found = match_survey(survey, repeats=4)
+    assert found.agreement.shape == (4,)
+    assert len(np.unique(found.agreement)) > 1  # different halves
+    assert found.stability == pytest.approx(found.agreement.mean())
+
+
+def test_every_hit_of_a_group_has_its_groups_supercluster(survey: dict[str, Any]):
+    found = match_survey(survey)
+    member = survey["group"] >= 0
+    np.testing.assert_array_equal(found.cluster_id[member], found.cluster_of_group[survey["group"][member]])
+    assert (found.cluster_id[member] >= 0).all()
+    assert (found.cluster_id[~member] == -1).all()
+    assert not found.placed.any()
+    hits = np.bincount(found.cluster_of_group, survey["sizes"])
+    assert (np.diff(hits) <= 0).all()  # numbered by falling size
+    assert len(hits) == found.n_clusters
+
+
+def test_a_hit_of_no_group_goes_with_the_nearest_one(survey: dict[str, Any]):
+    found = match_survey(survey, points=survey["points"])
+    alone = np.flatnonzero(survey["group"] < 0)
+    distance = np.linalg.norm(survey["points"][alone, None] - survey["centroids"][None], axis=2)
+    np.testing.assert_array_equal(found.cluster_id[alone], found.cluster_of_group[distance.argmin(axis=1)])
+    np.testing.assert_array_equal(np.flatnonzero(found.placed), alone)
+    limit = float(np.median(distance.min(axis=1)))
+    near = match_survey(survey, points=survey["points"], reach=limit)
+    np.testing.assert_array_equal(near.cluster_id[alone] >= 0, distance.min(axis=1) <= limit)
+
+
+def test_the_same_seed_gives_the_same_answer_whatever_the_order_of_groups(survey: dict[str, Any]):
+    first = match_survey(survey, seed=3)
+    order = np.random.default_rng(7).permutation(len(survey["sizes"]))
+    place = np.argsort(order)
+    group = np.where(survey["group"] >= 0, place[survey["group"]], -1)
+    second = match(survey["centroids"][order], survey["sizes"][order], group, method="default", seed=3)
+    np.testing.assert_array_equal(first.cluster_id, second.cluster_id)
+    np.testing.assert_array_equal(first.agreement, second.agreement)
+
+
+def test_more_variance_to_explain_means_more_superclusters(survey: dict[str, Any]):
+    coarse = match_survey(survey, explained=(0.5, 0.6), repeats=2)
+    fine = match_survey(survey, explained=(0.97, 0.98), repeats=2)
+    assert coarse.n_clusters < match_survey(survey, repeats=2).n_clusters < fine.n_clusters
+
+
+def test_the_numbers_tried_are_told_with_the_share_that_they_explain(survey: dict[str, Any]):
+    found = match_survey(survey)
+    count, share, agreement = found.tried.T
+    assert found.n_clusters in count
+    assert agreement[count == found.n_clusters] == agreement.max()
+    places, _ = principal_components(survey["centroids"], survey["sizes"].astype(float))
+    weights = survey["sizes"].astype(float)
+    middle = np.average(places, axis=0, weights=weights)
+    total = (weights[:, None] * (places - middle) ** 2).sum()
+    within = 0.0
+    for one in range(found.n_clusters):
+        at = found.cluster_of_group == one
+        own = np.average(places[at], axis=0, weights=weights[at])
+        within += (weights[at, None] * (places[at] - own) ** 2).sum()
+    assert share[count == found.n_clusters] == pytest.approx(1 - within / total)
+    assert (share >= 0.85).all()
+    assert (share <= 0.95).all()
+
+
+def test_very_many_groups_are_gathered_first_and_give_the_same_kinds(monkeypatch: pytest.MonkeyPatch):
+    from sklearn.metrics import v_measure_score
+
+    points, kind = kinds_of_interference(3, n=3000)
+    sizes, group = np.random.default_rng(11).integers(4, 11, 3000), np.arange(3000)
+    exact = match(points, sizes, group, method="default", seed=0, repeats=3)
+    monkeypatch.setattr(superclusters, "CODEBOOK", 300)
+    monkeypatch.setattr(superclusters, "FIT_ROWS", 1000)
+    monkeypatch.setattr(superclusters, "COMPARED", 500)
+    found = match(points, sizes, group, method="default", seed=0, repeats=3)
+    true = kind >= 0
+    assert v_measure_score(kind[true], found.cluster_id[true]) >= 0.8
+    assert adjusted_rand(found.cluster_id, exact.cluster_id, sizes.astype(float)) > 0.7
+    assert found.stability > 0.7
+
+
+def test_a_few_groups_are_superclusters_of_their_own():
+    centroids = np.eye(D)[:3]
+    found = match(centroids, np.array([4, 5, 6]), np.array([0, 1, 2, 2, -1]), method="default", seed=0)
+    assert found.cluster_id.tolist() == [2, 1, 0, 0, -1]
+    assert np.isnan(found.stability)
+    assert found.agreement.size == 0
+
+
+@pytest.mark.parametrize("method", ["default", "paper"])
+def test_equal_centroids_are_of_one_supercluster(method: str):
+    found = match(np.zeros((5, D)), np.full(5, 4), np.repeat(np.arange(5), 4), method=method, seed=0)
+    assert len(np.unique(found.cluster_id)) == 1
+
+
+@pytest.mark.parametrize("method", ["default", "paper"])
+def test_no_groups_give_no_superclusters(method: str):
+    found = match(np.empty((0, D)), np.empty(0, int), np.full(7, -1), method=method, seed=0, points=np.zeros((7, D)))
+    assert found.cluster_id.tolist() == [-1] * 7
+    assert found.n_clusters == 0
+    none = match(np.empty((0, D)), np.empty(0, int), np.empty(0, int), method=method, seed=0)
+    assert none.cluster_id.shape == (0,)
+
+
+# --- paper -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, Any]:
+    """Eight kinds of 25 groups of four hits, and three groups of more than ten hits; a sample of 500."""
+    rng = np.random.default_rng(8)
+    centroids, group, kind = clumps(rng, 8, 25, 4)
+    centroids = np.concatenate([centroids, -2 * np.eye(D)[:3]])
+    sizes = np.concatenate([np.full(200, 4), [10, 11, 50]])
+    group = np.concatenate([group, np.repeat([200, 201, 202], [10, 11, 50]), [-1, -1]])
+    return {"centroids": centroids, "sizes": sizes, "group": group, "kind": kind}
+
+
+@pytest.fixture(scope="module")
+def embedded(published: dict[str, Any]) -> superclusters.Superclusters:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(superclusters, "SAMPLE", 500)
+        return match(published["centroids"], published["sizes"], published["group"], method="paper", seed=0, repeats=1)
+
+
+def test_the_paper_labels_its_sample_of_small_groups_only(
+    published: dict[str, Any], embedded: superclusters.Superclusters
+):
+    assert embedded.sample.shape == (500,)
+    assert embedded.embedding.shape == (500, 2)
+    assert (published["sizes"][published["group"][embedded.sample]] <= 10).all()
+    assert (published["group"][embedded.sample] >= 0).all()
+    outside = np.setdiff1d(np.arange(len(published["group"])), embedded.sample)
+    assert (embedded.cluster_id[outside] == -1).all()
+    assert any("61 hits" in note for note in embedded.notes)
+
+
+def test_the_papers_clusters_are_kinds_far_apart(published: dict[str, Any], embedded: superclusters.Superclusters):
+    from sklearn.metrics import homogeneity_score
+
+    small = embedded.sample[published["group"][embedded.sample] < 200]
+    known = small[embedded.cluster_id[small] >= 0]
+    assert len(known) > 0.7 * len(small)
+    assert homogeneity_score(published["kind"][published["group"][known]], embedded.cluster_id[known]) > 0.95
+
+
+def test_the_papers_labels_are_hdbscans_of_the_embedding_in_scikit_learns_counting(
+    embedded: superclusters.Superclusters,
+):
+    from hdbscan import HDBSCAN
+
+    direct = HDBSCAN(min_cluster_size=12, min_samples=19, cluster_selection_epsilon=3.0, approx_min_span_tree=False)
+    label = direct.fit(embedded.embedding).labels_
+    ours = embedded.cluster_id[embedded.sample]
+    np.testing.assert_array_equal(ours < 0, label < 0)
+    assert adjusted_rand(ours, label) == pytest.approx(1)
+
+
+def test_a_groups_supercluster_is_that_of_most_of_its_hits_in_the_sample(
+    published: dict[str, Any], embedded: superclusters.Superclusters
+):
+    for group in (0, 60, 133, 199, 202):
+        own = embedded.cluster_id[(published["group"] == group) & (embedded.cluster_id >= 0)]
+        counts = np.bincount(own) if own.size else np.array([], int)
+        expected = counts.argmax() if own.size else -1
+        assert embedded.cluster_of_group[group] == expected
+
+
+def test_the_papers_components_are_those_of_centroids_repeated_for_each_hit(
+    published: dict[str, Any], embedded: superclusters.Superclusters
+):
+    from sklearn.decomposition import PCA
+
+    truth = PCA().fit(np.repeat(published["centroids"], published["sizes"], axis=0))
+    np.testing.assert_allclose(embedded.variance, np.cumsum(truth.explained_variance_ratio_), rtol=1e-9)
+
+
+def test_another_start_of_the_embedding_is_compared_and_the_same_seed_gives_the_same_one(published: dict[str, Any]):
+    rng = np.random.default_rng(9)
+    centroids, group, _ = clumps(rng, 4, 12, 4)
+    sizes = np.full(48, 4)
+    first, again = (match(centroids, sizes, group, method="paper", seed=5, repeats=2) for _ in range(2))
+    np.testing.assert_array_equal(first.embedding, again.embedding)
+    np.testing.assert_array_equal(first.cluster_id, again.cluster_id)
+    assert first.agreement.shape == (2,)
+    assert not np.array_equal(
+        first.embedding, match(centroids, sizes, group, method="paper", seed=6, repeats=0).embedding
+    )
+
+
+@pytest.mark.parametrize("hits", [1, 3, 6, 30])
+def test_fewer_hits_than_the_perplexity_wants_are_embedded_with_a_smaller_one(hits: int):
+    centroids = np.random.default_rng(10).normal(size=(hits, D))
+    found = match(centroids, np.ones(hits, int), np.arange(hits), method="paper", seed=0, repeats=1)
+    assert found.embedding.shape == (hits, 2)
+    assert np.isfinite(found.embedding).all()
+    assert any("perplexity" in note for note in found.notes)
+
+
+# --- refusals ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sizes": np.ones(3, int)},
+        {"sizes": np.array([1, 0])},
+        {"group_of_hit": np.array([0, 2])},
+        {"group_of_hit": np.array([-2, 1])},
+        {"points": np.zeros((3, D))},
+        {"points": np.full((2, D), np.nan)},
+        {"centroids": np.full((2, D), np.inf)},
+        {"centroids": np.zeros(2)},
+        {"explained": (0.9, 0.8)},
+        {"explained": (0.0, 0.8)},
+    ],
+)
+def test_what_does_not_fit_together_is_refused(change: dict[str, Any]):
+    given = {"centroids": np.zeros((2, D)), "sizes": np.ones(2, int), "group_of_hit": np.array([0, 1]), **change}
+    with pytest.raises(SurveyRefused) as caught:
+        match(method="default", seed=0, **given)
+    assert caught.value.code == "GROUPS"
