@@ -60,7 +60,7 @@ SurveyFolder = Annotated[Path, typer.Argument(metavar="SURVEY", help="Folder of 
 Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Observation files (.h5, .fil) or folders of them.")
 ]
-Workers = Annotated[int, typer.Option(help="Processes that search scans.", min=1, max=256)]
+Workers = Annotated[int, typer.Option(help="Processes that search, measure and cluster.", min=1, max=256)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 
 
@@ -169,6 +169,24 @@ def encode(
         latents = encoder.encode(stack, progress=lambda done: console.progress("encode", done, len(stack)))
     write_array(out, latents.shape, np.float32, [latents])
     sys.stdout.write(f"{latents.shape[0]} x {latents.shape[1]} latents of model {model} in {out}\n")
+
+
+@app.command()
+def features(survey: SurveyFolder, workers: Workers = 1) -> None:
+    """Measure GLOBULAR's 13 features of every hit with a drift rate."""
+    _build(survey, [], workers=workers, only="features")
+
+
+@app.command()
+def cluster(survey: SurveyFolder, workers: Workers = 1) -> None:
+    """Tell anomalies from common interference by epochs of clustering."""
+    _build(survey, [], workers=workers, only="cluster")
+
+
+@app.command()
+def events(survey: SurveyFolder) -> None:
+    """Find signals that are in the ON scans of a cadence alone."""
+    _build(survey, [], only="events")
 
 
 @app.command()
@@ -294,7 +312,7 @@ def doctor(
 @app.command()
 def export(
     survey: SurveyFolder,
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="scans, hits, latents or projection.")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="Such as hits, features, clusters or events.")],
     out: Annotated[Path, typer.Option(help="File to write, .csv, .parquet or .json.")],
 ) -> None:
     """Write a table of a survey as CSV, Parquet or JSON."""

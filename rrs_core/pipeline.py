@@ -82,6 +82,10 @@ def build(
             _features(store, settings, report, workers)
         if only in (None, "encode"):
             _encode(store, settings, report)
+        if only in (None, "cluster"):
+            _cluster(store, settings, report, workers)
+        if only in (None, "events"):
+            _events(store, settings, report)
         if only in (None, "project"):
             _project(store, settings, report)
         if only is None and store.work.is_dir() and not any(store.work.iterdir()):
@@ -192,6 +196,47 @@ def _encode(store: Store, settings: config.Settings, report: Report) -> None:
     more = {"model": encoder.name, "model_sha256": encoder.digest, "architecture": encoder.architecture}
     store.finish("encode", inputs, "", encode.CODE, [path], **more)
     _clear(store, "encode")
+
+
+def _cluster(store: Store, settings: config.Settings, report: Report, workers: int) -> None:
+    from rrs_core.stages import cluster
+
+    _table(store, "features", "features")
+    _table(store, "latents", "encode")
+    inputs = {stage: store.output_digest(stage) for stage in ("ingest", "detect", "features", "encode")}
+    key = config.digest(settings.cluster, settings.events.tolerance_hz, settings.seed)
+    if not _told(report, "cluster", store.why_stale("cluster", inputs, key, cluster.CODE)):
+        return
+    made = cluster.run(store, store.read_table("hits"), store.read_table("scans"), settings, report, workers=workers)
+    outputs = [store.write_table(name, frame) for name, frame in made.tables.items()]
+    if made.transformer is not None:
+        made.transformer.save(store.root / cluster.MAP)
+        outputs.append(store.root / cluster.MAP)
+    store.finish("cluster", inputs, key, cluster.CODE, outputs, method=settings.cluster.method, **made.more)
+
+
+def _events(store: Store, settings: config.Settings, report: Report) -> None:
+    from rrs_core.group import events
+
+    clusters = _table(store, "clusters", "cluster")
+    inputs = {stage: store.output_digest(stage) for stage in ("ingest", "detect", "cluster")}
+    key = config.digest(settings.events, settings.doppler.max_drift_hz_s)
+    if not _told(report, "events", store.why_stale("events", inputs, key, events.CODE)):
+        return
+    hits, scans = store.read_table("hits"), store.read_table("scans")
+    found = events.find_events(
+        hits[hits["drift_rate_hz_s"].notna()],
+        scans,
+        settings.events,
+        status=clusters.set_index("hit_id")["status"],
+        max_drift_hz_s=settings.doppler.max_drift_hz_s,
+    )
+    for note in found.notes:
+        report.note(f"events: {note}")
+    skipped = {f"{cadence}": why for cadence, why in found.skipped.items()}
+    output = store.write_table("events", found.table)
+    more = {"method": settings.events.method, "notes": found.notes, "skipped": skipped}
+    store.finish("events", inputs, key, events.CODE, [output], **more)
 
 
 def _project(store: Store, settings: config.Settings, report: Report) -> None:

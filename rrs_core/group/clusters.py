@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     Work = Callable[[Iterable[Batch]], Iterator[Outcome]]
     Rescue = Callable[[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.bool_]]
 
-CODE = "cluster-1"
 AHEAD = 4  #: batches a worker that are waiting: enough to keep it busy, few enough to hold in memory
 FEWEST_BATCHES_FOR_WORKERS = 6  #: a worker takes a second to start
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Integers = NDArray[np.int64]
 
+CODE = "events-1"
 STATUSES = ("rfi", "anomaly")
 
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-CODE = "superclusters-1"
 COMPONENTS = 6  #: at most; the paper's number, which keeps more than 95 % of the variance
 KEPT_VARIANCE = 0.95
 # paper

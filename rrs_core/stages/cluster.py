@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 CODE = "cluster-1"
 MAP = "transform.npz"  #: the fitted map of features, in the survey's folder
 SOURCES = 3  #: likely sources that are suggested for a cluster, at most
+EXEMPLARS = 24  #: hits nearest to the middle of a supercluster that are named, and as many of its edge
+LATENT_WEIGHT = 2.0  #: of the unit latents beside the features, which span about one each
+FEWEST_TO_EXPLAIN = 50  #: hits below which a forest says nothing
+TABLES = ("clusters", "groups", "epochs", "superclusters", "importances")
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,7 @@ def run(
     track = tracks.link_tracks(named, scans, tolerance_hz=settings.events.tolerance_hz)
     rng = np.random.default_rng([settings.seed, 2])
     stacked = pd.concat([features[list(FEATURES)], seeds[list(FEATURES)]], ignore_index=True)
-    fitted = transforms.fit(
-        stacked, settings.cluster.method, drift_quantum_hz_s=_step(scans, named), rng=rng
-    )
+    fitted = transforms.fit(stacked, settings.cluster.method, drift_quantum_hz_s=_step(scans, named), rng=rng)
     points, seed_points = fitted.transform(features), fitted.transform(seeds)
     for note in fitted.notes:
         report.note(f"cluster: {note}")
@@ -75,21 +77,25 @@ def run(
     )
     for note in found.notes:
         report.note(f"cluster: {note}")
+    described_by = _looks(store, features["hit_id"], points) if settings.cluster.method == "default" else points
+    centroids = _means(described_by, found.group_of_hit, len(found.groups))
     matched = superclusters.match(
-        found.centroid,
+        centroids,
         found.groups["size"].to_numpy(np.int64),
         found.group_of_hit,
         method=settings.cluster.method,
         seed=settings.seed,
-        points=points,
+        points=described_by,
     )
+    for note in matched.notes:
+        report.note(f"cluster: {note}")
     table = pd.DataFrame(
         {
             "hit_id": features["hit_id"],
             "status": found.status,
             "removed_epoch": found.removed_epoch,
             "anomaly_score": found.anomaly_score,
-            "cluster_id": matched.cluster_of_hit,
+            "cluster_id": matched.cluster_id,
             "seeded": found.seeded,
             "track_id": track,
             "epoch": found.epoch_of_hit,
@@ -100,23 +106,106 @@ def run(
             "rescued": found.rescued,
         }
     )
-    centroids = pd.DataFrame(found.centroid, columns=list(FEATURES))
-    groups = pd.concat([found.groups.assign(cluster_id=matched.cluster_of_group), centroids], axis=1)
-    described = describe(table, features, named, scans, points)
-    labels = table["cluster_id"].to_numpy(np.int64)
-    more = {
-        "stability": matched.stability,
-        "stability_runs": [float(run) for run in matched.stability_runs],
-        "centroid_variance": [float(v) for v in matched.variance],
-        "feature_variance": [float(v) for v in explain.pca_curve(points)],
-        "notes": [*fitted.notes, *found.notes, *matched.notes],
-    }
-    importances = explain.forest_importances(points, labels, seed=settings.seed)
+    groups = pd.concat(
+        [
+            found.groups.assign(cluster_id=matched.cluster_of_group),
+            pd.DataFrame(found.centroid, columns=list(FEATURES)),
+        ],
+        axis=1,
+    )
+    labels = matched.cluster_id
+    several = len(np.unique(labels)) > 1 and len(labels) >= FEWEST_TO_EXPLAIN
+    ranking = explain.anomaly_ranking(points, found.survived, found.centroid)
+    away = np.full(len(points), np.nan)
+    away[ranking["row"]] = ranking["centroid_distance"].replace(np.inf, np.nan)
+    table["rfi_distance"] = away
     made = {
         "clusters": table,
         "groups": groups,
         "epochs": found.epochs,
-        "superclusters": described,
-        "importances": importances,
+        "superclusters": describe(table, named, scans, described_by),
+        "importances": explain.forest_importances(points, labels, seed=settings.seed)
+        if several
+        else tables.empty("importances"),
+    }
+    more = {
+        "stability": None if np.isnan(matched.stability) else matched.stability,
+        "agreement": matched.agreement.tolist(),
+        "centroid_variance": matched.variance.tolist(),
+        "feature_variance": explain.pca_curve(points).tolist() if len(points) > 1 else [],
+        "described_by": "features" if described_by is points else "features and latents",
+        "notes": [*fitted.notes, *found.notes, *matched.notes],
     }
     return Clustered(made, fitted, more)
+
+
+def describe(table: pd.DataFrame, hits: pd.DataFrame, scans: pd.DataFrame, points: NDArray[np.float64]) -> pd.DataFrame:
+    """Return one row a supercluster: how large, where, in which scans, and what it may be.
+
+    `table` and `hits` are row by row of the same hits, as are `points`, which the spread is measured in.
+    """
+    import pandas as pd
+
+    whole = hits[["frequency_mhz", "drift_rate_hz_s", "snr", "scan_id"]].merge(
+        scans[["scan_id", "on", "cadence_id", "source_name"]], on="scan_id", how="left"
+    )
+    frequency = whole["frequency_mhz"].to_numpy(np.float64)
+    rows = []
+    for number, members in table.groupby("cluster_id").indices.items():
+        if number == -1:
+            continue
+        own = whole.iloc[members]
+        middle = points[members].mean(axis=0)
+        away = np.linalg.norm(points[members] - middle, axis=1)
+        ids = table["hit_id"].to_numpy()[members]
+        order = np.argsort(away, kind="stable")
+        suggested = allocations.likely_sources(frequency[members], survey_mhz=frequency, limit=SOURCES)
+        rows.append(
+            {
+                "cluster_id": int(number),
+                "n_hits": len(members),
+                "n_rfi": int((table["status"].to_numpy()[members] == "rfi").sum()),
+                "n_on": int(own["on"].fillna(False).sum()),
+                "n_scans": int(own["scan_id"].nunique()),
+                "n_cadences": int(own["cadence_id"].nunique()),
+                "n_targets": int(own["source_name"].nunique()),
+                "low_mhz": float(own["frequency_mhz"].min()),
+                "high_mhz": float(own["frequency_mhz"].max()),
+                "median_drift_rate_hz_s": float(own["drift_rate_hz_s"].median()),
+                "median_snr": float(own["snr"].median()),
+                "spread": float(away.mean()),
+                "likely_source": "; ".join(one.text for one in suggested),
+                "exemplars": ids[order[:EXEMPLARS]].tolist(),
+                "edge_members": ids[order[::-1][:EXEMPLARS]].tolist(),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(tables.SUPERCLUSTERS))
+
+
+def _looks(store: Store, hit_id: pd.Series[int], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return features beside latents, where the survey's snippets are encoded: kinds of interference show in both.
+
+    On the simulator's families, features alone agree half as well with what made the hits (docs/method.md).
+    """
+    latents = store.read_table("latents")
+    if latents.empty:
+        return points
+    vectors = latents.set_index("hit_id").reindex(hit_id).to_numpy(np.float64)
+    if np.isnan(vectors).any():
+        return points
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.hstack([points, LATENT_WEIGHT * vectors / np.where(length > 0, length, 1)])
+
+
+def _means(points: NDArray[np.float64], group: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """Return the mean of each group's members, shape (count, d)."""
+    inside = group >= 0
+    sums = np.zeros((count, points.shape[1]))
+    np.add.at(sums, group[inside], points[inside])
+    return sums / np.maximum(1, np.bincount(group[inside], minlength=count))[:, None]
+
+
+def _step(scans: pd.DataFrame, hits: pd.DataFrame) -> float:
+    """Return the step of the drift search of the scan that most hits are of [Hz/s]."""
+    scan = scans[scans["scan_id"] == hits["scan_id"].mode()[0]].iloc[0]
+    return drift_step_hz_s(foff_mhz=float(scan["foff_mhz"]), tsamp_s=float(scan["tsamp_s"]), n_time=int(scan["n_time"]))

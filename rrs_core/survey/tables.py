@@ -94,6 +94,55 @@ CLUSTERS = {
     "seeded": Column("bool", "", "whether it lay in a cluster with a seed signal"),
 }
 
+GROUPS = {
+    "group_id": Column("int64", "", "a cluster of one batch that was taken for RFI (first vote)"),
+    "vote": Column("int64", "", "partition, from 0"),
+    "epoch": Column("int64", "", "epoch, from 1"),
+    "batch": Column("int64", "", "batch of that epoch, from 0"),
+    "size": Column("int64", "", "hits"),
+    "cluster_id": Column("int64", "", "supercluster; -1: none"),
+}  #: and the means of its hits' scaled features, by their names
+
+EPOCHS = {
+    "vote": Column("int64", "", "partition, from 0"),
+    "epoch": Column("int64", "", "epoch, from 1"),
+    "started": Column("int64", "", "hits that it began with"),
+    "survivors": Column("int64", "", "hits left"),
+    "removed": Column("int64", "", "hits taken for RFI"),
+    "batches": Column("int64", "", "batches"),
+    "seed_batches": Column("int64", "", "of these with seeds alone"),
+    "collapsed": Column("int64", "", "batches that fell into one cluster"),
+    "mended": Column("int64", "", "of these clustered after all"),
+}
+
+SUPERCLUSTERS = {
+    "cluster_id": Column("int64", "", "supercluster, the largest first"),
+    "n_hits": Column("int64", "", "hits"),
+    "n_rfi": Column("int64", "", "of these common RFI; the others are anomalies that look like it"),
+    "n_on": Column("int64", "", "hits in ON scans"),
+    "n_scans": Column("int64", "", "scans"),
+    "n_cadences": Column("int64", "", "cadences"),
+    "n_targets": Column("int64", "", "names of targets"),
+    "low_mhz": Column("float64", "MHz", "lowest frequency"),
+    "high_mhz": Column("float64", "MHz", "highest frequency"),
+    "median_drift_rate_hz_s": Column("float64", "Hz/s", "median drift rate"),
+    "median_snr": Column("float64", "", "median signal-to-noise ratio"),
+    "spread": Column("float64", "", "mean distance of its hits from its middle [scaled features]"),
+    "likely_source": Column("str", "", "suggested from frequency allocations, with the overlap it rests on"),
+    "exemplars": Column("object", "", "hits nearest to its middle"),
+    "edge_members": Column("object", "", "hits farthest from its middle"),
+}
+
+IMPORTANCES = {
+    "feature": Column("str", "", "one of the 13"),
+    "importance": Column("float64", "", "mean decrease of the Gini impurity"),
+    "low": Column("float64", "", "16 % of the trees lie below"),
+    "high": Column("float64", "", "16 % of the trees lie above"),
+    "permutation": Column("float64", "", "loss of accuracy on hits kept aside when the feature is shuffled"),
+    "permutation_low": Column("float64", "", "16 % of the shuffles lie below", nullable=True),
+    "permutation_high": Column("float64", "", "16 % of the shuffles lie above", nullable=True),
+}
+
 EVENTS = {
     "event_id": Column("int64", "", "number of the candidate in this survey, from 1"),
     "cadence_id": Column("int64", "", "cadence"),
@@ -121,6 +170,10 @@ SCHEMAS: dict[str, dict[str, Column]] = {
     "features": FEATURES,
     "seeds": SEEDS,
     "clusters": CLUSTERS,
+    "groups": GROUPS,
+    "epochs": EPOCHS,
+    "superclusters": SUPERCLUSTERS,
+    "importances": IMPORTANCES,
     "events": EVENTS,
     "latents": LATENTS,
     "projection": PROJECTION,
