@@ -126,6 +126,7 @@ def _survey(root: str, digest: str) -> Survey:  # noqa: ARG001 - the digest is p
     found = Survey(root)
     # All of it now: read later, a table could be of the next build.
     _ = found.settings, found.table, found.projection, found.searched, found.snippets_of([])
+    _ = found.features, found.clusters, found.superclusters, found.groups, found.epochs, found.importances, found.events
     rows = found.hits["snippet_row"]
     if len(rows) and not (rows.min() >= 0 and rows.max() < len(found.snippets)):
         raise SurveyRefused(

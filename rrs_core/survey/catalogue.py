@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 STAGES = {
     "ingest": "scans and their headers",
     "detect": "hits and their snippets",
+    "features": "GLOBULAR's 13 features of each hit with a drift rate",
     "encode": "latents, which the lookalike search compares",
+    "cluster": "anomalies, common interference and its clusters",
+    "events": "signals in the ON scans alone",
     "project": "the map",
 }
 
@@ -32,7 +35,7 @@ class Survey:
 
     Attributes
     ----------
-    scans, hits, latents, projection : DataFrame
+    scans, hits, features, clusters, superclusters, groups, epochs, importances, events, latents, projection : DataFrame
         The tables; empty with the right columns where a stage has not run.
     snippets : ndarray, shape (n_hits, 16, 256), float16
         Read-only memory map; row i belongs to `hits.snippet_row == i`. Power over the
@@ -68,6 +71,41 @@ class Survey:
         return self.store.read_table("hits")
 
     @cached_property
+    def features(self) -> pd.DataFrame:
+        """Table of GLOBULAR's 13 features."""
+        return self.store.read_table("features")
+
+    @cached_property
+    def clusters(self) -> pd.DataFrame:
+        """Table of verdicts: common interference or anomaly, supercluster, lineage."""
+        return self.store.read_table("clusters")
+
+    @cached_property
+    def superclusters(self) -> pd.DataFrame:
+        """Table of superclusters."""
+        return self.store.read_table("superclusters")
+
+    @cached_property
+    def groups(self) -> pd.DataFrame:
+        """Table of the batch clusters that were taken for interference."""
+        return self.store.read_table("groups")
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """Table of epochs: how many hits each left."""
+        return self.store.read_table("epochs")
+
+    @cached_property
+    def importances(self) -> pd.DataFrame:
+        """Table of what each feature adds to telling superclusters apart."""
+        return self.store.read_table("importances")
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """Table of candidates and their verdicts."""
+        return self.store.read_table("events")
+
+    @cached_property
     def latents(self) -> pd.DataFrame:
         """Table of latents."""
         return self.store.read_table("latents")
@@ -101,7 +139,13 @@ class Survey:
     @cached_property
     def searched(self) -> pd.DataFrame:
         """Rows of `table` in the order of the latents: what a search answers with."""
-        rows = self.latents[["hit_id"]].merge(self.table, on="hit_id", how="left", validate="one_to_one")
+        found = self.table
+        if len(self.clusters):
+            found = found.merge(
+                self.clusters[["hit_id", "cluster_id", "status", "anomaly_score"]], on="hit_id", how="left"
+            )
+            found = found.astype({"cluster_id": "Int64"})
+        rows = self.latents[["hit_id"]].merge(found, on="hit_id", how="left", validate="one_to_one")
         if rows["scan_id"].isna().any():
             raise SurveyRefused(
                 "TABLE",
