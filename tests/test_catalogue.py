@@ -108,7 +108,7 @@ def test_a_survey_without_hits_has_no_strongest(tmp_path: Path):
 
 def test_stages_tell_what_is_done(tmp_path: Path):
     stages = load(make_survey(tmp_path / "s", n_hits=5, stages=("ingest", "detect"))).stages()
-    assert list(stages) == ["ingest", "detect", "encode", "project"]
+    assert list(stages) == ["ingest", "detect", "features", "encode", "cluster", "events", "project"]
     assert stages["detect"]
     assert stages["encode"] is None
 
