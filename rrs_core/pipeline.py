@@ -203,7 +203,8 @@ def _cluster(store: Store, settings: config.Settings, report: Report, workers: i
 
     _table(store, "features", "features")
     _table(store, "latents", "encode")
-    inputs = {stage: store.output_digest(stage) for stage in ("ingest", "detect", "features", "encode")}
+    inputs = {stage: store.output_digest(stage) for stage in ("detect", "features", "encode")}
+    inputs["cadences"] = _cadences(store)
     key = config.digest(settings.cluster, settings.events.tolerance_hz, settings.seed)
     if not _told(report, "cluster", store.why_stale("cluster", inputs, key, cluster.CODE)):
         return
@@ -219,7 +220,7 @@ def _events(store: Store, settings: config.Settings, report: Report) -> None:
     from rrs_core.group import events
 
     clusters = _table(store, "clusters", "cluster")
-    inputs = {stage: store.output_digest(stage) for stage in ("ingest", "detect", "cluster")}
+    inputs = {stage: store.output_digest(stage) for stage in ("detect", "cluster")} | {"cadences": _cadences(store)}
     key = config.digest(settings.events, settings.doppler.max_drift_hz_s)
     if not _told(report, "events", store.why_stale("events", inputs, key, events.CODE)):
         return
@@ -255,6 +256,12 @@ def _project(store: Store, settings: config.Settings, report: Report) -> None:
     frame = pd.DataFrame({"hit_id": latents["hit_id"], "x": placed[:, 0], "y": placed[:, 1], "method": method})
     report.progress("project", len(latents), len(latents))
     store.finish("project", inputs, key, CODE, [store.write_table("projection", frame)], method=method)
+
+
+def _cadences(store: Store) -> str:
+    """Return a digest of which scans belong together and which are ON; where the files lie does not matter."""
+    scans = store.read_table("scans")
+    return config.digest(scans[["scan_id", "source_name", "tstart_mjd", "cadence_id", "position", "on"]].to_csv())
 
 
 def _clear(store: Store, stage: str) -> None:
