@@ -110,12 +110,15 @@ def build(
     cadences: Annotated[
         Path | None, typer.Option(help="Table of cadences; else cadences.csv beside the scans.")
     ] = None,
+    hits: Annotated[
+        list[Path] | None, typer.Option(help="Hits of other programs: .dat, .hits, FindEvent's .csv; repeat it.")
+    ] = None,
     method: Annotated[MethodName | None, typer.Option(help="Method of a new survey.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of every draw.", min=0)] = None,
     workers: Workers = 1,
 ) -> None:
     """Make a survey from scans, or bring it up to date: the main job."""
-    _build(survey, paths or [], cadences=cadences, method=method, seed=seed, workers=workers)
+    _build(survey, paths or [], cadences=cadences, hit_files=hits, method=method, seed=seed, workers=workers)
 
 
 @app.command()
@@ -313,13 +316,62 @@ def doctor(
 def export(
     survey: SurveyFolder,
     table: Annotated[str, typer.Argument(metavar="TABLE", help="Such as hits, features, clusters or events.")],
-    out: Annotated[Path, typer.Option(help="File to write, .csv, .parquet or .json.")],
+    out: Annotated[Path, typer.Option(help="File to write: .csv, .parquet, .json; .dat for hits.")],
+    scan: Annotated[int | None, typer.Option(help="The scan whose hits a .dat holds.", min=1)] = None,
+    findevent: Annotated[bool, typer.Option("--findevent", help="Events as FindEvent writes them, .csv.")] = False,
 ) -> None:
-    """Write a table of a survey as CSV, Parquet or JSON."""
-    from rrs_core.export import export_table
+    """Write a table of a survey as CSV, Parquet or JSON; hits as turboSETI's .dat, events as FindEvent's CSV."""
+    from rrs_core.export import export_dat, export_findevent, export_table
 
-    rows = export_table(survey, table, out)
+    dat = out.suffix.lower() == ".dat"
+    if (dat, findevent) != (False, False) and table != ("hits" if dat else "events"):
+        raise SettingsRefused("USAGE", "a .dat holds hits, --findevent events", got=table)
+    if dat != (scan is not None):
+        raise SettingsRefused(
+            "USAGE", "a .dat holds the hits of one scan", todo="--out NAME.dat and --scan ID together"
+        )
+    if scan is not None:
+        rows = export_dat(survey, out, scan)
+    elif findevent:
+        rows = export_findevent(survey, out)
+    else:
+        rows = export_table(survey, table, out)
     sys.stdout.write(f"{rows} rows of {table} in {out}\n")
+
+
+@app.command()
+def explain(
+    survey: SurveyFolder,
+    kernel: Annotated[bool, typer.Option("--kernel", help="The paper's way: minutes; else a forest's.")] = False,
+) -> None:
+    """Compute Shapley values of the features, for the page Features (needs the extra explain)."""
+    from rrs_core.stages.explain import run
+
+    rows = run(survey, kernel=kernel)
+    sys.stdout.write(f"Shapley values of {rows} hits in {survey / 'tables' / 'shap.parquet'}\n")
+
+
+@app.command(name="tune-clusters")
+def tune_clusters(
+    survey: SurveyFolder,
+    out: Annotated[Path | None, typer.Option(help="Where the stability plot goes, .html.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find min_cluster_size and epsilon on a survey's own hits, as the paper does (section 4)."""
+    from rrs_core.console import Console
+    from rrs_core.stages.explain import tune
+
+    with Console() as console:
+        found = tune(survey, lambda done, most: console.progress("tune", done, most), out)
+    steps, chosen = found.steps, found.settings
+    if as_json:
+        best = {"min_cluster_size": chosen.min_cluster_size, "epsilon": chosen.epsilon}
+        sys.stdout.write(json.dumps({"steps": steps.to_dict("records"), "chosen": best}) + "\n")
+        return
+    sys.stdout.write(f"{steps.to_string(index=False)}\n")
+    for note in found.notes:
+        sys.stdout.write(f"{note}\n")
+    sys.stdout.write(f"min_cluster_size = {chosen.min_cluster_size}, epsilon = {chosen.epsilon:g}\n")
 
 
 @app.command()

@@ -1,11 +1,16 @@
-"""Tables out of a survey: CSV that is safe in a spreadsheet, Parquet with exact values, JSON."""
+"""Tables out of a survey: CSV that is safe in a spreadsheet, Parquet, JSON; hits and events as turboSETI has them."""
 
 from __future__ import annotations
 
 import json
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from rrs_core.errors import SettingsRefused
+import numpy as np
+
+from rrs_core import units
+from rrs_core.errors import SettingsRefused, SurveyRefused
+from rrs_core.survey.catalogue import load
 from rrs_core.survey.store import Store, atomic
 from rrs_core.survey.tables import SCHEMAS
 from rrs_core.text import spreadsheet_safe
@@ -14,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+    from rrs_core.observe.hitfiles import HitHeader
+    from rrs_core.survey.catalogue import Survey
 
 
 def write_table(frame: pd.DataFrame, out: Path) -> None:
@@ -59,3 +67,104 @@ def export_table(survey: Path, table: str, out: Path) -> int:
     frame = Store(survey).require().read_table(table)
     write_table(frame, out)
     return len(frame)
+
+
+def export_dat(root: Path, out: Path, scan_id: int) -> int:
+    """Write the drifting hits of one scan as turboSETI's .dat, and return how many.
+
+    Raises
+    ------
+    SurveyRefused
+        NO_SCAN, for a scan that the survey does not hold.
+    """
+    from rrs_core.observe.hitwriters import write_dat
+
+    survey = load(root)
+    scan = _scan(survey, scan_id)
+    hits = survey.hits[(survey.hits["scan_id"] == scan_id) & survey.hits["drift_rate_hz_s"].notna()]
+    hits = hits.sort_values(["coarse_channel", "channel"])
+    write_dat(out, hits, header_of(scan, survey.settings.doppler.max_drift_hz_s))
+    return len(hits)
+
+
+def export_findevent(root: Path, out: Path) -> int:
+    """Write the hits of all events as FindEvent's CSV, one row a hit, and return how many rows.
+
+    Hits are numbered within their scan as in the .dat that `export_dat` writes. Coordinates,
+    which a survey's tables do not hold, are n/a.
+    """
+    import pandas as pd
+
+    from rrs_core.observe.findevent_csv import COLUMNS
+    from rrs_core.observe.header import coarse_width_of
+    from rrs_core.observe.hitwriters import window, write_findevent_csv
+
+    survey = load(root)
+    limit = survey.settings.doppler.max_drift_hz_s
+    drifting = survey.table[survey.table["drift_rate_hz_s"].notna()]
+    drifting = drifting.sort_values(["scan_id", "coarse_channel", "channel"])
+    number = drifting.groupby("scan_id").cumcount() + 1
+    hits = drifting.assign(number=number).set_index("hit_id")
+    rows = []
+    for event in survey.events[survey.events["verdict"] == "event"].itertuples():
+        ids = list(event.hit_ids)
+        first = hits.loc[ids[0]]
+        for place, hit_id in enumerate(ids, start=1):
+            hit = hits.loc[hit_id]
+            scan = _scan(survey, int(hit["scan_id"]))
+            header = header_of(scan, limit)
+            foff_mhz = float(scan["foff_mhz"])
+            channel = np.array([hit["channel"]], np.int64)
+            start, stop = window(channel, limit, float(header.obs_length_s or 0), coarse_width_of(foff_mhz))
+            rows.append(
+                {
+                    "TopHitNum": hit["number"],
+                    "DriftRate": hit["drift_rate_hz_s"],
+                    "SNR": hit["snr"],
+                    "Freq": hit["frequency_mhz"],
+                    "ChanIndx": hit["channel"],
+                    "FreqStart": hit["frequency_mhz"] + float(start[0] - channel[0]) * foff_mhz,
+                    "FreqEnd": hit["frequency_mhz"] + float(stop[0] - channel[0]) * foff_mhz,
+                    "CoarseChanNum": hit["coarse_channel"],
+                    "FullNumHitsInRange": 1,
+                    "FileID": header.file_id,
+                    "Source": f"{scan['source_name']}".upper(),
+                    "MJD": scan["tstart_mjd"],
+                    "RA": "n/a",
+                    "DEC": "n/a",
+                    "DELTAT": scan["tsamp_s"],
+                    "DELTAF": foff_mhz * units.HZ_PER_MHZ,
+                    "max_drift_rate": limit,
+                    "obs_length": header.obs_length_s,
+                    "Hit_ID": f"{scan['source_name']}_{event.event_id}",
+                    "status": f"on_table_{place}",
+                    "in_n_ons": event.n_on - 1,
+                    "RFI_in_range": 0,
+                    "delta_t": (float(scan["tstart_mjd"]) - float(first["tstart_mjd"])) * units.DAY_S,
+                }
+            )
+    write_findevent_csv(out, pd.DataFrame(rows, columns=list(COLUMNS)))
+    return len(rows)
+
+
+def header_of(scan: pd.Series[Any], max_drift_hz_s: float) -> HitHeader:
+    """Return what a table of hits says about its scan."""
+    from rrs_core.observe.hitfiles import HitHeader
+
+    return HitHeader(
+        file_id=PurePath(scan["path"]).name,
+        source_name=f"{scan['source_name']}",
+        tstart_mjd=float(scan["tstart_mjd"]),
+        tsamp_s=float(scan["tsamp_s"]),
+        foff_mhz=float(scan["foff_mhz"]),
+        max_drift_rate_hz_s=max_drift_hz_s,
+        obs_length_s=float(scan["tsamp_s"]) * int(scan["n_time"]),
+    )
+
+
+def _scan(survey: Survey, scan_id: int) -> pd.Series[Any]:
+    rows = survey.scans[survey.scans["scan_id"] == scan_id]
+    if rows.empty:
+        known = f"{survey.scans['scan_id'].min()} to {survey.scans['scan_id'].max()}"
+        raise SurveyRefused("NO_SCAN", "no such scan", where=survey.name, got=scan_id, expected=known)
+    return rows.iloc[0]

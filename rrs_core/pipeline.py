@@ -1,6 +1,6 @@
 """The order of the stages: the only module that knows it.
 
-    ingest -> detect (hits and snippets) -> features -> encode -> cluster -> events -> project
+    ingest (and hits from files) -> detect (hits and snippets) -> features -> encode -> cluster -> events -> project
 
 Each stage is skipped when its inputs, settings and code have not changed and its
 outputs are as its manifest says; otherwise it says why it runs.
@@ -12,6 +12,7 @@ import importlib.metadata
 import platform
 import shutil
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rrs_core import config
@@ -19,8 +20,6 @@ from rrs_core.errors import FileRefused, SettingsRefused, SurveyRefused, refusal
 from rrs_core.survey.store import Store, write_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
     from rrs_core.errors import RRSError
@@ -34,6 +33,7 @@ def build(
     *,
     method: config.Method | None = None,
     cadences: Path | None = None,
+    hit_files: list[Path] | None = None,
     seed: int | None = None,
     workers: int = 1,
     only: str | None = None,
@@ -51,6 +51,8 @@ def build(
         Method of a new survey; an old one keeps its own.
     cadences : Path, optional
         Table of cadences, beside those given before; without any, cadences.csv beside the scans, else times and names.
+    hit_files : list of Path, optional
+        Hits that other programs found, beside those given before: .dat, .hits, FindEvent's .csv.
     seed : int, optional
         Of every draw; a new survey has 0.
     workers : int
@@ -76,6 +78,8 @@ def build(
             raise SettingsRefused("NO_FILES", "nothing to ingest", todo=f"rrs ingest {root} PATH...")
         if new:
             write_text(store.settings_path, config.dump(settings, versions()))
+        if only in (None, "ingest", "detect"):
+            refused += _import(store, hit_files or [], report)
         if only in (None, "detect"):
             refused += _detect(store, settings, report, workers)
         if only in (None, "features"):
@@ -140,11 +144,40 @@ def _ingest(store: Store, paths: list[Path], cadences: Path | None, report: Repo
     return refused
 
 
+def _import(store: Store, given: list[Path], report: Report) -> list[RRSError]:
+    """Read files of hits, those given now and those given before; there may be none."""
+    from rrs_core.stages import hits
+    from rrs_core.survey.store import sha256_of
+
+    before = [Path(path) for path in (store.manifest("hits") or {}).get("files", [])]
+    files = list(dict.fromkeys([*before, *(path.resolve() for path in given)]))
+    if not files:
+        return []
+    scans = _table(store, "scans", "ingest")
+    inputs = {f"{path}": sha256_of(path) if path.is_file() else "" for path in files}
+    key = config.digest(scans[["scan_id", "sha256"]].to_csv())
+    if not _told(report, "hits", store.why_stale("hits", inputs, key, hits.CODE)):
+        return [refusal(FileRefused, one["code"], one["text"]) for one in (store.manifest("hits") or {})["refused"]]
+    found = hits.import_hits(files, scans)
+    for one in found.reports:
+        report.note(f"hits: {hits.told(one)}")
+    for error in found.refused:
+        report.note(error.line())
+    if found.refused and not found.reports:
+        raise found.refused[0]
+    noted = [{"code": error.code, "text": f"{error}"} for error in found.refused]
+    output = store.write_table("imported", found.hits)
+    more = {"files": [f"{path}" for path in files], "reports": found.reports, "refused": noted}
+    store.finish("hits", inputs, key, hits.CODE, [output], **more)
+    return found.refused
+
+
 def _detect(store: Store, settings: config.Settings, report: Report, workers: int) -> list[RRSError]:
     from rrs_core.stages import detect
 
     scans = _table(store, "scans", "ingest")
     inputs = {f"scan {row.scan_id}": str(row.sha256) for row in scans.itertuples()}
+    inputs["hits"] = store.output_digest("hits")
     key = config.digest(settings.detect, settings.doppler, settings.seed)
     if not _told(report, "detect", store.why_stale("detect", inputs, key, detect.CODE)):
         # refused again with every build, though not searched again: nothing is passed over in silence
@@ -153,7 +186,8 @@ def _detect(store: Store, settings: config.Settings, report: Report, workers: in
         for error in refused:
             report.note(error.line())
         return refused
-    keys, refused = detect.run(store, scans, settings, report, workers=workers)
+    given = _table(store, "imported", "hits") if store.manifest("hits") else None
+    keys, refused = detect.run(store, scans, settings, report, given=given, workers=workers)
     outputs = [store.table_path("hits"), store.snippets_path]
     noted = [{"code": error.code, "text": f"{error}"} for error in refused]
     more = {"scan_keys": keys, "refused": noted, "method": asdict(settings.detect)}

@@ -16,3 +16,4 @@ SNIPPET_TIMES = 16  #: rows of a snippet (Ma et al. 2023, section 2.4)
 SNIPPET_CHANNELS = 256  #: columns of a snippet: 715 Hz
 
 HZ_PER_MHZ = 1e6
+DAY_S = 86_400.0

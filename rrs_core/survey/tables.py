@@ -64,6 +64,8 @@ HITS = {
     "snippet_row": Column("int64", "", "row of the hit in snippets.npy"),
 }
 
+IMPORTED = {name: column for name, column in HITS.items() if name != "snippet_row"}  #: hits from files, without pixels
+
 FEATURES = {
     "hit_id": Column("int64", "", "hit; every one with a drift rate and 50 kHz of its scan on each side"),
     "frequency_mhz": Column("float64", "MHz", "1: frequency at the start of the scan"),
@@ -167,6 +169,7 @@ PROJECTION = {
 SCHEMAS: dict[str, dict[str, Column]] = {
     "scans": SCANS,
     "hits": HITS,
+    "imported": IMPORTED,
     "features": FEATURES,
     "seeds": SEEDS,
     "clusters": CLUSTERS,
