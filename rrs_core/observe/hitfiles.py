@@ -365,6 +365,6 @@ def base_name(name: str) -> str:
     ('x_0011.rawspec.0000', 'x_0011.rawspec.0000')
     """
     name = re.split(r"[/\\]", name.strip())[-1]
-    while name.lower().endswith(ENDINGS) and Path(name).stem:
-        name = Path(name).stem
+    while (shorter := Path(name).stem) != name and name.lower().endswith(ENDINGS):
+        name = shorter
     return name

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,11 +22,10 @@ from rrs_core.survey import tables
 from rrs_core.survey.store import sha256_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
     from numpy.typing import NDArray
 
+CODE = "hits-1"
 COLUMNS = (
     "hit_id", "scan_id", "detector", "frequency_mhz", "drift_rate_hz_s", "snr", "s_statistic", "coarse_channel",
     "channel",
@@ -45,6 +45,28 @@ class ImportedHits:
     hits: pd.DataFrame
     reports: list[dict[str, Any]] = field(default_factory=list)
     refused: list[RRSError] = field(default_factory=list)
+
+
+def told(report: dict[str, Any]) -> str:
+    """Return one line on what became of the hits of a file."""
+    aside = [
+        f"{report[name]:,} {words}"
+        for name, words in (
+            ("duplicates", "duplicates"),
+            ("merged", "weaker ones of the same channel"),
+            ("out_of_band", "outside the scan's band"),
+            ("unmatched", "of scans that are not here"),
+        )
+        if report[name]
+    ]
+    bad = sum(report["codes"].values()) - report["out_of_band"]
+    aside += [f"{bad:,} rows that cannot be used"] if bad > 0 else []
+    edge = f"; {report['edge']:,} lie within 50 kHz of an edge" if report["edge"] else ""
+    left = f"; left out: {', '.join(aside)}" if aside else ""
+    return (
+        f"{Path(report['path']).name} ({report['dialect']}): {report['rows']:,} rows, {report['new']:,} new hits, "
+        f"{report['known']:,} already known{left}{edge}"
+    )
 
 
 def import_hits(paths: list[Path], scans: pd.DataFrame, *, half_width_hz: float = 50e3) -> ImportedHits:
