@@ -226,10 +226,9 @@ def test_a_damaged_table_is_refused_or_its_rows_add_up(
         raw = text[:at] + junk + text[at + len(junk) :]
         try:
             report = read(folder, raw, "x").report
-        except FileRefused as refused:
-            assert refused.code
-        else:
-            assert report.rows == report.kept + report.duplicates + sum(report.codes.values())
+        except FileRefused:
+            continue
+        assert report.rows == report.kept + report.duplicates + sum(report.codes.values())
 
 
 def test_a_real_findevent_table_is_read_whole(tmp_path: Path) -> None:

@@ -277,12 +277,14 @@ class _Messages:
             return
         values = np.array(self._rows, np.float64)
         number, scan, coarse, channel, length, frequency, drift, snr = values.T[:8]
+        with np.errstate(over="ignore"):  # of a length that damaged bytes gave
+            end = frequency + drift * length / 1e6
         columns = {
             "frequency_mhz": frequency,
             "drift_rate_hz_s": drift,
             "snr": snr,
             "freq_start_mhz": frequency,
-            "freq_end_mhz": frequency + drift * length / 1e6,
+            "freq_end_mhz": end,
             "coarse_channel": coarse,
             "channel": channel,
             "row": number,

@@ -1,0 +1,99 @@
+"""turboSETI's formats written and read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rrs_core.errors import SettingsRefused
+from rrs_core.observe.findevent_csv import COLUMNS
+from rrs_core.observe.hitfiles import HitHeader, read_hit_file
+from rrs_core.observe.hitwriters import window, write_dat, write_findevent_csv
+
+FOFF_MHZ = -2.7939677238464355e-6
+HEADER = HitHeader(
+    file_id="scan_0011.h5", source_name="HIP1", tstart_mjd=57650.782094907408, tsamp_s=18.253611008,
+    foff_mhz=FOFF_MHZ, max_drift_rate_hz_s=4.0, obs_length_s=292.057776128,
+)  # fmt: skip
+
+
+def hits(n: int = 3) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    return pd.DataFrame(
+        {
+            "frequency_mhz": np.round(8419.0 + rng.uniform(0, 1, n), 6),
+            "drift_rate_hz_s": np.round(rng.uniform(-4, 4, n), 6),
+            "snr": np.round(rng.uniform(10, 1000, n), 6),
+            "coarse_channel": np.arange(n),
+            "channel": rng.integers(2000, 10**6, n),
+        }
+    )
+
+
+@pytest.mark.parametrize("n", [0, 1, 50])
+def test_a_dat_reads_back_as_it_was_written(n: int, tmp_path: Path) -> None:
+    write_dat(tmp_path / "x.dat", hits(n), HEADER)
+    found = read_hit_file(tmp_path / "x.dat")
+    assert found.dialect == "turboseti"
+    for name in hits(n):
+        assert found.hits[name].tolist() == hits(n)[name].tolist(), name
+    header = next(iter(found.parts()))[0] if n else found.headers[0]
+    assert (header.source_name, header.file_id) == ("HIP1", "scan_0011.h5")
+    assert header.tstart_mjd == pytest.approx(57650.782094907408, abs=1e-12)
+
+
+def test_a_dat_has_turbosetis_lines(tmp_path: Path) -> None:
+    """Interop facts, section 1.1: rules, names, a trailing tab, 12 columns."""
+    write_dat(tmp_path / "x.dat", hits(), HEADER)
+    lines = (tmp_path / "x.dat").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == lines[2] == "# -------------------------- o --------------------------"
+    assert lines[1] == "# File ID: scan_0011.h5 "
+    assert lines[3] == "# Source:HIP1"
+    assert lines[4].startswith("# MJD: 57650.782094907408\tRA: ")
+    assert (
+        lines[5] == "# DELTAT:  18.253611\tDELTAF(Hz):  -2.793968\tmax_drift_rate:   4.000000\tobs_length: 292.057776"
+    )
+    assert lines[6] == lines[8] == "# --------------------------"
+    assert all(line.endswith("\t") and len(line.split()) == 12 for line in lines[9:])
+    assert [line.split()[0] for line in lines[9:]] == ["000001", "000002", "000003"]
+
+
+def test_the_window_around_a_hit_is_that_of_voyagers_table() -> None:
+    """Interop facts, section 10: 4 Hz/s and 292 s give 1,168 channels, 3.263 kHz."""
+    first, last = window(np.array([739933]), 4.0, 292.057776, 2**20)
+    assert (last - first)[0] * 2.7939677e-3 == pytest.approx(3.263, abs=0.003)
+
+
+def test_a_dat_without_what_the_format_needs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        write_dat(tmp_path / "x.dat", hits(), HitHeader(file_id="x.h5"))
+    assert refused.value.code == "HEADER"
+    with pytest.raises(SettingsRefused) as refused:
+        write_dat(tmp_path / "x.dat", hits().assign(snr=np.nan), HEADER)
+    assert refused.value.code == "TABLE"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_findevent_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    rows = pd.DataFrame([dict.fromkeys(COLUMNS, 1)] * 2)
+    rows = rows.assign(
+        Freq=[8419.25, 8419.5], DriftRate=[0.25, -0.5], SNR=[20.0, 30.0], FileID="x.h5", Source="=HIP1",
+        MJD=57650.5, RA="17h10m03.984s", DEC="-2d10m58.8s", Hit_ID="x_1", status="on_table_1",
+        DELTAT=18.25, DELTAF=-2.79,
+    )  # fmt: skip
+    write_findevent_csv(tmp_path / "x.csv", rows)
+    found = read_hit_file(tmp_path / "x.csv")
+    assert found.hits["frequency_mhz"].tolist() == [8419.25, 8419.5]
+    assert found.hits["drift_rate_hz_s"].tolist() == [0.25, -0.5]
+    first = (tmp_path / "x.csv").read_text(encoding="utf-8").splitlines()
+    assert first[0] == "," + ",".join(COLUMNS)
+    assert "'=HIP1" in first[1]  # no formula for a spreadsheet
+
+
+def test_a_findevent_table_without_a_column_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        write_findevent_csv(tmp_path / "x.csv", pd.DataFrame({"Freq": [1.0]}))
+    assert refused.value.code == "TABLE"
