@@ -104,13 +104,13 @@ def export_findevent(root: Path, out: Path) -> int:
     drifting = survey.table[survey.table["drift_rate_hz_s"].notna()]
     drifting = drifting.sort_values(["scan_id", "coarse_channel", "channel"])
     number = drifting.groupby("scan_id").cumcount() + 1
-    hits = drifting.assign(number=number).set_index("hit_id")
+    hits = {row["hit_id"]: row for row in drifting.assign(number=number).to_dict("records")}
     rows = []
-    for event in survey.events[survey.events["verdict"] == "event"].itertuples():
-        ids = list(event.hit_ids)
-        first = hits.loc[ids[0]]
+    for event in survey.events[survey.events["verdict"] == "event"].to_dict("records"):
+        ids = list(event["hit_ids"])
+        first = hits[ids[0]]
         for place, hit_id in enumerate(ids, start=1):
-            hit = hits.loc[hit_id]
+            hit = hits[hit_id]
             scan = _scan(survey, int(hit["scan_id"]))
             header = header_of(scan, limit)
             foff_mhz = float(scan["foff_mhz"])
@@ -136,9 +136,9 @@ def export_findevent(root: Path, out: Path) -> int:
                     "DELTAF": foff_mhz * units.HZ_PER_MHZ,
                     "max_drift_rate": limit,
                     "obs_length": header.obs_length_s,
-                    "Hit_ID": f"{scan['source_name']}_{event.event_id}",
+                    "Hit_ID": f"{scan['source_name']}_{event['event_id']}",
                     "status": f"on_table_{place}",
-                    "in_n_ons": event.n_on - 1,
+                    "in_n_ons": event["n_on"] - 1,
                     "RFI_in_range": 0,
                     "delta_t": (float(scan["tstart_mjd"]) - float(first["tstart_mjd"])) * units.DAY_S,
                 }

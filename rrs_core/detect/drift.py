@@ -210,4 +210,5 @@ def _lines(
     """Return hits by channel, the strongest of those that share one."""
     order = np.lexsort((-snr, channel))
     order = order[np.concatenate(([True], np.diff(channel[order]) > 0))] if len(order) else order
-    return Lines(channel[order], drift[order] * step, snr[order], drift[order], width[order], above)
+    rates = drift[order].astype(np.float64) * step
+    return Lines(channel[order], rates, snr[order], drift[order], width[order], above)

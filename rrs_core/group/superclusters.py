@@ -238,10 +238,11 @@ class _Tree:
     def __init__(self, rows: Floats, weights: Floats, rng: np.random.Generator) -> None:
         from rrs_core.group.ward import ward
 
-        self.cell = np.arange(len(rows))
+        self.cell: Integers = np.arange(len(rows))
         centre, self.weight = rows, weights
         if len(rows) > CODEBOOK:
-            centre, self.cell = _cells(rows, weights, rng)
+            centre, cell = _cells(rows, weights, rng)
+            self.cell = cell.astype(np.int64)
             self.weight = np.bincount(self.cell, weights, len(centre))
         self.centre = centre
         self.pairs, self.costs = ward(centre, self.weight)
@@ -322,7 +323,7 @@ def _place(
     from scipy.spatial import cKDTree
 
     alone = np.flatnonzero(group_of_hit < 0)
-    distance, nearest = cKDTree(centroids).query(points[alone])
+    distance, nearest = (np.atleast_1d(found_) for found_ in cKDTree(centroids).query(points[alone]))
     near = alone[distance <= reach]
     cluster_id, placed = found.cluster_id.copy(), found.placed.copy()
     cluster_id[near], placed[near] = found.cluster_of_group[nearest[distance <= reach]], True

@@ -151,9 +151,9 @@ def describe(table: pd.DataFrame, hits: pd.DataFrame, scans: pd.DataFrame, point
     )
     frequency = whole["frequency_mhz"].to_numpy(np.float64)
     rows = []
-    for number, members in table.groupby("cluster_id").indices.items():
-        if number == -1:
-            continue
+    clusters_ = table["cluster_id"].to_numpy(np.int64)
+    for number in np.unique(clusters_[clusters_ >= 0]).tolist():
+        members = np.flatnonzero(clusters_ == number)
         own = whole.iloc[members]
         middle = points[members].mean(axis=0)
         away = np.linalg.norm(points[members] - middle, axis=1)
@@ -162,7 +162,7 @@ def describe(table: pd.DataFrame, hits: pd.DataFrame, scans: pd.DataFrame, point
         suggested = allocations.likely_sources(frequency[members], survey_mhz=frequency, limit=SOURCES)
         rows.append(
             {
-                "cluster_id": int(number),
+                "cluster_id": number,
                 "n_hits": len(members),
                 "n_rfi": int((table["status"].to_numpy()[members] == "rfi").sum()),
                 "n_on": int(own["on"].fillna(False).sum()),

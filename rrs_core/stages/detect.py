@@ -96,10 +96,12 @@ def run(
     RRSError
         When a scan is not the one that was ingested, or no scan at all can be used.
     """
-    by_scan = {} if given is None else {int(scan): rows for scan, rows in given.groupby("scan_id")}
+    by_scan = (
+        {} if given is None else {int(scan): given[given["scan_id"] == scan] for scan in given["scan_id"].unique()}
+    )
     keys = {
-        str(row.scan_id): scan_key(str(row.sha256), settings, digest_of(by_scan.get(row.scan_id)))
-        for row in scans.itertuples()
+        str(row["scan_id"]): scan_key(str(row["sha256"]), settings, digest_of(by_scan.get(row["scan_id"])))
+        for row in scans.to_dict("records")
     }
     before = (store.manifest("detect") or {}).get("scan_keys") or {}
     usable = store.why_damaged("detect") is None

@@ -10,7 +10,8 @@ import numpy as np
 
 from rrs_core import config
 from rrs_core.describe import seeds
-from rrs_core.describe.features import FEATURES, half_window, has_room, measure
+from rrs_core.describe.feature_windows import half_window
+from rrs_core.describe.features import FEATURES, has_room, measure
 from rrs_core.detect.drift import drift_step_hz_s, search_block
 from rrs_core.detect.level import divisor, robust_level
 from rrs_core.detect.standout import STRIPE, scale_of
@@ -66,14 +67,14 @@ def run(
     drifting = hits[hits["drift_rate_hz_s"].notna() & hits["frequency_mhz"].notna()]
     folder = store.work / "features"
     parts, jobs = [], []
-    for row in scans[scans["fch1_mhz"].notna()].itertuples():
-        own = drifting[drifting["scan_id"] == row.scan_id]
+    for row in scans[scans["fch1_mhz"].notna()].to_dict("records"):
+        own = drifting[drifting["scan_id"] == row["scan_id"]]
         if own.empty:
             continue
-        part = folder / f"{row.scan_id}-{key[:16]}.parquet"
+        part = folder / f"{row['scan_id']}-{key[:16]}.parquet"
         parts.append(part)
         if not part.is_file():
-            jobs.append(Job(int(row.scan_id), str(row.path), own, settings.features.method, part))
+            jobs.append(Job(int(row["scan_id"]), str(row["path"]), own, settings.features.method, part))
     if len(jobs) < len(parts) and jobs:
         report.note(f"features: {len(parts) - len(jobs)} of {len(parts)} scans were done before")
     for done, (_, left_out) in enumerate(each(measure_one, jobs, workers), start=1 + len(parts) - len(jobs)):

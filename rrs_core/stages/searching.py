@@ -97,8 +97,8 @@ def _hits_of(detection: Detection, header: ScanHeader, search: Search) -> pd.Dat
         given = search.given[search.given["coarse_channel"] == detection.coarse]
         if len(given):
             spectra = max(1, header.n_time - 1) * header.tsamp_s / (header.foff_mhz * units.HZ_PER_MHZ)
-            moved = (given["drift_rate_hz_s"].fillna(0) * spectra).round().astype("int64")
-            tables_.append(_placed(given.assign(trigger="given"), moved.to_numpy(), detection))
+            moved = np.rint(given["drift_rate_hz_s"].fillna(0).to_numpy(np.float64) * spectra).astype(np.int64)
+            tables_.append(_placed(given.assign(trigger="given"), moved, detection))
     return pd.concat(tables_, ignore_index=True).assign(hit_id=0) if tables_ else tables.empty("hits")
 
 
