@@ -23,8 +23,9 @@ ABOUT = """
 **RRS** explores the radio-frequency interference of a technosignature survey: it finds the
 signals, shows them on a map, and searches for lookalikes of any snippet.
 
-Method: Ma et al. 2023, *A deep neural network based reverse radio spectrogram search algorithm*, arXiv:2302.13854.
-Each difference between our default and the paper is in `docs/method.md`.
+Methods: Ma et al. 2023, *A deep neural network based reverse radio spectrogram search algorithm*, arXiv:2302.13854;
+Jacobson-Bell et al. 2025, *Anomaly detection and radio-frequency interference classification* (GLOBULAR),
+arXiv:2411.16556. Each difference between our default and the papers is in `docs/method.md`.
 """
 
 
@@ -37,6 +38,11 @@ def pages() -> dict[str, list[st.Page]]:
         "Explore": [
             st.Page("pages/overview.py", title="Overview", icon=":material/dashboard:", default=True),
             st.Page("pages/map.py", title="Map", icon=":material/scatter_plot:"),
+        ],
+        "Interference": [
+            st.Page("pages/clusters.py", title="Clusters", icon=":material/bubble_chart:"),
+            st.Page("pages/events.py", title="Events and anomalies", icon=":material/radar:"),
+            st.Page("pages/features.py", title="Features", icon=":material/functions:"),
         ],
         "Search": [
             st.Page("pages/lookalikes.py", title="Lookalikes", icon=":material/image_search:"),
@@ -120,7 +126,12 @@ def no_survey() -> None:
 def not_done(survey: Survey, stage: str, what: str) -> None:
     """Say that a stage has not run, and the command that runs it."""
     st.info(f"{what} The stage `{stage}` has not been run on this survey.", icon=":material/hourglass_empty:")
-    st.code(f"{_rrs()} {stage} {shlex.quote(_plain(survey.store.root))}", language="bash")
+    st.code(command(stage, survey), language="bash")
+
+
+def command(verb: str, survey: Survey) -> str:
+    """Return the command line of a verb on the survey."""
+    return f"{_rrs()} {verb} {shlex.quote(_plain(survey.store.root))}"
 
 
 def _rrs() -> str:

@@ -63,3 +63,25 @@ def stability(
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )
     return figure
+
+
+def survivors(epochs: pd.DataFrame, n_hits: int, *, height: int = 300) -> go.Figure:
+    """Draw the share of the hits that each epoch left, a line a vote (Jacobson-Bell et al. 2025, table 1).
+
+    `epochs` is the table of that name, `n_hits` what the first epoch began with.
+    """
+    figure = go.Figure()
+    for number, vote in epochs.groupby("vote"):
+        left = [100.0, *(100 * vote["survivors"] / max(1, n_hits))]
+        figure.add_scatter(
+            x=list(range(len(left))),
+            y=left,
+            mode="lines+markers",
+            name=f"vote {number}",
+            line={"color": OKABE_ITO[int(number) % len(OKABE_ITO)]},  # type: ignore[call-overload]
+            hovertemplate="after epoch %{x}: %{y:.1f} %<extra></extra>",
+        )
+    figure.update_xaxes(title="Epoch", dtick=1)
+    figure.update_yaxes(title="Hits left [%]", rangemode="tozero")
+    figure.update_layout(height=height, margin={"l": 10, "r": 10, "t": 10, "b": 10})
+    return figure
