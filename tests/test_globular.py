@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 import rrs_core
 from rrs_core import pipeline
@@ -18,6 +19,7 @@ from rrs_core.stages.report import Silent
 from rrs_core.survey import tables
 from rrs_core.survey.catalogue import Survey
 
+ROOT = Path(__file__).resolve().parents[1]
 SEED = 9
 GLOBULAR = ("features", "seeds", "clusters", "groups", "epochs", "superclusters", "importances", "events")
 
@@ -162,3 +164,59 @@ def test_the_answer_does_not_hang_on_the_number_of_workers(scans: Path, default:
     alone = built(tmp_path / "survey", scans, "default", 1)
     for name in GLOBULAR:
         assert alone.store.read_table(name).equals(default.store.read_table(name)), name
+
+
+# The pages on it
+
+
+def page(survey: Survey, name: str, monkeypatch: pytest.MonkeyPatch, **query: str) -> AppTest:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("RRS_SURVEY", f"{survey.store.root}")
+    app = AppTest.from_file(f"{ROOT / 'app.py'}", default_timeout=60).run()
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.switch_page(f"pages/{name}.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+def test_the_page_clusters_counts_as_the_table_does(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page(survey, "clusters", monkeypatch)
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Hits clustered"] == f"{len(survey.clusters):,}"
+    assert shown["Common interference"] == f"{int((survey.clusters['status'] == 'rfi').sum()):,}"
+    assert shown["Superclusters"] == f"{len(survey.superclusters):,}"
+
+
+@pytest.mark.parametrize(("asked", "found"), [("0", True), ("999999", False), ("<b>x</b>", False)])
+def test_a_link_to_a_cluster(asked: str, found: bool, default: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page(default, "clusters", monkeypatch, cluster=asked)
+    assert any(header.value.startswith(f"Cluster {asked}:") for header in app.subheader) == found
+    assert any("There is no cluster" in info.value for info in app.info) == (not found)
+    assert not any("<b>" in info.value for info in app.info)
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_a_link_to_a_candidate(found: bool, survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = int(survey.events["event_id"].iloc[0]) if found else 10**9
+    app = page(survey, "events", monkeypatch, event=f"{number}")
+    reason = survey.events.set_index("event_id")["reason"].get(number, "")
+    assert any(f"Candidate {number}:" in header.value for header in app.subheader) == found
+    assert any("There is no candidate" in info.value for info in app.info) == (not found)
+    assert not found or any(f"{reason}"[:12] in text.value.replace("\\", "") for text in app.markdown)
+
+
+def test_candidates_are_filtered_by_verdict_and_words(default: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page(default, "events", monkeypatch)
+    app.selectbox(key="events.verdict").set_value("event").run()
+    n = int((default.events["verdict"] == "event").sum())
+    assert any(caption.value.startswith(f"{n} of ") for caption in app.caption)
+    app.text_input(key="events.words").set_value("no such words").run()
+    assert any(caption.value.startswith("0 of ") for caption in app.caption)
+
+
+def test_the_page_features_says_how_shapley_values_are_computed(
+    survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = page(survey, "features", monkeypatch)
+    assert any("rrs explain" in code.value for code in app.code)

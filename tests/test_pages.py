@@ -26,7 +26,10 @@ from rrs_core.group.search import index_of
 from rrs_core.survey.catalogue import load
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("pages/overview.py", "pages/map.py", "pages/lookalikes.py")
+PAGES = (
+    "pages/overview.py", "pages/map.py", "pages/clusters.py", "pages/events.py", "pages/features.py",
+    "pages/lookalikes.py",
+)  # fmt: skip
 HOSTILE = ("<img src=x onerror=alert(1)>", "[click](javascript:alert(1)) =cmd()")
 
 

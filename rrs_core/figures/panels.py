@@ -8,7 +8,6 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from rrs_core.figures.colours import QUERY_COLOUR
 from rrs_core.text import safe_text
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def cadence_waterfalls(panels: Sequence[Panel], *, track: bool = True, height: i
                 x=panel.track_hz + side * ASIDE * wide,
                 y=minutes,
                 mode="lines",
-                line={"color": QUERY_COLOUR, "width": 1, "dash": "dash"},
+                line={"color": "#ff5a36", "width": 2, "dash": "dot"},
                 hoverinfo="skip",
                 showlegend=False,
                 row=number,
