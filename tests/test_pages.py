@@ -27,8 +27,8 @@ from rrs_core.survey.catalogue import load
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
-    "pages/overview.py", "pages/map.py", "pages/clusters.py", "pages/events.py", "pages/features.py",
-    "pages/lookalikes.py",
+    "pages/overview.py", "pages/map.py", "pages/lookalikes.py", "pages/clusters.py", "pages/events.py",
+    "pages/features.py",
 )  # fmt: skip
 HOSTILE = ("<img src=x onerror=alert(1)>", "[click](javascript:alert(1)) =cmd()")
 
@@ -130,7 +130,10 @@ def test_no_hit_is_no_crash(page: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert app.info
 
 
-@pytest.mark.parametrize(("page", "command"), [(PAGES[1], "rrs project"), (PAGES[2], "rrs encode")])
+@pytest.mark.parametrize(
+    ("page", "command"),
+    list(zip(PAGES[1:], ("rrs project", "rrs encode", "rrs cluster", "rrs events", "rrs features"), strict=True)),
+)
 def test_a_half_built_survey_names_the_stage_to_run(
     page: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,14 +71,15 @@ def survivors(epochs: pd.DataFrame, n_hits: int, *, height: int = 300) -> go.Fig
     `epochs` is the table of that name, `n_hits` what the first epoch began with.
     """
     figure = go.Figure()
-    for number, vote in epochs.groupby("vote"):
+    for number in epochs["vote"].unique().tolist():
+        vote = epochs[epochs["vote"] == number]
         left = [100.0, *(100 * vote["survivors"] / max(1, n_hits))]
         figure.add_scatter(
             x=list(range(len(left))),
             y=left,
             mode="lines+markers",
             name=f"vote {number}",
-            line={"color": OKABE_ITO[int(number) % len(OKABE_ITO)]},  # type: ignore[call-overload]
+            line={"color": OKABE_ITO[number % len(OKABE_ITO)]},
             hovertemplate="after epoch %{x}: %{y:.1f} %<extra></extra>",
         )
     figure.update_xaxes(title="Epoch", dtick=1)

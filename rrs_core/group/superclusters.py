@@ -239,11 +239,12 @@ class _Tree:
         from rrs_core.group.ward import ward
 
         self.cell: Integers = np.arange(len(rows))
-        centre, self.weight = rows, weights
+        self.weight: Floats = weights
+        centre = rows
         if len(rows) > CODEBOOK:
             centre, cell = _cells(rows, weights, rng)
             self.cell = cell.astype(np.int64)
-            self.weight = np.bincount(self.cell, weights, len(centre))
+            self.weight = np.bincount(self.cell, weights, len(centre)).astype(np.float64)
         self.centre = centre
         self.pairs, self.costs = ward(centre, self.weight)
         middle = weights @ rows / weights.sum() if len(rows) else np.zeros(rows.shape[1])
