@@ -13,6 +13,7 @@ from rrs_core.observe.snippetfiles import read_snippet
 from rrs_core.survey.catalogue import Survey
 
 CARRIER_MHZ = 8419.2970279  #: seticore's own value for Voyager 1's carrier
+TRUTH_HZ_S = (-0.3980, -0.3878, -0.3776, -0.3980, -0.3674)  #: in the order of rising frequency
 TRUTH_MHZ = (8419.3196842, 8419.3193684, CARRIER_MHZ, 8419.2746929, 8419.2743744)
 
 
@@ -30,8 +31,12 @@ def voyager(folder: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_every_voyager_cutout_is_one_hit_at_its_frequency(voyager: Survey) -> None:
-    found = np.sort(voyager.table.query("source_name == 'VOYAGER-1'")["frequency_mhz"].to_numpy())
+    own = voyager.table.query("source_name == 'VOYAGER-1'")
+    found = np.sort(own.query("detector == 'energy'")["frequency_mhz"].to_numpy())
     assert len(found) == 5
+    lines = own.query("detector == 'doppler'").sort_values("frequency_mhz")
+    assert np.abs(lines["frequency_mhz"].to_numpy() - np.sort(TRUTH_MHZ)).max() < 9e-6  # three channels
+    assert lines["drift_rate_hz_s"].to_numpy() == pytest.approx(TRUTH_HZ_S, abs=2.1 * 0.0102)
     # a drift of -0.38 Hz/s over 292 s: the energy's middle lies up to 110 Hz from the start frequency
     assert np.abs(found - np.sort(TRUTH_MHZ)).max() < 130e-6
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,10 +13,50 @@ from rrs_core.text import safe_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rrs_core.observe.panels import Panel
+    from numpy.typing import NDArray
 
 ASIDE = 0.02  #: of the width that the track's lines stand on either side of the signal
 DARK, BRIGHT = 0.02, 0.998  #: quantiles of the power that the colours span
+
+
+class Panel(Protocol):
+    """One scan's power around a signal (`observe.panels.Panel`)."""
+
+    @property
+    def position(self) -> int:
+        """Place in the cadence, from 0."""
+
+    @property
+    def on(self) -> bool:
+        """Whether the scan is ON."""
+
+    @property
+    def source_name(self) -> str:
+        """Name of the target."""
+
+    @property
+    def start_s(self) -> float:
+        """Start of the scan [s]."""
+
+    @property
+    def time_s(self) -> NDArray[np.float64]:
+        """Start of each spectrum [s]."""
+
+    @property
+    def offset_hz(self) -> NDArray[np.float64]:
+        """Offset of each column [Hz]."""
+
+    @property
+    def power(self) -> NDArray[np.float32] | None:
+        """Power over its median; None where the scan cannot be read."""
+
+    @property
+    def track_hz(self) -> NDArray[np.float64]:
+        """Where the signal is in each spectrum [Hz]."""
+
+    @property
+    def reason(self) -> str:
+        """Why there is no power."""
 
 
 def cadence_waterfalls(panels: Sequence[Panel], *, track: bool = True, height: int = 760) -> go.Figure:
