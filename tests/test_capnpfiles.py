@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import capnp
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import real_data
-from rrs_core.errors import FileRefused
+from rrs_core.errors import FileRefused, SettingsRefused
 from rrs_core.observe import capnpfiles
 from rrs_core.observe.hitfiles import read_hit_file
 
@@ -115,3 +117,180 @@ def test_voyagers_five_hits_are_as_seticore_computed_them() -> None:
             assert sorted(found.hits[column]) == pytest.approx(truth, rel=1e-9), column
         header = next(iter(found.parts()))[0]
         assert header.tstart_mjd == pytest.approx(float(cut["h1_tstart"]), abs=1e-9)
+
+
+# bliss: hits without pixels, or one message that holds a scan, a target or a cadence.
+
+
+def set_signal(signal: object, k: int = 0) -> None:
+    words = {"frequency": 1420.25 + k, "index": 100 + k, "driftRate": 0.25, "snr": 12.5 + k, "durationSeconds": 292.0}
+    for name, value in {**words, "bandwidth": 5.5, "binwidth": 2.0, "startTime": 5e9}.items():
+        setattr(signal, name, value)
+
+
+def set_header(md: object, coarse: int = 0, source: str = "HIP1") -> None:
+    words = {"fch1": 1421.0, "foff": FOFF_MHZ, "tstart": 58873.25, "tsamp": 18.25, "numTimesteps": 16}
+    for name, value in {**words, "sourceName": source, "coarseChannel": coarse}.items():
+        setattr(md, name, value)
+
+
+def set_scan(scan: object, source: str = "HIP1", hits: int = 2) -> None:
+    """Two coarse channels, 1 and 2, with hits 0, 1 and 10, 11."""
+    set_header(scan.md, source=source)  # type: ignore[attr-defined]
+    for c, coarse in enumerate(scan.init("coarseChannels", 2)):  # type: ignore[attr-defined]
+        set_header(coarse.md, c + 1, source)
+        for k, signal in enumerate(coarse.init("hits", hits)):
+            set_signal(signal, 10 * c + k)
+
+
+def bliss_message(schema: object, kind: str, hits: int = 2) -> bytes:
+    root = getattr(schema, kind).new_message()
+    if kind == "Hit":
+        set_signal(root.signal)
+    elif kind == "CoarseChannel":
+        set_header(root.md, 3)
+        for k, signal in enumerate(root.init("hits", hits)):
+            set_signal(signal, k)
+    elif kind == "Scan":
+        set_scan(root, hits=hits)
+    elif kind == "ObservationTarget":
+        for k, scan in enumerate(root.init("scans", 3)):
+            set_scan(scan, f"HIP{k}", hits)
+    else:
+        for t, target in enumerate(root.init("observations", 2)):
+            for k, scan in enumerate(target.init("scans", 3)):
+                set_scan(scan, f"HIP{t}{k}", hits)
+    return bytes(root.to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("kind", "scans", "frequencies", "coarse"),
+    [
+        ("Hit", 1, [1420.25], [None]),
+        ("CoarseChannel", 1, [1420.25, 1421.25], [3, 3]),
+        ("Scan", 1, [1420.25, 1421.25, 1430.25, 1431.25], [1, 1, 2, 2]),
+        ("ObservationTarget", 3, [1420.25, 1421.25, 1430.25, 1431.25] * 3, [1, 1, 2, 2] * 3),
+        ("Cadence", 6, [1420.25, 1421.25, 1430.25, 1431.25] * 6, [1, 1, 2, 2] * 6),
+    ],
+)
+def test_bliss_messages_are_read_whatever_their_root(
+    kind: str, scans: int, frequencies: list[float], coarse: list[int | None], schema: object, tmp_path: Path
+) -> None:
+    found = read_hit_file(written(tmp_path, bliss_message(schema, kind), "x.capnp"))
+    assert found.dialect == found.detector == "bliss"
+    assert found.hits["frequency_mhz"].tolist() == frequencies
+    assert (
+        found.hits["coarse_channel"].astype(object).where(found.hits["coarse_channel"].notna(), None).tolist() == coarse
+    )
+    assert found.hits["channel"].tolist() == [int(f - 1420.25) + 100 for f in frequencies]
+    assert [len(hits) for _, hits in found.parts()] == [len(frequencies) // scans] * scans
+    assert any(f"read as {kind}" in note for note in found.report.notes) == (kind != "Hit")
+    if kind == "Cadence":
+        assert [header.source_name for header in found.headers] == [
+            "HIP00",
+            "HIP01",
+            "HIP02",
+            "HIP10",
+            "HIP11",
+            "HIP12",
+        ]
+        assert {header.obs_length_s for header in found.headers} == {292.0}
+
+
+@pytest.mark.parametrize("kind", ["CoarseChannel", "Scan", "ObservationTarget", "Cadence"])
+def test_a_scan_without_hits_gives_its_header_and_none_made_up(kind: str, schema: object, tmp_path: Path) -> None:
+    """A coarse channel's header has its start time where a hit has its drift rate."""
+    found = read_hit_file(written(tmp_path, bliss_message(schema, kind, hits=0), "x.capnp"))
+    assert found.hits.empty
+    assert found.headers[0].tstart_mjd == 58873.25
+    root = schema.CoarseChannel.new_message()  # type: ignore[attr-defined]
+    set_header(root.md, 3)  # no list at all, not even an empty one
+    assert read_hit_file(written(tmp_path, root.to_bytes())).hits.empty
+
+
+@pytest.mark.parametrize("root", ["Stamp", "Event", "Empty"])
+def test_messages_of_another_kind_are_refused(root: str, tmp_path: Path) -> None:
+    """Files `.stamps` and `.events` of seticore hold no hits of this kind (interop facts, section 6.1)."""
+    text = """@0xd5c1bd2c0a9d4d11;
+struct Stamp { sourceName @0 :Text; fch1 @1 :Float64; foff @2 :Float64; tstart @3 :Float64; data @4 :List(Float32); }
+struct Signal { frequency @0 :Float64; index @1 :Int32; driftSteps @2 :Int32; driftRate @3 :Float64; snr @4 :Float32; }
+struct Hit { signal @0 :Signal; filterbank @1 :Signal; }
+struct Event { hits @0 :List(Hit); }
+struct Empty { one @0 :Text; other @1 :Text; }
+"""
+    (tmp_path / "other.capnp").write_text(text)
+    other = getattr(capnp.SchemaParser().load(str(tmp_path / "other.capnp")), root).new_message()
+    if root == "Stamp":
+        other.sourceName, other.fch1, other.foff, other.tstart, other.data = (
+            "HIP1",
+            1421.0,
+            FOFF_MHZ,
+            58873.25,
+            [1.0] * 9,
+        )
+    if root == "Event":
+        for hit in other.init("hits", 3):
+            hit.signal.frequency, hit.signal.snr = 1420.25, 20
+    with pytest.raises(FileRefused) as refused:
+        read_hit_file(written(tmp_path, other.to_bytes()))
+    assert refused.value.code == "FORMAT"
+
+
+def test_a_damaged_message_in_the_middle_costs_itself_only(schema: object, tmp_path: Path) -> None:
+    parts = [message(schema, 1420.0 + k) for k in range(3)]
+    bad = bytearray(parts[1])
+    bad[8:16] = b"\xff" * 8  # the root pointer
+    found = read_hit_file(written(tmp_path, parts[0] + bytes(bad) + parts[2]))
+    assert found.hits["frequency_mhz"].tolist() == [1420.0, 1422.0]
+    assert [(number, code) for number, code, _ in found.report.quarantined] == [(2, "CORRUPT")]
+    assert found.report.rows == 3
+
+
+def test_a_first_message_that_is_cut_off_is_refused_as_such(schema: object, tmp_path: Path) -> None:
+    with pytest.raises(FileRefused) as refused:
+        read_hit_file(written(tmp_path, message(schema)[:-8]))
+    assert refused.value.code == "TRUNCATED"
+
+
+def test_a_scan_that_was_looked_at_without_finding_anything_has_no_hits(schema: object, tmp_path: Path) -> None:
+    hit = schema.Hit.new_message()  # type: ignore[attr-defined]
+    set_header(hit.filterbank)
+    found = read_hit_file(written(tmp_path, hit.to_bytes()))
+    assert found.hits.empty
+    assert found.headers[0].source_name == "HIP1"
+
+
+@pytest.mark.parametrize(("start", "coarse", "known"), [(0, 0, False), (660, 0, True), (660, 3, True), (0, 3, True)])
+def test_a_channel_counted_from_the_cutout_is_not_taken_for_one_of_the_coarse_channel(
+    start: int, coarse: int, known: bool, schema: object, tmp_path: Path
+) -> None:
+    hit = schema.Hit.new_message()  # type: ignore[attr-defined]
+    set_header(hit.filterbank, coarse)
+    hit.filterbank.startChannel = start
+    hit.signal.index, hit.signal.snr, hit.signal.frequency = start + 40, 20, 1421.0 + 40 * FOFF_MHZ
+    hits = read_hit_file(written(tmp_path, hit.to_bytes())).hits
+    assert hits["channel"].notna().tolist() == hits["coarse_channel"].notna().tolist() == [known]
+
+
+def test_without_the_library_the_way_to_get_it_is_told(
+    schema: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, message(schema))
+    monkeypatch.setitem(sys.modules, "capnp", None)
+    capnpfiles._library.cache_clear()
+    with pytest.raises(SettingsRefused, match=r"pip install pycapnp==2\.2\.4") as refused:
+        read_hit_file(path)
+    assert refused.value.code == "NO_PYCAPNP"
+
+
+def test_another_schema_of_the_same_id_may_be_loaded_before(schema: object, tmp_path: Path) -> None:
+    """In a process of its own: the library ends the one in which it sees an id twice."""
+    copy = tmp_path / "hit.capnp"
+    copy.write_bytes(Path(capnpfiles.__file__).with_name("hit.capnp").read_bytes())
+    path = written(tmp_path, message(schema))
+    code = (
+        "import sys, capnp; capnp.load(sys.argv[1]).Hit.new_message()\n"
+        "from rrs_core.observe.hitfiles import read_hit_file; print(len(read_hit_file(sys.argv[2]).hits))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, copy, path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import real_data
 from rrs_core.errors import SettingsRefused
 from rrs_core.observe.findevent_csv import COLUMNS
 from rrs_core.observe.hitfiles import HitHeader, read_hit_file
@@ -97,3 +99,60 @@ def test_a_findevent_table_without_a_column_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsRefused) as refused:
         write_findevent_csv(tmp_path / "x.csv", pd.DataFrame({"Freq": [1.0]}))
     assert refused.value.code == "TABLE"
+
+
+def test_both_ends_of_the_window_are_those_of_voyagers_table(tmp_path: Path) -> None:
+    """Interop facts, section 10; the table's frequencies are rounded to 1 Hz, so are ours."""
+    table = [
+        (8419.319368, 739933, 8419.321003, 8419.317740),
+        (8419.297028, 747929, 8419.298662, 8419.295399),
+        (8419.274374, 756037, 8419.276009, 8419.272745),
+    ]
+    frequency, channel, start, end = (np.array(column) for column in zip(*table, strict=True))
+    frame = hits().assign(frequency_mhz=frequency, channel=channel, coarse_channel=0)
+    write_dat(tmp_path / "x.dat", frame, HEADER)
+    found = read_hit_file(tmp_path / "x.dat").hits
+    np.testing.assert_allclose(found["freq_start_mhz"], start, atol=1.1e-6, rtol=0)
+    np.testing.assert_allclose(found["freq_end_mhz"], end, atol=1.1e-6, rtol=0)
+
+
+def test_the_window_stays_within_the_coarse_channel() -> None:
+    first, last = window(np.array([0, 10, 5000, 2**20 - 10, 2**20 - 1]), 4.0, 292.057776, 2**20)
+    assert first.tolist() == [0, 0, 4415, 2**20 - 595, 2**20 - 586]
+    assert last.tolist() == [583, 593, 5583, 2**20 - 1, 2**20 - 1]
+
+
+def test_real_tables_are_written_again_with_the_windows_they_had(tmp_path: Path) -> None:
+    folder = real_data.real_data()
+    if folder is None:
+        pytest.skip("real-data folder not found: set RRS_REAL_DATA to run this test")
+    found = read_hit_file(folder / "hip39826_dat" / "GBT_57456_03002_HIP39826_OFF_fine.dat")
+    # 2 Hz/s and 16 spectra, which this old table does not say; the width to more digits than it gives
+    header = replace(found.header, max_drift_rate_hz_s=2.0, obs_length_s=16 * 17.986224, foff_mhz=-2.8355026e-6)
+    write_dat(tmp_path / "x.dat", found.hits, header)
+    again = read_hit_file(tmp_path / "x.dat").hits
+    assert len(again) == 4284
+    for name in ("frequency_mhz", "drift_rate_hz_s", "snr", "channel", "coarse_channel"):
+        assert again[name].tolist() == found.hits[name].tolist(), name
+    for name in ("freq_start_mhz", "freq_end_mhz"):
+        np.testing.assert_allclose(again[name], found.hits[name], atol=1.6e-6, rtol=0)
+
+
+def test_a_name_cannot_forge_a_line(tmp_path: Path) -> None:
+    forged = replace(HEADER, source_name="HIP1\n# MJD: 1.0\tRA: 0\n000001\t0.1\x1b[31m", ra_text="1h\n# Source:X")
+    write_dat(tmp_path / "x.dat", hits(), forged)
+    text = (tmp_path / "x.dat").read_text(encoding="utf-8")
+    assert len(text.splitlines()) == 12
+    assert "\x1b" not in text
+    assert read_hit_file(tmp_path / "x.dat").header.tstart_mjd == HEADER.tstart_mjd
+
+
+def test_numbers_keep_all_their_digits_in_a_findevent_table(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    rows = pd.DataFrame([dict.fromkeys(COLUMNS, 1)] * 20).assign(
+        Freq=rng.uniform(1000, 12000, 20), DriftRate=rng.normal(size=20), SNR=rng.uniform(10, 1e6, 20), MJD=57650.5
+    )
+    write_findevent_csv(tmp_path / "x.csv", rows)
+    found = read_hit_file(tmp_path / "x.csv").hits
+    for ours, theirs in (("frequency_mhz", "Freq"), ("drift_rate_hz_s", "DriftRate"), ("snr", "SNR")):
+        np.testing.assert_array_equal(found[ours], rows[theirs])

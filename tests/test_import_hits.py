@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from benchmarks import real_data
 from rrs_core import pipeline
 from rrs_core.errors import RRSError
 from rrs_core.export import export_dat, header_of
+from rrs_core.observe.findevent_csv import COLUMNS as FINDEVENT
 from rrs_core.observe.hitfiles import HitHeader
-from rrs_core.observe.hitwriters import write_dat
+from rrs_core.observe.hitwriters import write_dat, write_findevent_csv
 from rrs_core.simulate.scans import simulate
 from rrs_core.stages.hits import import_hits, read_cadence_hits, told
 from rrs_core.stages.report import Silent
@@ -149,3 +151,181 @@ def test_exported_hits_come_back_into_another_survey(simulated: Path, tmp_path: 
 def test_a_survey_without_scans_takes_no_hits(tmp_path: Path) -> None:
     with pytest.raises(RRSError):
         pipeline.build(tmp_path / "none", [], Silent(), hit_files=[dat(tmp_path)])
+
+
+def test_the_band_must_be_that_of_the_scan(tmp_path: Path) -> None:
+    found = import_hits([dat(tmp_path, 1, channels=(3 * N_CHAN, 4 * N_CHAN))], scans())
+    assert [error.code for error in found.refused] == ["PAIR_MISMATCH"]
+    assert "band" in str(found.refused[0])
+
+
+def test_a_start_within_one_spectrum_is_the_same_start(tmp_path: Path) -> None:
+    start = float(scans()["tstart_mjd"].iloc[0])
+    for seconds, hits in ((18.0, 2), (-18.0, 2), (19.0, 0), (-19.0, 0)):
+        found = import_hits([dat(tmp_path, 1, tstart_mjd=start + seconds / 86400)], scans())
+        assert len(found.hits) == hits, seconds
+
+
+def test_of_hits_in_one_channel_the_strongest_stays(tmp_path: Path) -> None:
+    path = dat(tmp_path, 1, channels=(30_000, 30_000, 30_000, 500_000))
+    lines = path.read_text().splitlines(keepends=True)
+    for k, snr in ((9, " 20.000000"), (10, " 35.000000"), (11, " 25.000000")):
+        lines[k] = lines[k].replace(" 20.000000", snr)
+    path.write_text("".join(lines))
+    found = import_hits([path], scans())
+    assert found.hits["snr"].tolist() == [35, 20]
+    report = found.reports[0]
+    assert (report["rows"], report["kept"], report["merged"], report["new"]) == (4, 4, 2, 2)
+
+
+def test_the_strongest_stays_across_files_too_and_none_is_new_twice(tmp_path: Path) -> None:
+    first, second = dat(tmp_path, 1, name="a.dat"), dat(tmp_path, 1, channels=(30_000, 600_000), name="b.dat")
+    second.write_text(second.read_text().replace(" 20.000000", " 50.000000"))
+    for order in ([first, second], [second, first]):
+        found = import_hits(order, scans())
+        assert found.hits["channel"].tolist() == [30_000, 500_000, 600_000]
+        assert found.hits["snr"].tolist() == [50, 20, 50]
+        assert [(report["new"], report["known"]) for report in found.reports] == [(2, 0), (1, 1)]
+
+
+def test_detectors_are_told_apart(tmp_path: Path) -> None:
+    path = dat(tmp_path, 1)
+    (tmp_path / "core.dat").write_text(path.read_text().replace("RA: n/a", "RA: 17.167773"))
+    found = import_hits([path, tmp_path / "core.dat"], scans())
+    assert sorted(found.hits["detector"]) == ["seticore", "seticore", "turboseti", "turboseti"]
+    assert found.hits["hit_id"].is_unique
+
+
+def test_a_path_of_another_machine_names_the_scan_by_its_last_part(tmp_path: Path) -> None:
+    name = scans()["path"].iloc[1].split("/")[-1]
+    others = name.replace(".h5", ".fil"), name.replace(".h5", ".hits.dat")
+    for shown in (f"/datax/scratch/{name}", rf"D:\data\{name}", *others):
+        found = import_hits([dat(tmp_path, 2, name="x.dat", file_id=shown)], scans())
+        assert found.hits["scan_id"].tolist() == [2, 2], shown
+
+
+def test_a_file_without_a_name_inside_is_matched_by_its_own(tmp_path: Path) -> None:
+    path = dat(tmp_path, 3)
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "File ID" not in line))
+    assert import_hits([path], scans()).hits["scan_id"].tolist() == [3, 3]
+
+
+def test_two_scans_that_fit_are_not_chosen_between(tmp_path: Path) -> None:
+    twins = scans()
+    twins.loc[1, ["path", "source_name", "tstart_mjd"]] = ["/b/two.h5", "HIP1", twins["tstart_mjd"].iloc[0]]
+    found = import_hits([dat(tmp_path, 1, name="x.dat", file_id="x.h5")], twins)
+    assert [error.code for error in found.refused] == ["AMBIGUOUS"]
+    twins.loc[1, "fch1_mhz"] = 1600.0  # another node's band
+    assert import_hits([dat(tmp_path, 1, name="x.dat", file_id="x.h5")], twins).hits["scan_id"].tolist() == [1, 1]
+
+
+def test_another_source_name_is_noted_where_name_and_time_agree(tmp_path: Path) -> None:
+    report = import_hits([dat(tmp_path, 1, source_name="HIP 1 b")], scans()).reports[0]
+    assert any(note.startswith("SOURCE") for note in report["notes"])
+    report = import_hits([dat(tmp_path, 1, source_name="hip1")], scans()).reports[0]
+    assert not any(note.startswith("SOURCE") for note in report["notes"])
+
+
+def test_a_channel_that_no_file_has_is_put_aside(tmp_path: Path) -> None:
+    """Case 78; a channel counted from elsewhere is not used, but this one cannot be."""
+    path = dat(tmp_path, 1)
+    path.write_text(path.read_text().replace("\t500000\t", "\t1048576\t"))
+    found = import_hits([path], scans())
+    assert found.hits["channel"].tolist() == [30_000]
+    assert found.reports[0]["codes"] == {"OUT_OF_BAND": 1}
+    path.write_text(path.read_text().replace("\t1048576\t", "\t7\t"))
+    assert import_hits([path], scans()).hits["channel"].tolist() == [30_000, 500_000]
+
+
+@pytest.mark.parametrize("foff_mhz", [FOFF_MHZ, -FOFF_MHZ])
+def test_channels_follow_from_the_frequency_in_either_direction(foff_mhz: float, tmp_path: Path) -> None:
+    wide = scans().assign(n_chan=3 * N_CHAN + 5, n_coarse=4, foff_mhz=foff_mhz)
+    path = dat(tmp_path, 1, channels=(10,))
+    frequency = 1422.0 + foff_mhz * (2 * N_CHAN + 77)
+    path.write_text(path.read_text().replace(f"{1422.0 + FOFF_MHZ * 10:14.6f}", f"{frequency:14.6f}"))
+    hits = import_hits([path], wide).hits
+    assert (hits["coarse_channel"].tolist(), hits["channel"].tolist()) == ([2], [77])
+    assert hits["hit_id"].tolist() == tables.hit_ids(1, "turboseti", np.array([2 * N_CHAN + 77])).tolist()
+
+
+def test_coarse_channels_are_as_wide_as_the_scan_itself_has_them(tmp_path: Path) -> None:
+    own = scans().assign(n_chan=2**19, n_coarse=4)  # a file with its own nfpc of 2^17
+    hits = import_hits([dat(tmp_path, 1, channels=(2**17 + 5, 3 * 2**17))], own).hits
+    assert (hits["coarse_channel"].tolist(), hits["channel"].tolist()) == ([1, 3], [5, 0])
+
+
+def test_every_row_is_accounted_for(tmp_path: Path) -> None:
+    path = dat(tmp_path, 1, channels=(100, 100, 30_000, N_CHAN + 10))
+    path.write_text(path.read_text() + path.read_text() + "1 2 3\n")
+    report = import_hits([path], scans()).reports[0]
+    assert report["rows"] == report["kept"] + report["duplicates"] + report["unmatched"] + sum(report["codes"].values())
+    assert (report["kept"], report["duplicates"]) == (2, 5)  # 3 distinct of 8; the two in channel 100 are equal
+    assert report["kept"] == report["merged"] + report["known"] + report["new"]
+    assert json.loads(json.dumps(report)) == report
+
+
+def events_csv(folder: Path, which: tuple[int, ...]) -> Path:
+    """FindEvent's table with one hit for each of these scans; 4 is a scan that is not in the survey."""
+    rows = []
+    for k in which:
+        own = scans().iloc[min(k, 3) - 1]
+        rows.append(
+            dict.fromkeys(FINDEVENT, 0)
+            | {
+                "TopHitNum": 1, "DriftRate": 0.5, "SNR": 10.0 + k, "Freq": 1422.0 + FOFF_MHZ * 1000 * k,
+                "FileID": Path(own["path"]).name.replace("HIP3", f"HIP{k}") if k > 3 else Path(own["path"]).name,
+                "Source": f"HIP{k}", "MJD": own["tstart_mjd"], "RA": "1h", "DEC": "-1d", "DELTAT": 18.253611,
+                "DELTAF": -2.793968, "max_drift_rate": 4.0, "obs_length": 292.057776, "Hit_ID": "",
+                "status": "on_table_1",
+            }
+        )  # fmt: skip
+    write_findevent_csv(folder / "events.csv", pd.DataFrame(rows, columns=list(FINDEVENT)))
+    return folder / "events.csv"
+
+
+def test_a_table_of_events_gives_each_scan_its_hits_and_refuses_the_others(tmp_path: Path) -> None:
+    found = import_hits([events_csv(tmp_path, (3, 1, 4))], scans())
+    assert found.hits["scan_id"].tolist() == [1, 3]
+    assert found.hits["snr"].tolist() == [11, 13]
+    assert [error.code for error in found.refused] == ["NO_SCAN"]
+    assert "HIP4" in str(found.refused[0])
+    assert (found.reports[0]["scans"], found.reports[0]["unmatched"]) == ([1, 3], 1)
+
+
+def test_a_bad_file_does_not_keep_the_others_out(tmp_path: Path) -> None:
+    (tmp_path / "bad.dat").write_bytes(b"\x89PNG\r\n\x1a\n\0")
+    found = import_hits([tmp_path / "bad.dat", tmp_path / "absent.dat", tmp_path, dat(tmp_path, 1)], scans())
+    assert [error.code for error in found.refused] == ["ENCODING", "MISSING", "NOT_REGULAR_FILE"]
+    assert len(found.hits) == 2
+
+
+def test_arrays_of_snippets_have_no_frequencies_to_match(tmp_path: Path) -> None:
+    stacks = scans().assign(fch1_mhz=np.nan, tstart_mjd=np.nan)
+    assert [error.code for error in import_hits([dat(tmp_path, 1)], stacks).refused] == ["NO_SCAN"]
+
+
+def test_no_files_give_an_empty_table_of_the_right_kind() -> None:
+    hits = import_hits([], scans()).hits
+    assert hits.empty
+    assert tables.check(hits.assign(snippet_row=0), "hits").empty
+
+
+def test_tables_alone_make_scans_in_order_of_time(tmp_path: Path) -> None:
+    hits, found = read_cadence_hits([dat(tmp_path, 3), dat(tmp_path, 1), events_csv(tmp_path, (1, 2))])
+    assert found["source_name"].tolist() == ["HIP1", "HIP2", "HIP3"]
+    assert found["n_time"].tolist() == [16, 16, 16]
+    assert hits.groupby("scan_id").size().tolist() == [3, 1, 2]  # scan 1 is in two files
+    assert hits["hit_id"].is_unique
+    old = dat(tmp_path, 1)
+    old.write_text(old.read_text().replace(f"\tmax_drift_rate:   4.000000\tobs_length: {16 * 18.253611008:10.6f}", ""))
+    _, found = read_cadence_hits([old])
+    assert found["n_time"].tolist() == [16]
+    assert "taken for granted" in found["notes"].iloc[0]
+
+
+def test_tables_alone_must_say_when_their_scan_began(tmp_path: Path) -> None:
+    path = dat(tmp_path, 1)
+    path.write_text(path.read_text().replace("# MJD:", "# When:"))
+    with pytest.raises(RRSError) as refused:
+        read_cadence_hits([path])
+    assert refused.value.code == "HEADER"

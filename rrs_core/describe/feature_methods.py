@@ -111,7 +111,8 @@ def _turning_point(kurtoses: NDArray[np.float64], window: Windows) -> Columns:
     rise = few - few.mean(axis=1, keepdims=True)
     size = np.sqrt((rise**2).sum(axis=1) * (across**2).sum())
     flat = np.abs(rise).max(axis=1, initial=0.0) <= 1e-12 * np.abs(few).max(axis=1, initial=0.0)
-    correlation = np.where(flat, 0.0, rise @ across / np.where(flat, 1.0, size))
+    # no matrix product: in what order that adds up depends on threads and memory
+    correlation = np.where(flat, 0.0, (rise * across).sum(axis=1) / np.where(flat, 1.0, size))
 
     best = np.argmax(kurtoses, axis=1)
     hits = np.arange(len(best))

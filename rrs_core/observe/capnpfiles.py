@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from rrs_core.errors import FileRefused, SettingsRefused
+from rrs_core.observe.headerchecks import plausible_start
 from rrs_core.observe.hitfiles import MAX_MHZ, UNKNOWN, HitFile, HitHeader, Sink, digest_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ MAX_MESSAGE = 512 * 2**20  #: largest message: a whole cadence of bliss [bytes]
 MAX_SEGMENTS = 512  #: Cap'n Proto's own limit
 MAX_HITS = 20_000_000
 MAX_CORRUPT = 10_000  #: damaged messages that are put up with
-MAX_DRIFT_HZ_S = 1e5  #: a larger drift is a field read as another [Hz/s]
+MAX_DRIFT_HZ_S = 1e4  #: a larger drift is a field read as another: a start time is some 58,000 [Hz/s]
+MIN_MHZ = 1e-9  #: no channel is narrower than 1 mHz [MHz]
 BATCH = 10_000
 WORD = 8  #: [bytes]
 
@@ -135,7 +137,9 @@ def _library() -> tuple[Reader, tuple[type[Exception], ...]]:
             todo="pip install pycapnp==2.2.4",
         ) from error  # fmt: skip
     capnp.remove_import_hook()
-    return capnp.load(str(Path(__file__).with_name("hit.capnp"))), (capnp.KjException, ValueError)
+    # A parser of our own: in the common one a second schema of this id, seticore's or bliss's, ends the process.
+    schema = capnp.SchemaParser().load(str(Path(__file__).with_name("hit.capnp")))
+    return schema, (capnp.KjException, ValueError)
 
 
 def _framing(head: bytes) -> tuple[int, int] | None:
@@ -188,7 +192,8 @@ def _found(kind: str, root: Reader) -> list[_Found]:
         header, place = (_header(pixels), _place(pixels)) if pixels is not None else (HitHeader(), NOWHERE)
         return [(_signal(root.signal) if root._has("signal") else None, header, place)]
     if kind == "CoarseChannel":
-        return _in_coarse(root, HitHeader())
+        header = _header(root.md) if root._has("md") else HitHeader()
+        return [(None, header, NOWHERE), *_in_coarse(root, header)]
     if kind == "Scan":
         header = _header(root.md) if root._has("md") else HitHeader()
         return [(None, header, NOWHERE)] + [one for coarse in root.coarseChannels for one in _in_coarse(coarse, header)]
@@ -235,7 +240,8 @@ def _place(pixels: Reader) -> tuple[int, int, float]:
 def _plausible(signal: tuple[float, ...] | None, header: HitHeader, _place: object) -> bool:
     """Tell whether this can be a hit, or the header of a scan without one."""
     if signal is None:
-        return header.tstart_mjd is not None and header.foff_mhz is not None and abs(header.foff_mhz) < 1
+        start, width = header.tstart_mjd, header.foff_mhz
+        return start is not None and plausible_start(start) and width is not None and MIN_MHZ < abs(width) < 1
     frequency, drift, snr = signal[:3]
     return 0 < frequency < MAX_MHZ and abs(drift) < MAX_DRIFT_HZ_S and math.isfinite(snr)
 
