@@ -176,6 +176,7 @@ def test_short_and_long_rows_are_put_aside(tmp_path: Path) -> None:
     # Case 67, and a decimal comma without quotes
     found = read(tmp_path, table(row(0), "1,1,0.5,20", row(2, snr="45,5"), row(3, snr=46)))
     assert found.report.codes == {"LONG_ROW": 1, "SHORT_ROW": 1}
+    assert [(line, code) for line, code, _ in found.report.quarantined] == [(3, "SHORT_ROW"), (4, "LONG_ROW")]
     assert list(found.hits["snr"]) == [33.5, 46]
 
 

@@ -110,7 +110,6 @@ class _Table:
         """Take a comment's words."""
         line = plain_text(raw[1:], self.sink)
         if line.startswith("File ID"):
-            self.flush()
             self._words, self._names = {}, []
             self._words["File ID"] = line.partition(":")[2].strip()
         elif line.startswith("Source:"):
