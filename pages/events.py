@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import events, frame
+from pages.components import anomalies, event_detail, event_table, frame
 from rrs_core.errors import RRSError
 
 frame.begin("Events and anomalies")
@@ -13,13 +13,13 @@ if survey.store.manifest("events") is None:
     frame.not_done(survey, "events", "There are no events yet.")
     st.stop()
 try:
-    events.funnel(survey)
+    event_table.funnel(survey)
     first, second = st.tabs(["Candidates", "Anomalies"])
     with first:
-        chosen = events.table(survey)
+        chosen = event_table.table(survey)
         if chosen is not None:
-            events.detail(survey, chosen)
+            event_detail.show(survey, chosen)
     with second:
-        events.anomalies(survey)
+        anomalies.show(survey)
 except RRSError as error:
     frame.refusal(error)

@@ -1,13 +1,16 @@
-"""A cadence around one signal: six waterfalls above each other, with the track where the signal really is."""
+"""A cadence around one signal: its waterfalls above each other, with the track where the signal really is."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from rrs_core.figures.colours import QUERY_COLOUR, plot_text
+from rrs_core.figures.waterfalls import SIGMAS
 from rrs_core.text import safe_text
 
 if TYPE_CHECKING:
@@ -16,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ASIDE = 0.02  #: of the width that the track's lines stand on either side of the signal
-DARK, BRIGHT = 0.02, 0.998  #: quantiles of the power that the colours span
+PANEL_PX, MARGIN_PX = 105, 90  #: height of a panel with its title, and of all that is around them
+DEVIATION = 1.4826  #: standard deviation of normal noise over its median absolute deviation
 
 
 class Panel(Protocol):
@@ -24,7 +28,7 @@ class Panel(Protocol):
 
     @property
     def position(self) -> int:
-        """Place in the cadence, from 0."""
+        """Place in the cadence, from 0; -1 unknown."""
 
     @property
     def on(self) -> bool:
@@ -40,7 +44,7 @@ class Panel(Protocol):
 
     @property
     def time_s(self) -> NDArray[np.float64]:
-        """Start of each spectrum [s]."""
+        """Start of each row [s]."""
 
     @property
     def offset_hz(self) -> NDArray[np.float64]:
@@ -52,61 +56,105 @@ class Panel(Protocol):
 
     @property
     def track_hz(self) -> NDArray[np.float64]:
-        """Where the signal is in each spectrum [Hz]."""
+        """Where the signal is in each row [Hz]."""
 
     @property
     def reason(self) -> str:
         """Why there is no power."""
 
 
-def cadence_waterfalls(panels: Sequence[Panel], *, track: bool = True, height: int = 760) -> go.Figure:
-    """Draw the scans of a cadence in order of time, first on top; dashed lines run on both sides of the track.
+def cadence_waterfalls(panels: Sequence[Panel], *, track: bool = True, height: int | None = None) -> go.Figure:
+    """Draw the scans of a cadence in order of time, first on top; dotted lines run on both sides of the track.
 
     All share one frequency axis [Hz from the signal's first frequency] and one scale of
-    colours, so that ON and OFF can be compared.
+    colours, sigmas above the median of the noise, so that ON and OFF can be compared.
+
+    Parameters
+    ----------
+    panels : sequence of Panel
+        One a scan; those without power are left empty and say why.
+    track : bool
+        Whether to draw the track.
+    height : int, optional
+        Of the figure [pixels]; grows with the number of panels by default.
     """
-    titles = [
-        f"{'ON' if panel.on else 'OFF'} {panel.position + 1}: {safe_text(panel.source_name, 40)}"
-        + (f" ({safe_text(panel.reason, 90)})" if panel.power is None else "")
-        for panel in panels
-    ]
+    n = max(1, len(panels))
+    height = height or MARGIN_PX + PANEL_PX * n
+    spacing = min(0.03, 0.2 / n)
     figure = make_subplots(
-        rows=max(1, len(panels)), cols=1, shared_xaxes=True, vertical_spacing=0.035, subplot_titles=titles
+        rows=n, cols=1, shared_xaxes=True, vertical_spacing=spacing, subplot_titles=[_title(panel) for panel in panels]
     )
-    seen = [panel.power for panel in panels if panel.power is not None]
-    levels = [np.log10(np.maximum(power, 1e-3)) for power in seen]
-    low = min((float(np.quantile(level, DARK)) for level in levels), default=0.0)
-    high = max((float(np.quantile(level, BRIGHT)) for level in levels), default=1.0)
-    wide = max((float(np.ptp(panel.offset_hz)) for panel in panels if panel.power is not None), default=1.0)
-    for number, panel in enumerate(panels, start=1):
+    images = stretched(panels)
+    top = max((float(np.nanmax(image)) for image in images if image is not None), default=0.0)
+    low, high = math.asinh(-3), max(top, math.asinh(5))  # noise fills the dark part, as in a single waterfall
+    shown = [sigma for sigma in SIGMAS if low <= math.asinh(sigma) <= high]
+    figure.update_layout(
+        coloraxis={
+            "colorscale": "Viridis",
+            "cmin": low,
+            "cmax": high,
+            "colorbar": {
+                "thickness": 12,
+                "title": {"text": "σ above the median", "side": "right"},
+                "tickvals": [math.asinh(sigma) for sigma in shown],
+                "ticktext": [f"{sigma:g}" for sigma in shown],
+            },
+        }
+    )
+    for number, (panel, image) in enumerate(zip(panels, images, strict=True), start=1):
         minutes = (panel.time_s - panel.start_s) / 60
-        if panel.power is not None:
+        where = {"row": number, "col": 1}
+        if image is not None:
+            hover = "%{x:.0f} Hz<br>%{y:.1f} min<extra></extra>"
             figure.add_heatmap(
-                x=panel.offset_hz,
-                y=minutes,
-                z=np.log10(np.maximum(panel.power, 1e-3)),
-                zmin=low,
-                zmax=max(high, low + 1e-3),
-                colorscale="Viridis",
-                showscale=False,
-                hovertemplate="%{x:.0f} Hz, %{y:.1f} min<extra></extra>",
-                row=number,
-                col=1,
+                x=panel.offset_hz, y=minutes, z=image, coloraxis="coloraxis", hovertemplate=hover, **where
             )
+        wide = float(np.ptp(panel.offset_hz)) if panel.offset_hz.size else 1.0
         for side in (-1, 1) if track else ():
             figure.add_scatter(
                 x=panel.track_hz + side * ASIDE * wide,
                 y=minutes,
                 mode="lines",
-                line={"color": "#ff5a36", "width": 2, "dash": "dot"},
+                line={"color": QUERY_COLOUR, "width": 2, "dash": "dot"},
                 hoverinfo="skip",
                 showlegend=False,
-                row=number,
-                col=1,
+                **where,
             )
-        figure.update_yaxes(autorange="reversed", row=number, col=1)
-    figure.update_yaxes(title="min", row=max(1, (len(panels) + 1) // 2), col=1)
-    figure.update_xaxes(title="Offset from the first frequency [Hz]", row=max(1, len(panels)), col=1)
-    figure.update_layout(height=height, margin={"l": 10, "r": 10, "t": 30, "b": 10}, showlegend=False)
-    figure.update_annotations(font={"size": 12})
+        if image is None:
+            text = plot_text(safe_text(panel.reason, 120))
+            figure.add_annotation(
+                text=text, x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, align="center", **where
+            )
+        step = float(minutes[1] - minutes[0]) if len(minutes) > 1 else 1.0
+        figure.update_yaxes(range=[float(minutes[-1]) + step / 2, -step / 2], ticks="outside", **where)
+    spans = [(panel.offset_hz[0], panel.offset_hz[-1]) for panel in panels if panel.offset_hz.size]
+    if spans:
+        figure.update_xaxes(range=[float(min(span[0] for span in spans)), float(max(span[1] for span in spans))])
+    figure.update_yaxes(title="Time in the scan [min]", row=(n + 1) // 2, col=1)
+    figure.update_xaxes(title="Offset from the signal's first frequency [Hz]", ticks="outside", row=n, col=1)
+    figure.update_layout(height=height, margin={"l": 60, "r": 10, "t": 30, "b": 50}, showlegend=False)
+    for annotation in figure.layout.annotations[: len(panels)]:
+        annotation.update(x=0, xanchor="left", font={"size": 12})
     return figure
+
+
+def stretched(panels: Sequence[Panel]) -> list[NDArray[np.float32] | None]:
+    """Return asinh of sigmas above the median of each panel, with one sigma for all: the median of the panels' own.
+
+    One bright panel must not make the noise of the others look like nothing, nor its own like a signal.
+    """
+    sigmas = []
+    for panel in panels:
+        if panel.power is not None:
+            finite = panel.power[np.isfinite(panel.power)]
+            sigmas.append(DEVIATION * float(np.median(np.abs(finite - 1.0))) if finite.size else 0.0)
+    known = [sigma for sigma in sigmas if sigma > 0]
+    sigma = float(np.median(known)) if known else 1.0
+    return [None if panel.power is None else np.arcsinh((panel.power - 1.0) / sigma) for panel in panels]
+
+
+def _title(panel: Panel) -> str:
+    """Return a panel's title: side, place, target, start; position as the reasons of the events count it."""
+    place = f" · position {panel.position}" if panel.position >= 0 else ""
+    name = plot_text(safe_text(panel.source_name, 40))
+    return f"{'ON' if panel.on else 'OFF'}{place} · {name} · {panel.start_s / 60:.1f} min"

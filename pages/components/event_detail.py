@@ -1,0 +1,244 @@
+"""One candidate: its cadence, verdict and reason, its hits, and what clustering made of each of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.components import frame, gallery, hitmap, waterfall
+from pages.components.waterfall import short, side
+from rrs_core import units
+from rrs_core.errors import RRSError
+from rrs_core.figures.panels import cadence_waterfalls
+from rrs_core.observe.panels import Panel, read_panels
+from rrs_core.text import markdown_text
+
+if TYPE_CHECKING:
+    from rrs_core.survey.catalogue import Survey
+
+MOST_MEMBERS = 24
+STATUS = {"rfi": "common interference", "anomaly": "anomaly"}
+UNCLUSTERED = "not clustered"
+LINEAGE = ("status", "anomaly_score", "removed_epoch", "cluster_id", "epoch", "batch", "group_id", "rescued")
+
+
+def show(survey: Survey, number: int) -> None:
+    """Show one candidate of the survey."""
+    row = survey.events.set_index("event_id").loc[number]
+    icon = ":material/star:" if row["verdict"] == "event" else ":material/block:"
+    st.subheader(f"{icon} Candidate {number}: {row['frequency_mhz']:.6f} MHz, {row['drift_rate_hz_s']:.3f} Hz/s")
+    st.markdown(f"**{markdown_text(row['verdict'], 20)}**: {markdown_text(row['reason'], 1000)}")
+    st.caption(_numbers(row))
+    ids, lost = hit_ids(survey, row)
+    hits = hits_of(survey, ids, row)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _cadence(survey, row, hits)
+    with right:
+        clicked = _hits(survey, hits, lost, number)
+    clicked = _lineage(survey, hits, number) or clicked
+    if clicked is not None:
+        waterfall.enlarge(survey, clicked)
+
+
+def _numbers(row: pd.Series[Any]) -> str:
+    parts = [f"Cadence {row['cadence_id']}", f"highest SNR {short(row['snr'])}", f"ON scans {row['n_on']}"]
+    if "n_off" in row:  # all of these or none: an events table of ours
+        parts.append(f"OFF scans with it {row['n_off']}")
+        if row["drift_spread_hz_s"] > 0:
+            parts.append(f"drifts differ by {row['drift_spread_hz_s']:.3f} Hz/s")
+        if row["snr_ratio"] > 1:
+            parts.append(f"the strongest ON hit is {short(row['snr_ratio'])} times the weakest")
+    return " · ".join(parts)
+
+
+def hit_ids(survey: Survey, row: pd.Series[Any]) -> tuple[list[int], int]:
+    """Return the hits of a candidate and the OFF hit that rejects it, and how many the survey no longer holds."""
+    wanted = [int(hit) for hit in row["hit_ids"]]
+    off = row.get("off_hit_id")
+    if not pd.isna(off) and int(off) not in wanted:
+        wanted.append(int(off))
+    known = set(survey.hits.loc[survey.hits["hit_id"].isin(wanted), "hit_id"])
+    return [hit for hit in wanted if hit in known], sum(hit not in known for hit in wanted)
+
+
+def hits_of(survey: Survey, ids: list[int], row: pd.Series[Any]) -> pd.DataFrame:
+    """Return what is known of hits, in order of time: rows of `table` with what clustering says of each."""
+    hits = survey.table.set_index("hit_id").loc[ids].reset_index()
+    columns = [name for name in LINEAGE if name in survey.clusters]
+    hits = hits.merge(survey.clusters[["hit_id", *columns]], on="hit_id", how="left")
+    hits["clustering"] = hits["status"].map(STATUS).fillna(UNCLUSTERED)
+    if {"group_id", "size"} <= set(survey.groups) and "group_id" in hits:
+        hits = hits.merge(survey.groups[["group_id", "size"]], on="group_id", how="left")
+    off = row.get("off_hit_id")
+    hits["rejects"] = hits["hit_id"] == (-1 if pd.isna(off) else int(off))
+    return hits.sort_values(["tstart_mjd", "hit_id"], kind="stable", ignore_index=True)
+
+
+@st.fragment
+def _cadence(survey: Survey, row: pd.Series[Any], hits: pd.DataFrame) -> None:
+    """Show the scans of the candidate's cadence around it."""
+    scans = survey.scans[survey.scans["cadence_id"] == row["cadence_id"]]
+    track = st.toggle(
+        "Track", value=True, key="events.track", help="Dotted lines on both sides of where the signal should be."
+    )
+    try:
+        panels = read(scans, *start_of(survey, row, hits, scans))
+    except RRSError as error:
+        frame.refusal(error)
+        return
+    on = [panel.position for panel in panels if panel.on]
+    st.plotly_chart(
+        cadence_waterfalls(panels, track=track),
+        key="events.panels",
+        alt=f"Waterfalls of {len(panels)} scans of the cadence, ON at positions {', '.join(map(str, on))}",
+    )
+    if all(panel.power is None for panel in panels):
+        st.caption("No scan of this cadence can be read: the snippets of its hits remain.")
+    st.caption("Each scan where the signal then is, by its drift and the scans' start times. One scale of colours.")
+
+
+def start_of(survey: Survey, row: pd.Series[Any], hits: pd.DataFrame, scans: pd.DataFrame) -> tuple[float, float]:
+    """Return the frequency at the start of the cadence [MHz] and the drift [Hz/s] of a candidate.
+
+    FindEvent's frequency is that of its hit of the first ON scan, which need not begin the cadence.
+    """
+    frequency, drift = float(row["frequency_mhz"]), float(row["drift_rate_hz_s"])
+    first = hits[hits["hit_id"] == int(row["hit_ids"][0])] if len(row["hit_ids"]) else hits.iloc[:0]
+    if survey.settings.events.method == "paper" and len(first):
+        later_s = (float(first["tstart_mjd"].iloc[0]) - float(scans["tstart_mjd"].min())) * units.DAY_S
+        frequency -= drift * later_s / units.HZ_PER_MHZ
+    return frequency, drift
+
+
+def read(scans: pd.DataFrame, frequency_mhz: float, drift_rate_hz_s: float) -> list[Panel]:
+    """Return the panels of a cadence, read once; a file that comes, goes or changes is read again."""
+    return _panels(tuple(scans["sha256"]), tuple(map(_stamp, scans["path"])), frequency_mhz, drift_rate_hz_s, scans)
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        stat = Path(path).stat()
+    except (OSError, ValueError):  # gone, or no path at all: the panel says so
+        return (0, 0)
+    return (stat.st_mtime_ns, stat.st_size)
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading the scans", scope="session")
+def _panels(
+    sha256: tuple[str, ...],  # noqa: ARG001 - part of the key, as the stamps
+    stamps: tuple[tuple[int, int], ...],  # noqa: ARG001
+    frequency_mhz: float,
+    drift_rate_hz_s: float,
+    _scans: pd.DataFrame,
+) -> list[Panel]:
+    return read_panels(_scans, frequency_mhz, drift_rate_hz_s)
+
+
+def _hits(survey: Survey, hits: pd.DataFrame, lost: int, number: int) -> int | None:
+    """Show the hits of a candidate; return one that was clicked."""
+    st.markdown("##### Its hits")
+    if lost:
+        st.warning(
+            f"{lost:,} of its hits are no longer in the survey: hits were searched for again after the events. "
+            f"`{markdown_text(frame.command('events', survey), 200)}` finds the events anew.",
+            icon=":material/sync_problem:",
+        )
+    if hits.empty:
+        st.caption("None is left.")
+        return None
+    hits = hits.assign(side=[side(on) for on in hits["on"]])
+    names = {
+        "position": "position", "side": "side", "frequency_mhz": "frequency [MHz]", "drift_rate_hz_s": "drift [Hz/s]",
+        "snr": "SNR", "clustering": "clustering", "anomaly_score": "anomaly score", "cluster_id": "supercluster",
+        "rejects": "rejects it", "hit_id": "hit",
+    }  # fmt: skip
+    st.dataframe(
+        hits[[name for name in names if name in hits]]
+        .astype({"cluster_id": "Int64"})
+        .replace({"cluster_id": {-1: pd.NA}}),
+        hide_index=True,
+        column_config={name: st.column_config.Column(title) for name, title in names.items()}
+        | {
+            "hit_id": st.column_config.NumberColumn("hit", format="%d"),
+            "frequency_mhz": st.column_config.NumberColumn("frequency [MHz]", format="%.6f"),
+            "drift_rate_hz_s": st.column_config.NumberColumn("drift [Hz/s]", format="%.4f"),
+            "snr": st.column_config.NumberColumn("SNR", format="%.1f"),
+            "anomaly_score": st.column_config.NumberColumn("anomaly score", format="%.3f"),
+        },
+        alt="Table of the candidate's hits",
+    )
+    captions = [f"position {_whole(hit.position)}\n{hitmap.caption(hit)}" for hit in hits.itertuples()]
+    return gallery.show(survey, hits["hit_id"].tolist(), captions, key=f"events.hits.{number}")
+
+
+def _lineage(survey: Survey, hits: pd.DataFrame, number: int) -> int | None:
+    """Show what clustering made of one of the hits, with its batch cluster; return a member that was clicked."""
+    if hits.empty:
+        return None
+    st.markdown("##### What clustering made of it")
+    by_id = hits.set_index("hit_id")
+    hit_id = st.selectbox(
+        "Hit",
+        by_id.index.tolist(),
+        format_func=lambda hit: f"{hit}: position {_whole(by_id.loc[hit, 'position'])}, {by_id.loc[hit, 'clustering']}",
+        key=f"events.hit.{number}",
+    )
+    hit = by_id.loc[hit_id]
+    st.markdown(in_words(survey, hit))
+    left, right = st.columns(2)
+    left.page_link(
+        "pages/lookalikes.py", label="Search lookalikes of this hit", icon=":material/image_search:",
+        query_params={"hit": f"{hit_id}"},
+    )  # fmt: skip
+    cluster = hit.get("cluster_id")
+    if not pd.isna(cluster) and cluster >= 0:
+        right.page_link(
+            "pages/clusters.py", label=f"Open supercluster {int(cluster)}", icon=":material/bubble_chart:",
+            query_params={"cluster": f"{int(cluster)}"},
+        )  # fmt: skip
+    group = hit.get("group_id")
+    if pd.isna(group) or group < 0:
+        return None
+    members = survey.clusters.loc[survey.clusters["group_id"] == group, "hit_id"]
+    drawn = survey.table[survey.table["hit_id"].isin(members)].head(MOST_MEMBERS)
+    more = f"; {MOST_MEMBERS} are shown" if len(members) > MOST_MEMBERS else ""
+    st.caption(f"The {len(members):,} hits of its batch cluster{more}:")
+    captions = [hitmap.caption(one) for one in drawn.itertuples()]
+    return gallery.show(survey, drawn["hit_id"].tolist(), captions, key=f"events.group.{number}.{int(group)}")
+
+
+def in_words(survey: Survey, hit: pd.Series[Any]) -> str:
+    """Return what clustering made of a hit, as markdown: its verdict, last batch, batch cluster and supercluster."""
+    if pd.isna(hit["status"]):
+        return "It was not clustered: it has no features, for want of 50 kHz of its scan on each side."
+    if hit["status"] == "rfi":
+        said = f"Taken for common interference in epoch {int(hit['removed_epoch'])}, the median of the votes."
+    elif hit.get("rescued", False):
+        said = "An anomaly: it was removed alone, and kept with the rest of its track."
+    else:
+        said = "An anomaly: it was in no cluster of interference in half of the votes or more."
+    said += f" Anomaly score {hit['anomaly_score']:.3f}."
+    if not pd.isna(hit.get("epoch")):
+        said += f" In the first vote it was last seen in epoch {int(hit['epoch'])}, batch {int(hit['batch'])}"
+        size, group = hit.get("size"), hit.get("group_id")
+        if not pd.isna(group) and group >= 0:
+            said += f", and removed there with batch cluster {int(group)}"
+            said += "." if pd.isna(size) else f" of {int(size):,} hits."
+        else:
+            said += ", and not removed."
+    cluster = hit["cluster_id"]
+    rows = survey.superclusters[survey.superclusters["cluster_id"] == cluster]
+    if cluster < 0 or rows.empty:
+        return f"{said} It belongs to no supercluster."
+    found = rows.iloc[0]
+    said += f" It belongs to supercluster {int(cluster)} of {int(found['n_hits']):,} hits"
+    source = f"{found['likely_source']}"
+    return f"{said}: {markdown_text(source, 400)}" if source else f"{said}."
+
+
+def _whole(number: object) -> str:
+    return "?" if pd.isna(number) else f"{int(number)}"  # type: ignore[call-overload]

@@ -1,0 +1,152 @@
+"""Candidates of a survey: how many there are, what was not scored, and the table that one is chosen from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from pages.components import export
+from rrs_core.text import markdown_text, safe_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from rrs_core.survey.catalogue import Survey
+
+EVENT = "event"  #: in the page's address: the only place that holds which candidate is open
+ANY = "all"
+SHOWN = {
+    "event_id": "candidate", "verdict": "verdict", "cadence_id": "cadence", "source_name": "target",
+    "frequency_mhz": "frequency [MHz]", "drift_rate_hz_s": "drift [Hz/s]", "snr": "SNR", "n_on": "ON scans",
+    "reason": "reason",
+}  # fmt: skip
+
+
+def funnel(survey: Survey) -> None:
+    """Show how many hits with a drift rate, anomalies, candidates and events there are, and what was not scored."""
+    clustered = survey.store.manifest("cluster") is not None
+    described = survey.store.manifest("features") is not None
+    found = survey.events
+    anomalies = f"{int((survey.clusters['status'] == 'anomaly').sum()):,}"
+    events = int((found["verdict"] == "event").sum())
+    cells = st.columns(5)
+    cells[0].metric("Hits with a drift rate", f"{int(survey.hits['drift_rate_hz_s'].notna().sum()):,}")
+    cells[1].metric(
+        "With features",
+        f"{len(survey.features):,}" if described else "–",
+        help="Those with 50 kHz of their scan on each side; only these are clustered.",
+    )
+    cells[2].metric("Anomalies", anomalies if clustered else "–", help="Not taken for common interference.")
+    cells[3].metric(
+        "Candidates",
+        f"{len(found):,}",
+        help="Signals of a cadence's ON scans, and hits without features are among them: they were not clustered.",
+    )
+    cells[4].metric("Events", f"{events:,}", help="Candidates in every ON scan of their cadence and in no OFF scan.")
+    _unscored(survey)
+
+
+def _unscored(survey: Survey) -> None:
+    """Show which cadences have no candidates and why, and what else the stage noted."""
+    known = survey.store.manifest("events") or {}
+    skipped: dict[str, Any] = known.get("skipped") or {}
+    if skipped:
+        more = "cadence was" if len(skipped) == 1 else "cadences were"
+        with st.expander(f"{len(skipped):,} {more} not scored", icon=":material/warning:", expanded=len(skipped) <= 3):
+            for cadence, why in skipped.items():
+                st.markdown(f"- Cadence {markdown_text(cadence, 20)}: {markdown_text(f'{why}', 300)}")
+    told = {f"cadence {cadence} is not scored: {why}" for cadence, why in skipped.items()}
+    for note in known.get("notes") or []:
+        if note not in told:
+            st.caption(markdown_text(f"{note}", 400))
+
+
+def filtered(survey: Survey, verdict: str = ANY, cadence: str = ANY, words: str = "") -> pd.DataFrame:
+    """Return the candidates with the target of their cadence, events first, the strongest first of each."""
+    on = survey.scans[survey.scans["on"].fillna(False)].drop_duplicates("cadence_id")
+    targets = on.set_index("cadence_id")["source_name"].map(safe_text)
+    found = survey.events.sort_values(["verdict", "snr", "event_id"], ascending=[True, False, True], kind="stable")
+    found = found.assign(source_name=found["cadence_id"].map(targets).fillna("").astype(str))
+    if verdict != ANY:
+        found = found[found["verdict"] == verdict]
+    if cadence != ANY:
+        found = found[found["cadence_id"] == int(cadence)]
+    if words := words.strip():
+        has = [found[name].str.contains(words, case=False, regex=False) for name in ("reason", "source_name")]
+        found = found[has[0] | has[1]]
+    return found.reset_index(drop=True)
+
+
+def table(survey: Survey) -> int | None:
+    """Show the candidates with their filters; return the one that the address names, as the table's rows set it."""
+    if survey.events.empty:
+        st.info("No cadence of this survey has a candidate.", icon=":material/inbox:")
+        return None
+    cadences = [ANY, *(f"{number}" for number in sorted(survey.events["cadence_id"].unique()))]
+    cells = st.columns([1, 1, 2.4, 1], vertical_alignment="bottom")
+    verdict = cells[0].selectbox("Verdict", [ANY, "event", "rejected"], key="events.verdict")
+    cadence = cells[1].selectbox("Cadence", cadences, key="events.cadence")
+    words = cells[2].text_input("Reason or target contains", key="events.words", max_chars=200)
+    rows = filtered(survey, verdict, cadence, words)
+    cells[3].download_button(
+        "Export as CSV", lambda: export.csv_bytes(rows), "events.csv", "text/csv", on_click="ignore",
+        icon=":material/download:", key="events.export", width="stretch",
+    )  # fmt: skip
+    st.caption(f"{len(rows):,} of {len(survey.events):,} candidates, events first. A row opens its cadence below.")
+    # Another choice of rows is another table: a selection by place must not pass to another candidate.
+    key = f"events.table.{verdict}.{cadence}.{words.strip()}"
+    st.dataframe(
+        rows[list(SHOWN)],
+        hide_index=True,
+        key=key,
+        height=min(420, 38 + 35 * max(1, len(rows))),
+        on_select=_opener(key, rows["event_id"].tolist()),
+        selection_mode="single-row",
+        column_config={name: st.column_config.Column(title) for name, title in SHOWN.items()}
+        | {
+            "frequency_mhz": st.column_config.NumberColumn(SHOWN["frequency_mhz"], format="%.6f"),
+            "drift_rate_hz_s": st.column_config.NumberColumn(SHOWN["drift_rate_hz_s"], format="%.4f"),
+            "snr": st.column_config.NumberColumn(SHOWN["snr"], format="%.1f"),
+            "reason": st.column_config.TextColumn(SHOWN["reason"], width="large"),
+        },
+        alt="Table of candidates",
+    )
+    return asked(survey)
+
+
+def _opener(key: str, event_ids: list[int]) -> Callable[[], None]:
+    """Return what puts the selected row's candidate into the address; `event_ids` are those of the rows shown."""
+
+    def opened() -> None:
+        chosen = chosen_id(st.session_state[key], event_ids)
+        if chosen is None:
+            st.query_params.pop(EVENT, None)
+        else:
+            st.query_params[EVENT] = f"{chosen}"
+
+    return opened
+
+
+def chosen_id(state: dict[str, Any], event_ids: list[int]) -> int | None:
+    """Return the candidate in the row that a table's state says is selected; None where there is none.
+
+    >>> chosen_id({"selection": {"rows": [1]}}, [7, 4]), chosen_id({"selection": {"rows": [5]}}, [7, 4])
+    (4, None)
+    """
+    rows = state.get("selection", {}).get("rows", [])
+    return event_ids[rows[0]] if rows and 0 <= rows[0] < len(event_ids) else None
+
+
+def asked(survey: Survey) -> int | None:
+    """Return the candidate that the address names; say so where there is none of that number."""
+    text = st.query_params.get(EVENT, "")
+    if not text:
+        st.info("Choose a row for its cadence.", icon=":material/touch_app:")
+        return None
+    if text.isascii() and text.isdecimal() and len(text) < 17 and (survey.events["event_id"] == int(text)).any():
+        return int(text)
+    st.info(f"There is no candidate {markdown_text(text, 40)} in this survey.", icon=":material/search_off:")
+    return None
