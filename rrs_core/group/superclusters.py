@@ -2,8 +2,8 @@
 
 A batch knows nothing of the others, so one kind of interference is found again as a group of
 its own in every batch and epoch: 174,962 groups in the paper. `paper` embeds a sample of the
-hits' centroids in two dimensions and clusters what is seen there. `default` joins the groups themselves
-in the space of their principal components, so that every hit is of a supercluster and
+hits' centroids in two dimensions and clusters what is seen there. `default` joins transmitters
+(`emitters`) in the space of their principal components, so that every hit is of a supercluster and
 the answer does not hang on where an embedding began; a map is for the eye alone.
 """
 
@@ -28,20 +28,21 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-COMPONENTS = 6  #: at most; the paper's number, which keeps more than 95 % of the variance
 KEPT_VARIANCE = 0.95
 # paper
+COMPONENTS = 6  #: which keep more than 95 % of the variance there
 MOST_SHARED = 10  #: hits of one centroid; the published code leaves out larger groups, the text does not say so
 SAMPLE = 10_000
 PERPLEXITY, EXAGGERATION = 40.0, 4.0
 EMBEDDED = ClusterSettings(method="paper", min_cluster_size=12, min_samples=20, epsilon=3.0)
 # default
-EXPLAINED = (0.85, 0.95)  #: share of the variance between groups that superclusters explain: the granularity
+EXPLAINED = (0.5, 0.95)  #: share of the variance between groups that superclusters explain: the granularity
 MOST_CLUSTERS = 100
 TRIED = 24  #: numbers of superclusters, between those two
 CODEBOOK = 4000  #: groups that are joined one by one; of more, so many k-means cells are
 FIT_ROWS = 40_000  #: groups that the cells are fitted on
 COMPARED = 20_000  #: groups that two halves are compared on, at most
+FEWEST = 4  #: groups that can be halved
 DOUBTFUL = 0.5  #: stability below which a note says so
 
 
@@ -55,8 +56,7 @@ class Superclusters:
     n_clusters: int
     stability: float  #: mean of `agreement`, NaN where there was nothing to compare
     agreement: Floats  #: adjusted Rand index of each repeat, shape (repeats,); see `match`
-    variance: Floats  #: of the centroids, hits as weights: cumulative share of the principal components, shape (d,)
-    placed: NDArray[np.bool_]  #: hits of no group that were given the supercluster of the nearest one, shape (n,)
+    variance: Floats  #: of the centroids (`paper`: of each hit's): cumulative share of principal components, shape (d,)
     sample: Integers = field(default_factory=lambda: np.empty(0, np.int64))  #: `paper`: rows of the embedded hits
     embedding: Floats = field(default_factory=lambda: np.empty((0, 2)))  #: `paper`: t-SNE, shape (len(sample), 2)
     tried: Floats = field(default_factory=lambda: np.empty((0, 3)))  #: `default`: number, share explained, agreement
@@ -70,9 +70,7 @@ def match(
     *,
     method: Method,
     seed: int,
-    points: Floats | None = None,
     explained: tuple[float, float] = EXPLAINED,
-    reach: float = np.inf,
     repeats: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Superclusters:
@@ -86,13 +84,13 @@ def match(
     perplexity is a third of it. `agreement` compares with embeddings of the same sample from other
     starts. The published draws are not seeded; these are.
 
-    `default`: equal centroids are one, weighted by their hits. As many principal components as
-    keep 95 % of the variance, at most 6, and Ward's joining of nearest groups, from which the number of superclusters
-    is read off: among the numbers that explain 85 to 95 % of the variance between groups
-    (`explained`, the granularity: nearer to 1 more and finer ones), at most 100, the one on which random halves of the
-    groups (of at most 4,000) agree best when each is clustered by itself. `agreement` is that of other halves,
-    which had no part in the choice. More than 4,000 groups are first gathered into as
-    many k-means cells: memory grows with m, time with m log m.
+    `default`: equal centroids are one, and each counts once, however many its hits: a loud comb is one transmitter.
+    As many principal components as keep 95 % of the variance, and Ward's joining of nearest groups, from which the
+    number of superclusters is read off: among the numbers up to 100 that explain 50 to 95 % of the variance between
+    groups (`explained`, the granularity: nearer to 1 more and finer ones), the finest on which random halves of the
+    groups (of at most 4,000), each clustered by itself, agree as well as on any, to a standard deviation. `agreement`
+    is that of other halves, which had no part in the choice. More than 4,000 groups are first gathered into as many
+    k-means cells: memory grows with m, time with m log m.
 
     Parameters
     ----------
@@ -104,13 +102,8 @@ def match(
         Row of `centroids`, -1 for none.
     method : {"default", "paper"}
     seed : int
-    points : ndarray, shape (n, d), optional
-        Transformed features of the hits: with them, `default` gives hits of no group the supercluster of the
-        nearest centroid. Without, they have none.
     explained : tuple of float
         Least and largest share of the variance between groups, 0-1 (`default`).
-    reach : float
-        Farthest that such a centroid may be, in units of `points`.
     repeats : int, optional
         Of the stability; 10 in `default`, 2 in `paper`, where one takes as long as the embedding.
     progress : callable, optional
@@ -131,20 +124,19 @@ def match(
     Jacobson-Bell et al. 2025, section 3.2. Ward 1963, JASA 58, 236. Stability of halves: Tibshirani and Walther
     2005, J. Comput. Graph. Stat. 14, 511.
     """
-    centroids, points = np.asarray(centroids, np.float64), None if points is None else np.asarray(points, np.float64)
+    centroids = np.asarray(centroids, np.float64)
     sizes, group_of_hit = np.asarray(sizes, np.int64), np.asarray(group_of_hit, np.int64)
-    _check(centroids, sizes, group_of_hit, points, explained)
+    _check(centroids, sizes, group_of_hit, explained)
     steps = progress or (lambda *_: None)
     if method == "paper":
         return _paper(centroids, sizes, group_of_hit, seed, 2 if repeats is None else repeats, steps)
-    found = _default(centroids, sizes, group_of_hit, seed, explained, 10 if repeats is None else repeats, steps)
-    return found if points is None or not len(centroids) else _place(found, centroids, points, group_of_hit, reach)
+    return _default(centroids, sizes, group_of_hit, seed, explained, 10 if repeats is None else repeats, steps)
 
 
 def principal_components(rows: Floats, weights: Floats, count: int | None = None) -> tuple[Floats, Floats]:
     """Return rows in their principal components and the cumulative share of the variance, shapes (m, q) and (d,).
 
-    `count` of them, or as many as keep 95 % of the variance, at most 6. Signs are fixed by the
+    `count` of them, or as many as keep 95 % of the variance. Signs are fixed by the
     largest loading. The share is 1 where there is no variance.
     """
     d = rows.shape[1]
@@ -156,7 +148,7 @@ def principal_components(rows: Floats, weights: Floats, count: int | None = None
     strength, axes = np.maximum(strength[::-1], 0), axes[:, ::-1]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(d)])
     cumulative = np.cumsum(strength) / strength.sum() if strength.sum() > 0 else np.ones(d)
-    kept = min(COMPONENTS, int(np.searchsorted(cumulative, KEPT_VARIANCE)) + 1) if count is None else count
+    kept = int(np.searchsorted(cumulative, KEPT_VARIANCE)) + 1 if count is None else count
     return centred @ axes[:, : min(kept, d)], cumulative
 
 
@@ -195,39 +187,36 @@ def _default(
 ) -> Superclusters:
     rows, group = np.unique(centroids, axis=0, return_inverse=True)
     group = group.reshape(-1)
-    weights = np.bincount(group, sizes, len(rows)).astype(np.float64)
-    placed, variance = principal_components(rows, weights)
+    placed, variance = principal_components(rows, np.ones(len(rows)))
     steps = 2 * repeats + 1
-    tree = _Tree(placed, weights, np.random.default_rng([seed, 0]))
+    tree = _Tree(placed, np.random.default_rng([seed, 0]))
     progress(1, steps)
-    counts, notes = _counts(tree, explained)
+    counts, shares, notes = _counts(tree, explained)
     halves = np.full((2 * repeats, len(counts)), np.nan)
     for repeat in range(2 * repeats):
-        if len(rows) >= 4:
-            halves[repeat] = _halves(placed, weights, counts, np.random.default_rng([seed, 1 + repeat]))
+        if len(rows) >= FEWEST:
+            halves[repeat] = _halves(placed, counts, np.random.default_rng([seed, 1 + repeat]))
         progress(2 + repeat, steps)
     choice, report = halves[:repeats], halves[repeats:]
     known = bool(choice.size) and not np.isnan(choice).any()
     mean = choice.mean(axis=0) if known else np.zeros(len(counts))
-    best = int(mean.argmax()) if len(counts) else 0
-    label = tree.labels(counts[best]) if len(counts) else np.empty(0, np.int64)
+    spread = choice[:, mean.argmax()].std() if known else 0.0
+    best = int(np.flatnonzero(mean >= mean.max() - spread)[-1]) if len(counts) else 0
+    label = tree.labels(counts[best])[group] if len(counts) else np.empty(0, np.int64)
     agreement = report[:, best] if known else np.empty(0)
-    number = _by_weight(label, weights)
-    of_group = number[label][group] if len(label) else np.empty(0, np.int64)
+    number = _by_weight(label, sizes.astype(np.float64))
     stability = float(agreement.mean()) if agreement.size else float("nan")
     if stability < DOUBTFUL:
         notes.append(f"random halves of the groups agree by {stability:.2f} only: superclusters are no distinct kinds")
-    tried = np.column_stack([counts, [tree.explained(count) for count in counts], mean]) if counts else np.empty((0, 3))
     return Superclusters(
         method="default",
-        cluster_id=_of_hits(of_group, group_of_hit),
-        cluster_of_group=of_group,
+        cluster_id=_of_hits(number[label], group_of_hit),
+        cluster_of_group=number[label],
         n_clusters=len(number),
         stability=stability,
         agreement=agreement,
         variance=variance,
-        placed=np.zeros(len(group_of_hit), bool),
-        tried=tried.astype(np.float64),
+        tried=np.column_stack([counts, shares, mean]).astype(np.float64),
         notes=tuple(notes),
     )
 
@@ -235,36 +224,40 @@ def _default(
 class _Tree:
     """Ward's joining of rows, of k-means cells of them where they are many."""
 
-    def __init__(self, rows: Floats, weights: Floats, rng: np.random.Generator) -> None:
-        from rrs_core.group.ward import ward
+    def __init__(self, rows: Floats, rng: np.random.Generator) -> None:
+        from scipy.cluster.hierarchy import linkage
 
-        self.cell: Integers = np.arange(len(rows))
-        self.weight: Floats = weights
-        centre = rows
-        if len(rows) > CODEBOOK:
-            centre, cell = _cells(rows, weights, rng)
-            self.cell = cell.astype(np.int64)
-            self.weight = np.bincount(self.cell, weights, len(centre)).astype(np.float64)
-        self.centre = centre
-        self.pairs, self.costs = ward(centre, self.weight)
-        middle = weights @ rows / weights.sum() if len(rows) else np.zeros(rows.shape[1])
-        self.total = float(weights @ ((rows - middle) ** 2).sum(axis=1))
-        # joins cost what is not explained; what the cells themselves leave unexplained comes first
-        inner = float(weights @ ((rows - centre[self.cell]) ** 2).sum(axis=1))
-        self.within = inner + np.concatenate([[0.0], np.cumsum(self.costs)])
+        self.rows = rows
+        centre, self.cell = _cells(rows, rng) if len(rows) > CODEBOOK else (rows, np.arange(len(rows)))
+        self.leaves = len(centre)
+        self.joins = linkage(centre, "ward") if self.leaves > 1 else np.empty((0, 4))
 
     def explained(self, count: int) -> float:
         """Return the share of the variance that so many clusters explain."""
-        return 1 - float(self.within[len(self.centre) - count]) / self.total if self.total > 0 else 1.0
+        label = self.labels(count)
+        size = np.bincount(label)
+        total = ((self.rows - self.rows.mean(axis=0)) ** 2).sum()
+        within = 0.0
+        for column in self.rows.T:
+            mean = np.bincount(label, column) / size
+            within += float(((column - mean[label]) ** 2).sum())
+        return 1 - within / float(total) if total > 0 else 1.0
 
     def labels(self, count: int) -> Integers:
-        """Return the cluster of each row when there are so many."""
-        from rrs_core.group.ward import cut
+        """Return the cluster of each row, from 0, when there are so many."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
 
-        return cut(self.pairs, len(self.centre), min(count, len(self.centre)))[self.cell]
+        done = self.joins[: max(0, self.leaves - count)]
+        joined = self.leaves + np.arange(len(done))
+        ends = np.concatenate([done[:, 0], done[:, 1]]).astype(np.int64)
+        m = self.leaves + len(done)
+        graph = coo_array((np.ones(len(ends), np.int8), (ends, np.tile(joined, 2))), shape=(m, m))
+        label = connected_components(graph, directed=False)[1][: self.leaves]
+        return np.asarray(label[self.cell], np.int64)
 
 
-def _cells(rows: Floats, weights: Floats, rng: np.random.Generator) -> tuple[Floats, Integers]:
+def _cells(rows: Floats, rng: np.random.Generator) -> tuple[Floats, Integers]:
     """Return k-means cells of many rows: centres and the cell of each row; started far apart, so that rare kinds count.
 
     Lloyd's steps on a sample, all rows to the nearest centre in the end; a centre is its rows' mean.
@@ -273,36 +266,34 @@ def _cells(rows: Floats, weights: Floats, rng: np.random.Generator) -> tuple[Flo
     from sklearn.cluster import kmeans_plusplus
 
     some = np.sort(rng.choice(len(rows), min(len(rows), FIT_ROWS), replace=False))
-    centre, _ = kmeans_plusplus(
-        rows[some], CODEBOOK, sample_weight=weights[some], random_state=int(rng.integers(2**31)), n_local_trials=1
-    )
+    centre, _ = kmeans_plusplus(rows[some], CODEBOOK, random_state=int(rng.integers(2**31)), n_local_trials=1)
     for chosen in (some, some, some, np.arange(len(rows))):
         cell = np.asarray(cKDTree(centre).query(rows[chosen])[1], np.int64)
         cell = np.unique(cell, return_inverse=True)[1]  # a centre without rows goes
-        weight = np.bincount(cell, weights[chosen])
-        sums = [np.bincount(cell, weights[chosen] * column) for column in rows[chosen].T]
-        centre = np.column_stack(sums) / weight[:, None]
+        sums = [np.bincount(cell, column) for column in rows[chosen].T]
+        centre = np.column_stack(sums) / np.bincount(cell)[:, None]
     return centre, cell.astype(np.int64)
 
 
-def _counts(tree: _Tree, explained: tuple[float, float]) -> tuple[list[int], list[str]]:
-    """Return the numbers of superclusters to try, rising, and what to tell about them."""
-    m = len(tree.centre)
-    if m == 0:
-        return [], []
-    most = min(m, MOST_CLUSTERS)
+def _counts(tree: _Tree, explained: tuple[float, float]) -> tuple[list[int], list[float], list[str]]:
+    """Return the numbers of superclusters to try, rising, the share that each explains, and what to tell about them."""
+    if tree.leaves < FEWEST:  # each for itself
+        return ([tree.leaves], [1.0], []) if tree.leaves else ([], [], [])
+    most = min(tree.leaves, MOST_CLUSTERS)
     shares = np.array([tree.explained(count) for count in range(1, most + 1)])
-    first = int(np.argmax(shares >= explained[0])) + 1 if shares[-1] >= explained[0] else most
+    enough = shares >= explained[0]
+    first = int(np.argmax(enough)) + 1 if enough.any() else most
     last = max(first, int(np.count_nonzero(shares <= explained[1])))
     notes = []
-    if shares[-1] < explained[0]:
+    if not enough.any():
         notes.append(
             f"{most} superclusters explain {shares[-1]:.0%} of the variance between groups, not {explained[0]:.0%}"
         )
-    return np.unique(np.geomspace(first, last, TRIED).round().astype(int)).tolist(), notes
+    counts = np.unique(np.geomspace(first, last, TRIED).round().astype(int)).tolist()
+    return counts, [float(shares[count - 1]) for count in counts], notes
 
 
-def _halves(rows: Floats, weights: Floats, counts: list[int], rng: np.random.Generator) -> Floats:
+def _halves(rows: Floats, counts: list[int], rng: np.random.Generator) -> Floats:
     """Return how far two random halves of the rows, each clustered by itself, agree on all rows, for each number."""
     from scipy.spatial import cKDTree
 
@@ -311,24 +302,10 @@ def _halves(rows: Floats, weights: Floats, counts: list[int], rng: np.random.Gen
     found = []
     for half in np.array_split(shuffled, 2):
         half = np.sort(half[:CODEBOOK])  # of very many groups a sample that needs no cells
-        tree = _Tree(rows[half], weights[half], rng)
+        tree = _Tree(rows[half], rng)
         nearest = np.asarray(cKDTree(rows[half]).query(rows[compared])[1], np.int64)
         found.append([tree.labels(count)[nearest] for count in counts])
-    return np.array([adjusted_rand(one, other, weights[compared]) for one, other in zip(*found, strict=True)])
-
-
-def _place(
-    found: Superclusters, centroids: Floats, points: Floats, group_of_hit: Integers, reach: float
-) -> Superclusters:
-    """Give hits of no group the supercluster of the nearest centroid within reach."""
-    from scipy.spatial import cKDTree
-
-    alone = np.flatnonzero(group_of_hit < 0)
-    distance, nearest = (np.atleast_1d(found_) for found_ in cKDTree(centroids).query(points[alone]))
-    near = alone[distance <= reach]
-    cluster_id, placed = found.cluster_id.copy(), found.placed.copy()
-    cluster_id[near], placed[near] = found.cluster_of_group[nearest[distance <= reach]], True
-    return Superclusters(**{**vars(found), "cluster_id": cluster_id, "placed": placed})
+    return np.array([adjusted_rand(one, other) for one, other in zip(*found, strict=True)])
 
 
 def _paper(
@@ -371,12 +348,11 @@ def _paper(
     return Superclusters(
         method="paper",
         cluster_id=cluster_id,
-        cluster_of_group=_most_frequent(group_of_hit, cluster_id, len(centroids)),
+        cluster_of_group=most_frequent(group_of_hit, cluster_id, len(centroids)),
         n_clusters=len(number),
         stability=float(agreement.mean()) if agreement.size else float("nan"),
         agreement=agreement,
         variance=variance,
-        placed=np.zeros(len(group_of_hit), bool),
         sample=sample,
         embedding=embedding,
         notes=tuple(notes),
@@ -411,7 +387,7 @@ def _by_weight(label: Integers, weights: Floats) -> Integers:
     return number
 
 
-def _most_frequent(group_of_hit: Integers, cluster_id: Integers, m: int) -> Integers:
+def most_frequent(group_of_hit: Integers, cluster_id: Integers, m: int) -> Integers:
     """Return each group's most frequent supercluster among its hits that have one, the lowest of equal ones."""
     found = np.full(m, -1, np.int64)
     known = (group_of_hit >= 0) & (cluster_id >= 0)
@@ -421,9 +397,7 @@ def _most_frequent(group_of_hit: Integers, cluster_id: Integers, m: int) -> Inte
     return found
 
 
-def _check(
-    centroids: Floats, sizes: Integers, group_of_hit: Integers, points: Floats | None, explained: tuple[float, float]
-) -> None:
+def _check(centroids: Floats, sizes: Integers, group_of_hit: Integers, explained: tuple[float, float]) -> None:
     """Refuse what does not fit together."""
     m = len(centroids)
 
@@ -436,9 +410,7 @@ def _check(
         raise refuse("sizes of groups", int(sizes.min()), "1 hit or more")
     if group_of_hit.ndim != 1 or (group_of_hit.size and not -1 <= group_of_hit.min() <= group_of_hit.max() < m):
         raise refuse("groups of the hits", f"{group_of_hit.min()} to {group_of_hit.max()}", f"-1 to {m - 1}")
-    if points is not None and points.shape != (len(group_of_hit), centroids.shape[1]):
-        raise refuse("points of the hits", points.shape, (len(group_of_hit), centroids.shape[1]))
-    if not np.isfinite(centroids).all() or (points is not None and not np.isfinite(points).all()):
-        raise refuse("centroids or points", "numbers that are not finite", "finite numbers")
+    if not np.isfinite(centroids).all():
+        raise refuse("centroids", "numbers that are not finite", "finite numbers")
     if not 0 < explained[0] <= explained[1] <= 1:
         raise refuse("share of the variance explained", explained, "two rising numbers above 0, at most 1")

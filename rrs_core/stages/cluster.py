@@ -9,7 +9,7 @@ import numpy as np
 
 from rrs_core.describe.features import FEATURES
 from rrs_core.detect.drift import drift_step_hz_s
-from rrs_core.group import allocations, clusters, explain, superclusters, tracks, transforms
+from rrs_core.group import allocations, clusters, emitters, explain, superclusters, tracks, transforms
 from rrs_core.survey import tables
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "cluster-1"
+CODE = "cluster-2"
 MAP = "transform.npz"  #: the fitted map of features, in the survey's folder
 SOURCES = 3  #: likely sources that are suggested for a cluster, at most
 EXEMPLARS = 24  #: hits nearest to the middle of a supercluster that are named, and as many of its edge
-LATENT_WEIGHT = 2.0  #: of the unit latents beside the features, which span about one each
+LATENT_WEIGHT = 3.0  #: of the unit latents beside the features, which span about one each
 FEWEST_TO_EXPLAIN = 50  #: hits below which a forest says nothing
 TABLES = ("clusters", "groups", "epochs", "superclusters", "importances")
 
@@ -77,15 +77,17 @@ def run(
     )
     for note in found.notes:
         report.note(f"cluster: {note}")
-    described_by = _looks(store, features["hit_id"], points) if settings.cluster.method == "default" else points
-    centroids = _means(described_by, found.group_of_hit, len(found.groups))
+    default = settings.cluster.method == "default"
+    described_by = looks(store, features["hit_id"], points) if default else points
+    emitter = _emitters(named, scans, described_by, track) if default else np.full(len(points), -1, np.int64)
+    unit = emitter if default else found.group_of_hit
+    count = int(unit.max(initial=-1)) + 1
     matched = superclusters.match(
-        centroids,
-        found.groups["size"].to_numpy(np.int64),
-        found.group_of_hit,
+        _means(described_by, unit, count),
+        np.bincount(unit[unit >= 0], minlength=count),
+        unit,
         method=settings.cluster.method,
         seed=settings.seed,
-        points=described_by,
     )
     for note in matched.notes:
         report.note(f"cluster: {note}")
@@ -104,11 +106,14 @@ def run(
             "group_id": found.group_of_hit,
             "votes": found.votes,
             "rescued": found.rescued,
+            "emitter_id": emitter,
         }
     )
     groups = pd.concat(
         [
-            found.groups.assign(cluster_id=matched.cluster_of_group),
+            found.groups.assign(
+                cluster_id=superclusters.most_frequent(found.group_of_hit, matched.cluster_id, len(found.groups))
+            ),
             pd.DataFrame(found.centroid, columns=list(FEATURES)),
         ],
         axis=1,
@@ -133,7 +138,7 @@ def run(
         "agreement": matched.agreement.tolist(),
         "centroid_variance": matched.variance.tolist(),
         "feature_variance": explain.pca_curve(points).tolist() if len(points) > 1 else [],
-        "described_by": "features" if described_by is points else "features and latents",
+        "described_by": "features" if described_by.shape == points.shape else "features and latents",
         "notes": [*fitted.notes, *found.notes, *matched.notes],
     }
     return Clustered(made, fitted, more)
@@ -168,6 +173,7 @@ def describe(table: pd.DataFrame, hits: pd.DataFrame, scans: pd.DataFrame, point
                 "n_on": int(own["on"].fillna(False).sum()),
                 "n_scans": int(own["scan_id"].nunique()),
                 "n_cadences": int(own["cadence_id"].nunique()),
+                "n_emitters": len(set(table["emitter_id"].to_numpy()[members].tolist()) - {-1}),
                 "n_targets": int(own["source_name"].nunique()),
                 "low_mhz": float(own["frequency_mhz"].min()),
                 "high_mhz": float(own["frequency_mhz"].max()),
@@ -182,12 +188,14 @@ def describe(table: pd.DataFrame, hits: pd.DataFrame, scans: pd.DataFrame, point
     return pd.DataFrame(rows, columns=list(tables.SUPERCLUSTERS))
 
 
-def _looks(store: Store, hit_id: pd.Series[int], points: NDArray[np.float64]) -> NDArray[np.float64]:
+def looks(store: Store, hit_id: pd.Series[int], points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return features beside latents, where the survey's snippets are encoded: kinds of interference show in both.
 
-    On the simulator's families, features alone agree half as well with what made the hits (docs/method.md).
+    Features are about their mean. On the simulator's families, features alone agree half as well with what made the
+    hits (docs/method.md).
     """
     latents = store.read_table("latents")
+    points = points - points.mean(axis=0)
     if latents.empty:
         return points
     vectors = latents.set_index("hit_id").reindex(hit_id).to_numpy(np.float64)
@@ -195,6 +203,16 @@ def _looks(store: Store, hit_id: pd.Series[int], points: NDArray[np.float64]) ->
         return points
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.hstack([points, LATENT_WEIGHT * vectors / np.where(length > 0, length, 1)])
+
+
+def _emitters(
+    hits: pd.DataFrame, scans: pd.DataFrame, described_by: NDArray[np.float64], track: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the emitter of each hit; links stay within a cadence, or within a scan that belongs to none."""
+    cadence = hits[["scan_id"]].merge(scans[["scan_id", "cadence_id"]], on="scan_id", how="left")["cadence_id"]
+    place = np.asarray(cadence.astype("Int64").fillna(-hits["scan_id"].reset_index(drop=True)), np.int64)
+    frequency = hits["frequency_mhz"].to_numpy(np.float64)
+    return emitters.link_emitters(frequency, place, described_by, track)
 
 
 def _means(points: NDArray[np.float64], group: NDArray[np.int64], count: int) -> NDArray[np.float64]:

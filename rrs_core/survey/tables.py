@@ -124,6 +124,7 @@ SUPERCLUSTERS = {
     "n_on": Column("int64", "", "hits in ON scans"),
     "n_scans": Column("int64", "", "scans"),
     "n_cadences": Column("int64", "", "cadences"),
+    "n_emitters": Column("int64", "", "transmitters, each in one cadence; 0 in the paper's way"),
     "n_targets": Column("int64", "", "names of targets"),
     "low_mhz": Column("float64", "MHz", "lowest frequency"),
     "high_mhz": Column("float64", "MHz", "highest frequency"),
