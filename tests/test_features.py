@@ -580,16 +580,18 @@ def test_pixels_that_are_not_finite_are_mended_in_a_copy(method: str, rng: np.ra
         assert found[name][0] == pytest.approx(clean[name][0], rel=0.02), name
 
 
-def test_a_hit_has_the_same_features_alone_and_among_many(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("alike", [False, True])
+def test_a_hit_has_the_same_features_alone_and_among_many(rng: np.random.Generator, alike: bool) -> None:
     n_chan = 2 * N_CHAN
     block = draw_noise(rng, n_chan)
     channels = rng.integers(17_896, n_chan - 17_895, 150)
-    drift = rng.uniform(-4, 4, 150)
+    drift = rng.choice([0.0, 3.9, -3.9], 150) if alike else rng.uniform(-4, 4, 150)
+    channels[:2] = 17_896, n_chan - 17_896  # their windows leave the block
     for channel, rate in zip(channels, drift, strict=True):
         add_line(block, channel, 10 ** rng.uniform(-1, 4), rate)
     for method in METHODS:
         together = ask(block, channels, drift, method=method)
-        for i in (0, 15, 16, 149):
+        for i in (0, 1, 15, 16, 77, 149):
             alone = ask(block, channels[i : i + 1], drift[i : i + 1], method=method)
             for name in COMPUTED:
                 assert together[name][i] == pytest.approx(alone[name][0], rel=1e-8, abs=1e-10), name

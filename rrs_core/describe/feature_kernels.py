@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RUN = 2048  #: channels worked on at a time: their sums stay in the first-level cache
+SHARED = 2**17  #: channels of the longest spectrum that hits share: a megabyte
 ROUNDING = 1e-13  #: a standard deviation below this share of the level is rounding
 NORMAL_KURTOSIS = 3.0  #: stands for the kurtosis of what is constant
 
@@ -71,21 +72,25 @@ def collapse_segments(
                 part[c] *= scale
 
 
-@nb.njit(cache=True, error_model="numpy", fastmath=_FAST, nogil=True)
+# No fast mathematics: a channel's mean is the same number whichever hits it is taken for.
+@nb.njit(cache=True, error_model="numpy", nogil=True)
 def mean_along(block: NDArray[np.float32], first: int, offsets: NDArray[np.int64], out: NDArray[np.float64]) -> None:
     """Take the mean over time along a drift: out[j] = mean of block[t, first + offsets[t] + j] over t.
 
     Channels outside the block count as noise, 1.
     """
     n_time, n_chan = block.shape
-    within = first + offsets.min() >= 0 and first + offsets.max() + len(out) <= n_chan
-    for start in range(0, len(out), RUN):
-        n = min(RUN, len(out) - start)
+    size = len(out)
+    # between these all rows lie within the block
+    begin = min(size, max(0, -(first + offsets.min())))
+    end = max(begin, min(size, n_chan - first - offsets.max()))
+    for start in range(begin, end, RUN):
+        n = min(RUN, end - start)
         part = out[start : start + n]
         part[:] = 0.0
+        low = first + start
         t = 0
-        while within and t + 4 <= n_time:  # four rows a turn: a quarter of the loads and stores of the sums
-            low = first + start
+        while t + 4 <= n_time:  # four rows a turn: a quarter of the loads and stores of the sums
             a = block[t, low + offsets[t] : low + offsets[t] + n]
             b = block[t + 1, low + offsets[t + 1] : low + offsets[t + 1] + n]
             d = block[t + 2, low + offsets[t + 2] : low + offsets[t + 2] + n]
@@ -94,12 +99,29 @@ def mean_along(block: NDArray[np.float32], first: int, offsets: NDArray[np.int64
                 part[c] += (np.float64(a[c]) + np.float64(b[c])) + (np.float64(d[c]) + np.float64(e[c]))
             t += 4
         while t < n_time:
-            low = first + offsets[t] + start
+            last = block[t, low + offsets[t] : low + offsets[t] + n]
             for c in range(n):
-                part[c] += np.float64(block[t, low + c]) if 0 <= low + c < n_chan else 1.0
+                part[c] += np.float64(last[c])
             t += 1
         for c in range(n):
             part[c] /= n_time
+    four = np.empty(4)
+    for j in range(size):
+        if begin <= j < end:
+            continue
+        total = 0.0
+        t = 0
+        while t < n_time:  # added in the same order
+            for k in range(min(4, n_time - t)):
+                c = first + offsets[t + k] + j
+                four[k] = np.float64(block[t + k, c]) if 0 <= c < n_chan else 1.0
+            if t + 4 <= n_time:
+                total += (four[0] + four[1]) + (four[2] + four[3])
+            else:
+                for k in range(n_time - t):
+                    total += four[k]
+            t += 4
+        out[j] = total / n_time
 
 
 @nb.njit(cache=True, error_model="numpy", nogil=True)
@@ -184,17 +206,35 @@ def kurtoses_along(
 ) -> bool:
     """Take the kurtoses about each hit of its own dedrifted spectrum; say whether all pixels were finite.
 
+    A spectrum is taken once for neighbours in the order of the hits that drift alike and whose windows overlap.
+
     Shapes: block (n_time, n_chan); channels (n_hits,); offsets (n_hits, n_time); the others as in
     `kurtoses_in_place`.
     """
     reach, half = halves[-1], central.shape[1] // 2
-    spectrum = np.empty(2 * reach)
+    longest = max(SHARED, 2 * reach)
+    spectrum = np.empty(longest)
     finite = True
-    for i in range(len(channels)):
-        mean_along(block, channels[i] - reach, offsets[i], spectrum)
-        finite = finite and math.isfinite(spectrum.sum())
-        ring_kurtoses(spectrum, reach, halves, kurtoses[i])
-        central[i] = spectrum[reach - half : reach + half]
+    n = len(channels)
+    i = 0
+    while i < n:
+        first = channels[i] - reach
+        last = i + 1  # hits i to last - 1 share a spectrum
+        while (
+            last < n
+            and channels[last - 1] <= channels[last] <= channels[last - 1] + 2 * reach
+            and channels[last] + reach - first <= longest
+            and (offsets[last] == offsets[i]).all()
+        ):
+            last += 1
+        part = spectrum[: channels[last - 1] + reach - first]
+        mean_along(block, first, offsets[i], part)
+        finite = finite and math.isfinite(part.sum())
+        for k in range(i, last):
+            centre = channels[k] - first
+            ring_kurtoses(part, centre, halves, kurtoses[k])
+            central[k] = part[centre - half : centre + half]
+        i = last
     return finite
 
 
@@ -290,7 +330,7 @@ def series_along(
 
 
 @nb.njit(cache=True, error_model="numpy", fastmath=_FAST, nogil=True)
-def weighted_power(transforms: NDArray[np.complex128], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def weighted_power(transforms: NDArray[np.complex64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return two weighted sums of |F|^2, Re F^2 and Im F^2 of each transform.
 
     Shapes: transforms (n, n_frequencies); weights (6, n_frequencies), three rows a sum; result (n, 2).
@@ -301,9 +341,34 @@ def weighted_power(transforms: NDArray[np.complex128], weights: NDArray[np.float
         row = transforms[i]
         first, second = 0.0, 0.0
         for m in range(size):
-            real, imag = row[m].real, row[m].imag
+            real, imag = np.float64(row[m].real), np.float64(row[m].imag)
             rr, ii, ri = real * real, imag * imag, 2 * real * imag
             first += (rr + ii) * weights[0, m] + (rr - ii) * weights[1, m] + ri * weights[2, m]
             second += (rr + ii) * weights[3, m] + (rr - ii) * weights[4, m] + ri * weights[5, m]
         sums[i, 0], sums[i, 1] = first, second
     return sums
+
+
+@nb.njit(cache=True, error_model="numpy", fastmath=_FAST, nogil=True)
+def centred(spectra: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return spectra about their means, largest 1, and which of them are constant to rounding; shapes (n, width), (n,).
+
+    What is constant is zero.
+    """
+    n, width = spectra.shape
+    out, flat = np.zeros((n, width), np.float32), np.zeros(n, np.bool_)
+    for i in range(n):
+        row = spectra[i]
+        mean, size, largest = 0.0, 0.0, 0.0
+        for c in range(width):
+            mean += row[c]
+        mean /= width
+        for c in range(width):
+            size = max(size, abs(row[c]))
+            largest = max(largest, abs(row[c] - mean))
+        flat[i] = largest <= ROUNDING * size
+        if not flat[i]:
+            scale = 1.0 / largest
+            for c in range(width):
+                out[i, c] = np.float32((row[c] - mean) * scale)
+    return out, flat

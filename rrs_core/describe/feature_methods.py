@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Columns = dict[str, NDArray[np.float64] | NDArray[np.bool_]]
 
 CHUNK = 32  #: hits worked on at a time: what is kept of them stays in the cache
+TILE = 2**16  #: channels within which hits are put in order of drift
 SIDES, GAP = 64, 4  #: neighbours on each side of a signal, and what lies between [channels]
 NO_NOISE = np.sqrt(2 / units.NOISE_DOF / units.SNIPPET_TIMES)  #: the mean of a scan's noise; for a block without any
 
@@ -78,6 +79,9 @@ def measure_default(
     steps = np.outer(np.abs(drift), np.arange(len(block))) * tsamp_s / window.df_hz
     limit = 2.0 * block.shape[1]  # beyond the block is beyond the block
     offsets = (_direction(drift, foff_mhz)[:, None] * np.rint(np.minimum(steps, limit))).astype(np.int64)
+    # hits that drift alike share spectra; tile by tile, what they are taken from stays in the cache
+    order = np.lexsort((channels, *offsets.T, channels // TILE))
+    channels, offsets = channels[order], offsets[order]
     kurtoses = np.empty((len(channels), KURTOSES))
     found: dict[str, list[NDArray[np.float64]]] = {}
     for some in _chunks(len(channels)):
@@ -94,7 +98,9 @@ def measure_default(
         _keep(found, _spectral(central, window))
         _keep(found, _modulation(series))
         _keep(found, {"bandwidth_hz": widths * window.df_hz, "redness": redness(np.arcsinh(above))})
-    return {**_turning_point(kurtoses, window), **_joined(found)}
+    columns: Columns = {**_turning_point(kurtoses, window), **_joined(found)}
+    back = np.argsort(order)
+    return {name: values[back] for name, values in columns.items()}
 
 
 def _spectral(central: NDArray[np.float64], window: Windows) -> dict[str, NDArray[np.float64]]:

