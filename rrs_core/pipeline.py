@@ -161,9 +161,12 @@ def _import(store: Store, given: list[Path], report: Report) -> list[RRSError]:
     found = hits.import_hits(files, scans)
     for one in found.reports:
         report.note(f"hits: {hits.told(one)}")
-    for error in found.refused:
+        for note in one["notes"]:
+            report.note(f"hits: {Path(one['path']).name}: {note}")
+    nothing = bool(found.refused) and not found.reports
+    for error in found.refused[1:] if nothing else found.refused:  # the first ends the command, and is shown then
         report.note(error.line())
-    if found.refused and not found.reports:
+    if nothing:
         raise found.refused[0]
     noted = [{"code": error.code, "text": f"{error}"} for error in found.refused]
     output = store.write_table("imported", found.hits)

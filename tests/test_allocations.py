@@ -174,3 +174,23 @@ def test_a_limit_below_one_is_refused():
     with pytest.raises(SettingsRefused) as caught:
         likely_sources(np.array([1620.0]), limit=0)
     assert caught.value.code == "LIMIT"
+
+
+def test_scores_are_those_of_counting_hits_in_each_band(rng: np.random.Generator):
+    """Share squared times the bits by which the share surprises and the band is narrow; edges belong to a band."""
+    cluster = np.concatenate([rng.uniform(1525, 1700, 60), np.full(60, 1616.0), np.full(40, 1626.5)])
+    survey = np.concatenate([cluster, rng.uniform(1100, 1900, 3000)])
+    for given in (survey, None):
+        found = {one.service: one for one in likely_sources(cluster, survey_mhz=given, limit=99)}
+        for service in services():
+            share = np.mean([service.low_mhz <= f <= service.high_mhz for f in cluster])
+            usual = (service.high_mhz - service.low_mhz) / (12_000 - 960)
+            if given is not None:
+                usual = max(1, sum(service.low_mhz <= f <= service.high_mhz for f in given)) / len(given)
+            assert (service in found) == (share >= 0.5 and share / usual >= 1.2), service
+            if service in found:
+                one = found[service]
+                narrow = np.log2((12_000 - 960) / (service.high_mhz - service.low_mhz))
+                assert (one.share, one.usual) == pytest.approx((share, usual))
+                assert one.score == pytest.approx(share**2 * (np.log2(share / usual) + narrow))
+        assert any(one.service.name == "Iridium" for one in found.values())

@@ -199,6 +199,30 @@ def test_scans_out_of_order_and_on_equal_to_off_are_refused() -> None:
         check_cadence(with_places(scans("ABAAAD")))
 
 
+def test_on_and_off_of_one_place_are_refused_whatever_they_are_called() -> None:
+    # Case 81, from coordinates: a hundredth of a degree apart is one place, half a degree is not.
+    frame = with_places(scans("ABACAD", src_raj_hours=17.17, src_dej_deg=11.0))
+    frame.loc[frame["source_name"] != "A", "src_dej_deg"] += 0.5
+    assert check_cadence(frame) == []
+    frame.loc[3, "src_dej_deg"] = 11.01
+    with pytest.raises(RRSError, match=r"A and C, 0\.010 deg apart"):
+        check_cadence(frame)
+    frame.loc[3, "src_dej_deg"] = np.nan  # not known: names decide
+    assert check_cadence(frame) == []
+    frame.loc[3, "source_name"] = "A"
+    with pytest.raises(RRSError, match="one target"):
+        check_cadence(frame)
+
+
+def test_the_poles_and_midnight_are_no_special_places() -> None:
+    near = {"src_raj_hours": [0.0, 23.9999, 0, 6, 0, 12], "src_dej_deg": [10.0, 10.0, 10, 10, 10, 10]}
+    with pytest.raises(RRSError, match="one target"):
+        check_cadence(with_places(scans("ABACAD", **near)))
+    polar = {"src_raj_hours": [0.0, 6.0, 0, 6, 0, 6], "src_dej_deg": [89.99, 89.99, 89.99, 80, 89.99, 80]}
+    with pytest.raises(RRSError, match="A and B"):
+        check_cadence(with_places(scans("ABACAD", **polar)))
+
+
 def test_different_lengths_are_told() -> None:
     # Case 84
     frame = with_places(scans("ABACAD"))

@@ -248,3 +248,177 @@ def test_pixels_are_compressed_from_six_standard_deviations_on() -> None:
     assert rows[4, 1000] == pytest.approx(5, rel=0.05)
     assert rows[5, 1001] == standout.MOST
     assert rows.std() == pytest.approx(1, rel=0.05)
+
+
+def test_twice_six_standard_deviations_count_six_and_their_logarithm() -> None:
+    rng = np.random.default_rng(19)
+    block = (1 + 0.1 * rng.standard_normal((16, 4096))).astype(np.float32)
+    block[4, 1000] = 1 + 0.1 * 12
+    scale = standout.scale_of(block)
+    rows = np.zeros(block.shape, np.float32)
+    standout.standing_out(block, scale.factor, scale.gain, scale.sigma, rows)
+    assert rows[4, 1000] == pytest.approx(6 * (1 + np.log(2)), rel=0.03)
+    assert rows[rows < 6].max() > 3.5  # up to six in full
+
+
+def test_crests_are_channels_with_nothing_higher_about_them() -> None:
+    rng = np.random.default_rng(20)
+    for reach in (1, 3, 7):
+        best = rng.integers(0, 40, 3000).astype(np.float32)
+        out = np.empty(len(best), np.int64)
+        found = out[: standout.crests(best, 25.0, reach, out)]
+        brute = [
+            c
+            for c in range(len(best))
+            if best[c] >= 25
+            and best[c] > best[max(0, c - reach) : c].max(initial=-1)
+            and best[c] == best[c : c + reach + 1].max()
+        ]
+        assert found.tolist() == brute
+        assert len(brute) > 50
+
+
+def test_half_channels_keep_the_noise_of_whole_ones() -> None:
+    rows = np.random.default_rng(21).standard_normal((16, 8192)).astype(np.float32)
+    out = np.zeros((16, 4096), np.float32)
+    standout.binned(rows, 4096, out)
+    np.testing.assert_allclose(out, rows.reshape(16, 4096, 2).sum(axis=2) / np.sqrt(2), atol=1e-6)
+
+
+@pytest.mark.parametrize("first", [0, 20_480])
+def test_a_burst_in_a_part_of_the_band_is_taken_out_there_and_nowhere_else(first: int) -> None:
+    """Groups of 2,048 channels share a gain; the mean level, which a burst lifts, comes out of the other spectra."""
+    block = noise_block(np.random.default_rng(22), 2**15)
+    block[6, first : first + 2048] *= 12
+    scale = standout.scale_of(block)
+    rows = np.zeros(block.shape, np.float32)
+    standout.standing_out(block, scale.factor, scale.gain, scale.sigma, rows)
+    inner = np.median(rows.reshape(16, 16, 2048)[:, :, 128:-128], axis=2)  # spectrum, group of channels
+    assert np.abs(inner).max() < 0.35
+    assert np.abs(np.delete(inner, first // 2048, axis=1)).max() < 0.15
+
+
+def test_what_stands_out_in_dead_channels_is_no_line() -> None:
+    block = noise_block(np.random.default_rng(23), 2**15)
+    block[:, 8192:16_384] *= 1e-6
+    block[:, 12_000] *= 3  # a line, were these channels alive
+    block[:, 24_000] *= 3
+    found = search(block).channel
+    assert 24_000 in found
+    assert not ((found > 8500) & (found < 16_000)).any()
+
+
+def test_the_noise_of_a_narrow_block_is_not_that_of_the_lines_in_it() -> None:
+    rng = np.random.default_rng(24)
+    for n_chan in (128, 300):
+        block = noise_block(rng, n_chan)
+        block[:, 17::100] *= 50
+        assert standout.scale_of(block).sigma == pytest.approx(np.sqrt(2 / units.NOISE_DOF), rel=0.1)
+
+
+def test_pixels_of_a_hit_are_taken_out_and_no_others() -> None:
+    block = noise_block(np.random.default_rng(25), 2**13)
+    add_tone(block, 4000, 39 * STEP_HZ_S, 200)
+    scale = standout.scale_of(block)
+    rows = np.zeros(block.shape, np.float32)
+    standout.standing_out(block, scale.factor, scale.gain, scale.sigma, rows)
+    before = rows.copy()
+    moved = -39
+    one, drifts, widths = (np.array([value, value]) for value in (4000, moved, 1))
+    at, way, snr, _ = tophits.separate(
+        block, scale.factor, scale.gain, scale.sigma, rows, one, drifts, widths, 10.0, 400
+    )
+    assert (at.tolist(), way.tolist()) == ([4000], [moved])
+    assert snr[0] == pytest.approx(200, rel=0.1)
+    for t in range(16):
+        middle = 4000 + int(np.floor(moved * t / 15 + 0.5))
+        assert rows[t, middle] == 0
+        changed = np.flatnonzero(rows[t] != before[t])
+        assert np.abs(changed - middle).max() <= 4
+
+
+def test_no_hit_is_below_the_threshold_asked_for() -> None:
+    block = noise_block(np.random.default_rng(26), 2**17)
+    for k, channel in enumerate(range(2000, 2**17 - 2000, 600)):
+        add_tone(block, channel, 0.0, 10.6, width=1 + k % 12)
+    found = search(block, config.DopplerSettings(snr=10.0))
+    assert len(found.snr) > 30
+    assert found.snr.min() >= 10
+
+
+@pytest.mark.parametrize("method", ["default", "paper"])
+def test_no_hit_drifts_faster_than_was_asked_for(method: str) -> None:
+    block = noise_block(np.random.default_rng(27), 2**17)
+    for k, channel in enumerate(range(4000, 2**17 - 4000, 4000)):
+        rate = (1 + 0.004 * k) * (-1) ** k  # 1 to 1.12 Hz/s either way
+        add_tone(block, channel, rate, 60, width=1 + 3 * (k % 6))
+    found = search(block, config.DopplerSettings(method=method, max_drift_hz_s=1.0))  # type: ignore[arg-type]
+    assert len(found.channel) > 5
+    assert np.abs(found.drift_rate_hz_s).max() <= 1.0
+    assert np.abs(found.drift_rate_hz_s).max() > 1.0 - 2 * STEP_HZ_S
+
+
+@pytest.mark.parametrize("method", ["default", "paper"])
+@pytest.mark.parametrize("channels", [16, 28, -28, -31])
+def test_lines_are_found_up_to_the_largest_drift_that_is_asked_for(method: str, channels: int) -> None:
+    block = noise_block(np.random.default_rng(28), 2**14)
+    add_tone(block, 8000, channels * STEP_HZ_S, 60)
+    settings = config.DopplerSettings(method=method, max_drift_hz_s=(abs(channels) + 1) * STEP_HZ_S)  # type: ignore[arg-type]
+    found = search(block, settings)
+    at = int(found.snr.argmax())
+    assert abs(found.channel[at] - 8000) <= 1
+    assert found.drift_rate_hz_s[at] == pytest.approx(channels * STEP_HZ_S, abs=STEP_HZ_S * 1.001)
+
+
+def test_of_two_hits_in_one_channel_the_stronger_is_kept() -> None:
+    channel, way = np.array([7, 5, 7, 9, 7]), np.array([1, 2, 3, 4, 5])
+    snr, width = np.array([10.0, 12.0, 30.0, 11.0, 20.0]), np.array([1, 2, 4, 8, 16])
+    found = drift._lines(channel, way, snr, width, -0.5, 17)
+    assert found.channel.tolist() == [5, 7, 9]
+    assert found.snr.tolist() == [12, 30, 11]
+    assert found.drift_rate_hz_s.tolist() == [-1.0, -1.5, -2.0]
+    assert found.width_channels.tolist() == [2, 4, 8]
+    assert found.tracks_above == 17
+
+
+def test_tracks_above_the_threshold_are_counted_before_top_hits_are_chosen() -> None:
+    block = noise_block(np.random.default_rng(29), 2**14)
+    add_tone(block, 8000, 0.0, 300)
+    assert search(block, PAPER).tracks_above > 100  # all the tracks that cross the line
+    assert len(search(block, PAPER).channel) == 1
+
+
+def test_the_threshold_is_that_of_the_settings() -> None:
+    block = noise_block(np.random.default_rng(30), 2**14)
+    add_tone(block, 8000, 0.0, 15)
+    for method in ("default", "paper"):
+        counts = [len(search(block, config.DopplerSettings(method=method, snr=snr)).channel) for snr in (8.0, 25.0)]  # type: ignore[arg-type]
+        assert counts[0] >= 1
+        assert counts[1] == 0
+
+
+def test_a_given_noise_is_used_in_place_of_the_measured_one() -> None:
+    block = noise_block(np.random.default_rng(31), 2**14)
+    add_tone(block, 8000, 0.0, 60)
+    usual = search(block)
+    twice = drift.search_block(block, foff_mhz=FOFF_MHZ, tsamp_s=TSAMP_S, sigma=2 * np.sqrt(2 / units.NOISE_DOF))
+    assert twice.channel.tolist() == usual.channel.tolist() == [8000]
+    assert twice.snr[0] == pytest.approx(usual.snr[0] / 2, rel=0.02)
+
+
+def test_a_block_is_not_changed_by_the_search() -> None:
+    block = noise_block(np.random.default_rng(32), 2**13)
+    block[3, 100:120] = np.nan
+    before = block.copy()
+    for settings in (None, PAPER):
+        search(block, settings)
+        np.testing.assert_array_equal(block, before)
+
+
+@pytest.mark.parametrize(("low", "high"), [(20_000, 26_000), (40_000, 40_064), (80_010, 80_074), (100_000, 2**17)])
+def test_the_edge_of_a_dead_part_is_no_line_and_a_line_beside_it_is(low: int, high: int) -> None:
+    block = noise_block(np.random.default_rng(31), 2**17)
+    block[:, low:high] = 0
+    assert len(search(block).channel) == 0
+    add_tone(block, low - 40, 0.0, 20)
+    assert search(block).channel.tolist() == [low - 40]

@@ -325,6 +325,7 @@ def test_an_on_hit_clustered_as_rfi_costs_the_event_and_the_reason_says_so(setti
     assert row["verdict"] == "rejected"
     assert "removed as common RFI" in row["reason"]
     assert f"position {2 * (lost - 1000)} (A)" in row["reason"]
+    assert row["n_on"] == (0 if settings is PAPER and lost == 1000 else 2)
     assert only(run(hits, settings=settings, status=status_of(hits, [])))["verdict"] == "event"
 
 
@@ -351,6 +352,72 @@ def test_hits_that_were_not_clustered_stay() -> None:
     assert only(run(hits, status=status))["verdict"] == "event"
 
 
+@pytest.mark.parametrize("place", [3, 5])
+def test_an_off_hit_leads_to_the_signal_by_its_drift_from_its_own_time(place: int) -> None:
+    """After the last ON scan there is one side only, and a drift the other way leads elsewhere."""
+    on = signal(SCANS, 1420.0, 0.0)
+    for steps, verdict in ((5, "rejected"), (-5, "event")):
+        ahead = 5 * STEP * 321.0
+        row = {"scan_id": 10 + place, "frequency_mhz": 1420 + ahead * 1e-6, "drift_rate_hz_s": steps * STEP}
+        off = {**row, "snr": 20.0}
+        if place == 5 or verdict == "rejected":
+            assert only(run(hits_of(on, [off])))["verdict"] == verdict
+
+
+def test_an_off_hit_beside_one_on_hit_must_be_near_the_path_however_far_the_other_is() -> None:
+    scans = SCANS.assign(tstart_mjd=58000 + np.array([0, 900, 1300, 1700, 2100, 2500]) / 86400)
+    scans.loc[2, "tstart_mjd"] = 58000 + 1195 / 86400  # 295 s after the OFF scan, which is 900 s after the first
+    on = signal(scans, 1420.0, 0.0)
+    for away, verdict in ((15.0, "event"), (10.0, "rejected")):
+        off = [{"scan_id": 11, "frequency_mhz": 1420 + away * 1e-6, "drift_rate_hz_s": 4 * STEP, "snr": 20.0}]
+        assert 3 * DF_HZ + STEP * 295 < 15 < 3 * DF_HZ + STEP * 900  # beyond the nearer one's tolerance alone
+        assert only(run(hits_of(on, off), scans))["verdict"] == verdict
+
+
+def test_between_two_hits_the_path_is_the_line_through_them_whatever_their_own_drifts() -> None:
+    """Expected in a missing scan: halfway; the drift that is told: from the first to the last ON hit."""
+    ends = [
+        {"scan_id": 10, "frequency_mhz": 1420.0, "drift_rate_hz_s": 37 * STEP, "snr": 20.0},
+        {"scan_id": 14, "frequency_mhz": 1420 + 38 * STEP * 1284e-6, "drift_rate_hz_s": 39 * STEP, "snr": 30.0},
+    ]
+    row = only(run(hits_of(ends)))
+    told = re.search(r"position 2 \(A\), expected at ([\d.]+) MHz", row["reason"])
+    assert told is not None
+    assert float(told[1]) == pytest.approx(1420 + 38 * STEP * 642e-6, abs=1e-6)
+    assert row["drift_rate_hz_s"] == pytest.approx(38 * STEP, abs=1e-6)
+    assert row["drift_spread_hz_s"] == pytest.approx(2 * STEP)
+    assert row["snr_ratio"] == pytest.approx(1.5)
+
+
+def test_the_spread_of_drifts_is_from_the_least_to_the_largest() -> None:
+    hits = hits_of(signal(SCANS, 1420.0, 38 * STEP))
+    hits["drift_rate_hz_s"] = np.array([37, 38, 39]) * STEP
+    for settings in (PAPER, DEFAULT):
+        assert only(run(hits, settings=settings))["drift_spread_hz_s"] == pytest.approx(2 * STEP)
+
+
+def test_a_hit_that_is_not_there_was_not_removed() -> None:
+    hits = hits_of(signal(SCANS, 1410.0, 0.38, (0, 2)), signal(SCANS, 1420.0, 0.38))
+    table = run(hits, status=status_of(hits, [int(hits["hit_id"].iloc[-1])])).table
+    assert table["missing"].tolist() == ["4", ""]
+    assert table["n_on"].tolist() == [2, 2]
+    assert ["removed" in reason for reason in table["reason"]] == [False, True]
+
+
+@pytest.mark.parametrize("settings", [PAPER, DEFAULT])
+def test_off_scans_are_counted_once_whatever_their_hits(settings: EventSettings) -> None:
+    on, off = signal(SCANS, 1420.0, 0.0), signal(SCANS, 1420.0, 0.0, (1, 3))
+    beside = [{**hit, "frequency_mhz": hit["frequency_mhz"] + 4e-6} for hit in off]
+    assert only(run(hits_of(on, off, beside), settings=settings))["n_off"] == 2
+
+
+def test_a_longer_cadence_lacks_the_scan_before_its_last() -> None:
+    scans = cadence((1, 0, 1, 0, 1, 0, 1, 0), ("A", "B", "A", "C", "A", "D", "A", "E")).drop(index=6)
+    result = run(hits_of(signal(scans, 1420.0, 0.38)), scans)
+    assert result.skipped == {1: "incomplete cadence: position 6 is missing"}
+    assert result.table.empty
+
+
 def test_an_unknown_status_and_hits_of_unknown_scans_are_refused() -> None:
     hits = hits_of(signal(SCANS, 1420.0, 0.38))
     with pytest.raises(SettingsRefused, match="unknown status"):
@@ -372,6 +439,10 @@ def test_tolerance_is_that_of_the_settings() -> None:
     hits.loc[1, "frequency_mhz"] += 60e-6
     assert (run(hits).table["verdict"] == "rejected").all()
     assert only(run(hits, settings=EventSettings(tolerance_hz=70.0)))["verdict"] == "event"
+    still = hits_of(signal(SCANS, 1420.0, 0.0), signal(SCANS, 1420.00006, 4 * STEP, (1,)))
+    still.loc[3, "frequency_mhz"] = 1420.00006  # in no track of the signal's: its drift is four steps off
+    assert only(run(still))["verdict"] == "event"
+    assert only(run(still, settings=EventSettings(tolerance_hz=70.0)))["off_hit_id"] == 1003
 
 
 def test_a_source_name_cannot_forge_a_line() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from rrs_core.config import ClusterSettings
 from rrs_core.errors import SettingsRefused, SurveyRefused
+from rrs_core.group import explain
 from rrs_core.group.explain import (
     IMPORTANCE_COLUMNS,
     anomaly_ranking,
@@ -102,6 +103,26 @@ def test_the_same_seed_gives_the_same_importances(halves: tuple[np.ndarray, np.n
     assert not first.equals(other)
 
 
+def test_a_quarter_of_the_rows_is_held_out(halves: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch):
+    grown: list[np.ndarray] = []
+    forest = explain._forest
+
+    def noted(points: np.ndarray, *words: Any) -> Any:  # noqa: ANN401
+        grown.append(points)
+        return forest(points, *words)
+
+    monkeypatch.setattr(explain, "_forest", noted)
+    points, labels = halves
+    frame = forest_importances(points, labels, n_trees=3, seed=0)
+    assert [len(rows) for rows in grown] == [1200, 900]
+    judged = {row.tobytes() for row in grown[1]}
+    held = np.array([row.tobytes() not in judged for row in points])
+    counts = np.bincount(labels[~held])
+    assert frame.attrs["chance"] == pytest.approx((labels[held] == counts.argmax()).mean())
+    direct = forest(points[~held], labels[~held], 3, 0, None)
+    assert frame.attrs["accuracy"] == pytest.approx((direct.predict(points[held]) == labels[held]).mean(), abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("points", "labels"),
     [
@@ -178,6 +199,15 @@ def test_a_forests_shapley_values_add_up_to_what_it_says_of_the_rows_own_label(h
     assert set(np.argsort(weight)[-2:]) == {4, 9}
 
 
+def test_rows_are_those_of_what_was_given_where_only_some_are_used(halves: tuple[np.ndarray, np.ndarray]):
+    needs_shap()
+    points, labels = halves
+    found = shap_values_surrogate(points, labels, n_trees=4, seed=2, explained=30, max_rows=300)
+    np.testing.assert_array_equal(found.points, points[found.rows])
+    assert found.rows.max() >= 300
+    assert len(set(found.rows.tolist())) == 30
+
+
 def test_a_feature_that_no_tree_asks_about_gets_nothing(rng: np.random.Generator):
     needs_shap()
     points = np.column_stack([rng.random(200), np.full(200, 0.5), rng.random(200)])
@@ -244,6 +274,28 @@ def test_a_background_of_centres_keeps_the_feature_that_parts_the_clusters_first
     assert weight[0] > 3 * weight[1:].max()
 
 
+def test_a_centre_of_the_background_counts_as_often_as_it_has_rows(rng: np.random.Generator):
+    """The mean prediction is the share of the rows in cluster 1, not one half."""
+    needs_shap()
+    points = rng.normal(0, 0.05, (300, 3))
+    points[250:, 0] += 3
+    settings = ClusterSettings(min_cluster_size=10, min_samples=5, epsilon=0.0)
+    found = shap_values_kernel(points, seed=1, settings=settings, background=300, explained=5, summary=2)
+    assert min(abs(found.base[0] - share) for share in (50 / 300, 250 / 300)) < 1e-6
+
+
+def test_the_clusters_that_are_explained_are_joined_by_epsilon(rng: np.random.Generator):
+    needs_shap()
+    points = rng.normal(0, 0.03, (240, 3))
+    points[:, 0] += np.repeat([0, 0.5, 4, 4.5], 60)  # two pairs
+    numbers = []
+    for epsilon in (0.0, 1.0):
+        settings = ClusterSettings(min_cluster_size=10, min_samples=5, epsilon=epsilon)
+        found = shap_values_kernel(points, seed=1, settings=settings, explained=60, summary=4, nsamples=20)
+        numbers.append(len(set(found.prediction.tolist()) - {-1}))
+    assert numbers == [4, 2]
+
+
 def test_points_without_a_cluster_have_no_number_to_explain():
     needs_shap()
     apart = np.arange(36.0).reshape(12, 3) ** 3
@@ -274,6 +326,14 @@ def test_the_farthest_anomaly_is_the_first(rng: np.random.Generator):
     survived = np.arange(52) >= 50
     frame = anomaly_ranking(points, survived, points[:50].mean(axis=0, keepdims=True))
     assert frame["row"].tolist() == [51, 50]
+
+
+def test_of_equally_far_anomalies_the_one_far_from_any_hit_is_the_first():
+    points = np.array([[0.0, 0.0], [0.0, 3.0], [3.0, 0.0], [-3.0, 0.0], [0.0, 2.5]])
+    survived = np.array([False, True, True, True, False])
+    frame = anomaly_ranking(points, survived, np.zeros((1, 2)))
+    assert frame["row"].tolist() == [2, 3, 1]  # all 3 from the centroid; the last is half a unit from an RFI hit
+    assert frame["hit_distance"].tolist() == pytest.approx([3, 3, 0.5])
 
 
 def test_distances_in_principal_components_are_those_of_scikit_learn(rng: np.random.Generator):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rrs_core.figures import colours, features
+from rrs_core.figures import clusters, colours, features
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -160,6 +160,79 @@ def test_frequencies_of_a_cluster_are_drawn_over_the_bands_of_services_within_re
     assert [(shape.x0, shape.x1) for shape in figure.layout.shapes] == [(1616, 1626.5), (1690, 1700)]
     assert figure.layout.annotations[0].text == "Iridium"
     assert len(features.cluster_frequencies(np.empty(0), np.empty(0)).data) == 2
+
+
+# Superclusters
+
+
+def test_rows_of_frequencies_share_out_each_clusters_hits_over_bins(rng: np.random.Generator):
+    mhz = np.concatenate([rng.uniform(1400, 1410, 300), np.full(50, 1405.01), [np.nan]])
+    number = np.concatenate([np.full(300, 4), np.full(50, 0), [0]])
+    figure = clusters.frequency_rows(mhz, number, [4, 0], bins=20)
+    drawn = figure.data[0]
+    assert list(drawn.y) == ["4", "0"]
+    low, high, counts, share = np.moveaxis(np.asarray(drawn.customdata), -1, 0)
+    for row, own in enumerate((mhz[:300], mhz[300:350])):
+        expected = [((own >= a) & (own < b)).sum() for a, b in zip(low[row][:-1], high[row][:-1], strict=True)]
+        assert counts[row][:-1].tolist() == expected
+        assert share[row].sum() == pytest.approx(100)
+        empty = counts[row] == 0
+        np.testing.assert_allclose(drawn.z[row][~empty], np.log10(share[row][~empty]))
+        assert np.isnan(drawn.z[row][empty]).all()
+    np.testing.assert_allclose(drawn.x, (low[0] + high[0]) / 2)
+
+
+def test_rows_of_frequencies_put_bands_side_by_side_with_a_gap(rng: np.random.Generator):
+    mhz = np.concatenate([rng.uniform(1400, 1402, 80), rng.uniform(8400, 8401, 40)])
+    bands = [(1400, 1402), (5000, 5003), (8400, 8401)]
+    figure = clusters.frequency_rows(mhz, np.zeros(120, int), [0], bands=bands, bins=30)
+    bounds = np.asarray(figure.data[0].customdata)[0]
+    gap = np.flatnonzero(np.isnan(bounds[:, 0]))
+    assert len(gap) == 1
+    assert bounds[gap[0] - 1, 1] == 1402
+    assert bounds[gap[0] + 1, 0] == 8400
+    assert bounds[:, 2].sum() == 120
+    assert list(figure.layout.xaxis.ticktext) == ["1400.0\u20131402.0", "8400.0\u20138401.0"]
+    middle = [np.mean(np.flatnonzero(bounds[:, 0] < 2000)), np.mean(np.flatnonzero(bounds[:, 0] > 2000))]
+    np.testing.assert_allclose(figure.layout.xaxis.tickvals, middle)
+
+
+@pytest.mark.parametrize("numbers", [[], [7], list(range(100))])
+def test_rows_of_frequencies_without_hits_are_drawn(numbers: list[int]):
+    figure = clusters.frequency_rows(np.full(3, np.nan), np.zeros(3, int), numbers, bands=[(1, 2), (3, 4)])
+    assert list(figure.data[0].y) == [f"{number}" for number in numbers]
+    assert np.isnan(np.asarray(figure.data[0].z, float)).all()
+    assert 0 < figure.layout.height < 1000
+
+
+def test_one_frequency_alone_is_a_row():
+    figure = clusters.frequency_rows(np.full(9, 1420.0), np.zeros(9, int), [0])
+    assert np.nanmax(figure.data[0].z[0]) == pytest.approx(2)  # 100 %
+
+
+def test_batch_clusters_are_coloured_by_the_largest_superclusters_or_the_one_that_is_open(rng: np.random.Generator):
+    number = np.array([-1, *range(9), 8])
+    size = np.array([5, *range(1, 10), 100])
+    places = rng.random((11, 2))
+    figure = clusters.feature_space(places, size, number, variance=[0.5, 0.25])
+    assert [trace.name for trace in figure.data] == [
+        "in none (1)",
+        "other superclusters (2)",
+        "supercluster 8 (2)",
+        *[f"supercluster {one} (1)" for one in (7, 6, 5, 4, 3, 2)],
+    ]
+    assert {trace.marker.color for trace in figure.data[:2]} == {colours.GREY}
+    assert len({trace.marker.color for trace in figure.data[2:]}) == 7
+    np.testing.assert_allclose(np.concatenate([trace.x for trace in figure.data]).sum(), places[:, 0].sum(), rtol=1e-5)
+    assert "25%" in figure.layout.yaxis.title.text
+    eight = figure.data[2]
+    np.testing.assert_allclose(eight.y, places[[9, 10], 1].astype(np.float32))
+    assert eight.customdata.tolist() == [[9, 8], [100, 8]]
+    assert eight.marker.size[1] > eight.marker.size[0]
+    alone = clusters.feature_space(places, size, number, chosen=3)
+    assert [trace.name for trace in alone.data] == ["in none (1)", "other superclusters (9)", "supercluster 3 (1)"]
+    assert len(clusters.feature_space(places, size, number, chosen=77).data) == 9  # of no batch cluster: as without
+    assert not clusters.feature_space(np.empty((0, 2)), np.empty(0, int), np.empty(0, int)).data
 
 
 def test_foreign_names_reach_plotly_as_text(frame: pd.DataFrame, rng: np.random.Generator):

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+import warnings
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
+from make_scans import draw_sky, write_scan
 from streamlit.testing.v1 import AppTest
 
 import rrs_core
-from rrs_core import pipeline
-from rrs_core.describe.features import FEATURES, half_window
-from rrs_core.group import transforms
+from rrs_core import pipeline, units
+from rrs_core.config import Settings
+from rrs_core.describe import seeds
+from rrs_core.describe.features import FEATURES, half_window, measure
+from rrs_core.detect.drift import Lines
+from rrs_core.errors import SurveyRefused
+from rrs_core.group import explain, transforms
+from rrs_core.observe.filterbank import open_scan
+from rrs_core.simulate.profiles import Sinc2
 from rrs_core.simulate.scans import simulate
-from rrs_core.stages import cluster
+from rrs_core.simulate.shapes import Drift
+from rrs_core.simulate.sources import Source
+from rrs_core.stages import cluster, features, searching
+from rrs_core.stages import explain as explaining
 from rrs_core.stages.report import Silent
 from rrs_core.survey import tables
 from rrs_core.survey.catalogue import Survey
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 9
+FOFF_HZ = units.FINE_CHANNEL_HZ
 GLOBULAR = ("features", "seeds", "clusters", "groups", "epochs", "superclusters", "importances", "events")
 
 
@@ -178,6 +194,417 @@ def test_clusters_and_events_do_not_hang_on_the_number_of_workers(default: Surve
         pipeline.build(root, [], Silent(), only=stage, workers=1)
     for name in GLOBULAR:
         assert rrs_core.load(root).store.read_table(name).equals(default.store.read_table(name)), name
+
+
+def test_an_anomalys_distance_is_that_to_the_nearest_rfi_group(survey: Survey) -> None:
+    points = transforms.load(survey.store.root / cluster.MAP).transform(survey.features)
+    centroids = survey.groups[list(FEATURES)].to_numpy()
+    apart = np.linalg.norm(points[:, None] - centroids[None], axis=2).min(axis=1)
+    anomaly = (survey.clusters["status"] == "anomaly").to_numpy()
+    found = survey.clusters["rfi_distance"].to_numpy()
+    np.testing.assert_allclose(found[anomaly], apart[anomaly], rtol=1e-9)
+    assert np.isnan(found[~anomaly]).all()
+
+
+def test_importances_are_those_of_a_forest_that_tells_the_superclusters(default: Survey) -> None:
+    from sklearn.ensemble import RandomForestClassifier
+
+    points = transforms.load(default.store.root / cluster.MAP).transform(default.features)
+    direct = RandomForestClassifier(128, max_features=None, random_state=default.settings.seed)
+    direct.fit(points, default.clusters["cluster_id"])
+    found = default.store.read_table("importances").set_index("feature")["importance"]
+    np.testing.assert_allclose(found[list(FEATURES)], direct.feature_importances_, rtol=1e-9)
+
+
+def test_superclusters_say_what_their_hits_say(default: Survey) -> None:
+    hits = default.table.set_index("hit_id")
+    for row in default.superclusters.itertuples():
+        members = default.clusters.query(f"cluster_id == {row.cluster_id}")
+        own = hits.loc[members["hit_id"]]
+        assert row.n_rfi == (members["status"] == "rfi").sum()
+        assert row.n_on == own["on"].sum()
+        assert (row.n_scans, row.n_targets) == (own["scan_id"].nunique(), own["source_name"].nunique())
+        assert (row.low_mhz, row.high_mhz) == (own["frequency_mhz"].min(), own["frequency_mhz"].max())
+        assert row.median_snr == own["snr"].median()
+    assert len(set(default.superclusters["n_rfi"])) > 1
+
+
+def test_a_snippet_lies_about_the_middle_of_its_track(default: Survey) -> None:
+    hits = default.hits[default.hits["detector"] == "doppler"]
+    scan = default.scans.set_index("scan_id").loc[hits["scan_id"]]
+    seconds = (scan["n_time"].to_numpy() - 1) * scan["tsamp_s"].to_numpy()
+    moved = hits["drift_rate_hz_s"].to_numpy() * seconds / (scan["foff_mhz"].to_numpy() * 1e6)
+    middle = hits["channel"].to_numpy() + moved / 2
+    inside = (middle > 1000) & (middle < 2**16 - 1000)
+    assert np.abs(hits["snippet_channel"].to_numpy() - middle)[inside].max() <= 1
+    assert np.abs(moved[inside]).max() > 100
+
+
+# The parts of the stages, without a survey
+
+
+def small_table() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, np.ndarray]:
+    """Return clusters, hits and scans as `describe` takes them, and points on a line: 60 hits, half of one cluster."""
+    n = 60
+    table = pd.DataFrame(
+        {
+            "hit_id": np.arange(n) + 500,
+            "cluster_id": np.repeat([0, 1], n // 2),
+            "status": ["rfi", "rfi", "anomaly"] * (n // 3),
+            "emitter_id": np.arange(n) // 7,
+        }
+    )
+    hits = pd.DataFrame(
+        {
+            "frequency_mhz": np.where(table["cluster_id"] == 0, 1620.0, 1750.0) + np.arange(n) * 1e-3,
+            "drift_rate_hz_s": np.linspace(-1, 1, n),
+            "snr": np.arange(n) + 10.0,
+            "scan_id": np.arange(n) % 3 + 1,
+        }
+    )
+    scans = pd.DataFrame(
+        {
+            "scan_id": [1, 2, 3],
+            "on": pd.array([True, False, None], dtype="boolean"),
+            "cadence_id": pd.array([1, 1, None], dtype="Int64"),
+            "source_name": ["A", "B", "A"],
+        }
+    )
+    points = np.zeros((n, 13))
+    points[:, 0] = np.where(table["cluster_id"] == 0, 0, 9) + (np.arange(n) % 30) ** 2 / 900
+    return table, hits, scans, points
+
+
+def test_a_supercluster_is_described_by_its_own_hits() -> None:
+    table, hits, scans, points = small_table()
+    found = cluster.describe(table, hits, scans, points).set_index("cluster_id")
+    assert found["n_hits"].tolist() == [30, 30]
+    assert found["n_rfi"].tolist() == [20, 20]
+    assert found["n_on"].tolist() == [10, 10]
+    assert found["n_scans"].tolist() == [3, 3]
+    assert found["n_cadences"].tolist() == [1, 1]
+    assert found["n_targets"].tolist() == [2, 2]
+    assert found["median_snr"].tolist() == [24.5, 54.5]
+    for number in (0, 1):
+        own = points[table["cluster_id"] == number, 0]
+        away = np.abs(own - own.mean())
+        assert found.loc[number, "spread"] == pytest.approx(away.mean())
+        ids = table.loc[table["cluster_id"] == number, "hit_id"].to_numpy()
+        assert found.loc[number, "exemplars"][0] == ids[away.argmin()]
+        assert found.loc[number, "edge_members"][0] == ids[away.argmax()]
+        assert len(found.loc[number, "exemplars"]) == cluster.EXEMPLARS
+    assert found["likely_source"].str.contains("Iridium").tolist() == [True, False]
+    only = table["cluster_id"] == 0  # in a survey of Iridium's band alone the band tells nothing
+    alone = cluster.describe(table[only].reset_index(drop=True), hits[only].reset_index(drop=True), scans, points[:30])
+    assert alone["likely_source"].tolist() == [""]
+
+
+class Latents:
+    """Stands for a survey's store with a table of latents, not in the order of the hits."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame = frame
+
+    def read_table(self, _: str) -> pd.DataFrame:
+        """Return the latents, whatever the name."""
+        return self.frame
+
+
+def test_looks_stand_beside_the_features_row_by_row_whatever_their_order() -> None:
+    points = np.random.default_rng(0).random((5, 13))
+    vectors = np.random.default_rng(1).normal(size=(5, 4))
+    vectors[2] = 0
+    frame = pd.DataFrame(vectors, columns=[f"l{k}" for k in range(4)]).assign(hit_id=np.arange(5) + 10)
+    ids = pd.Series([11, 10, 14, 12, 13])
+    found = cluster.looks(Latents(frame[::-1]), ids, points)  # type: ignore[arg-type]
+    np.testing.assert_allclose(found[:, :13], points - points.mean(axis=0))
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)[ids - 10]
+    np.testing.assert_allclose(found[:, 13:], cluster.LATENT_WEIGHT * unit)
+    lacking = cluster.looks(Latents(frame[1:]), ids, points)  # type: ignore[arg-type]
+    assert lacking.shape == (5, 13)
+
+
+def test_means_are_of_the_members_and_none_for_hits_of_no_group() -> None:
+    points = np.arange(12.0).reshape(6, 2)
+    found = cluster._means(points, np.array([1, -1, 0, 1, 1, -1]), 3)
+    np.testing.assert_allclose(found, [points[2], points[[0, 3, 4]].mean(axis=0), [0, 0]])
+
+
+# Seeds
+
+
+def draws(method: str, most: float, n: int = 3000) -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    drawn = [
+        seeds.draw_seed(rng, 1500.0, method=method, max_drift_hz_s=most, foff_mhz=-FOFF_HZ * 1e-6)  # type: ignore[arg-type]
+        for _ in range(n)
+    ]
+    return pd.DataFrame([{"snr": d.snr, "drift": d.drift_rate_hz_s, "width": d.width_hz / FOFF_HZ} for d in drawn])
+
+
+@pytest.mark.parametrize(("most", "reach"), [(4.0, 3.5), (2.0, 2.0)])
+def test_the_papers_seeds_are_bright_and_even_in_drift_and_snr(most: float, reach: float) -> None:
+    """Globular facts, 6: SNR 1000 to 20,000, 1 to 3 channels, 3.5 Hz/s at most."""
+    found = draws("paper", most)
+    assert scipy.stats.kstest(found["snr"], "uniform", (1e3, 19e3)).pvalue > 1e-3
+    assert scipy.stats.kstest(found["drift"], "uniform", (-reach, 2 * reach)).pvalue > 1e-3
+    share = found["width"].round(9).value_counts(normalize=True)
+    assert sorted(share.index) == [1, 2, 3]
+    assert share.between(0.29, 0.38).all()
+
+
+def test_our_seeds_reach_down_to_the_threshold_after_smearing() -> None:
+    found = draws("default", 4.0)
+    crossed = np.maximum(1, found["drift"].abs() * units.SPECTRUM_S / FOFF_HZ)
+    seen = np.log(found["snr"] / np.sqrt(crossed))
+    low, high = np.log([15, 1e4])
+    assert scipy.stats.kstest(seen, "uniform", (low, high - low)).pvalue > 1e-3
+    assert scipy.stats.kstest(found["drift"], "uniform", (-4, 8)).pvalue > 1e-3
+    assert abs(np.corrcoef(seen, found["drift"].abs())[0, 1]) < 0.06
+
+
+def line_at(channel: int, drift: float, width: int) -> Source:
+    """Return a seed of SNR 100 at a channel's centre, of a band that begins at 1500 MHz."""
+    rng = np.random.default_rng(0)
+    one = seeds.draw_seed(rng, 1500 - channel * FOFF_HZ * 1e-6, method="paper", max_drift_hz_s=4.0, foff_mhz=-2e-6)
+    part = dataclasses.replace(
+        one.components[0], path=Drift(drift), f_profile=Sinc2(width * FOFF_HZ / seeds.FWHM), reach_hz=200.0
+    )
+    return dataclasses.replace(one, snr=100.0, components=(part,), drift_rate_hz_s=drift)
+
+
+def injected_into(block: np.ndarray, source: Source, unit: np.ndarray) -> np.ndarray:
+    return seeds.inject(
+        block, [source], first_mhz=1500.0, foff_mhz=-FOFF_HZ * 1e-6, tsamp_s=units.SPECTRUM_S, unit=unit
+    )
+
+
+def test_a_seed_is_added_where_it_was_drawn_in_units_of_each_channels_noise() -> None:
+    block = np.full((16, 500), 7, np.float32)
+    unit = np.linspace(1, 2, 500).astype(np.float32)
+    found = injected_into(block, line_at(240, 0.0, 1), unit)
+    assert (block == 7).all()
+    added = (found - 7) / unit
+    assert (added.argmax(axis=1) == 240).all()
+    np.testing.assert_allclose(added[:, 240], 100 / 4, rtol=1e-3)  # 16 spectra
+
+
+def test_a_drawn_seed_is_as_wide_at_half_maximum_as_it_says() -> None:
+    """In fine steps its profile falls to a half at half its width; sinc^2 does so at 0.443 of its first null."""
+    rng = np.random.default_rng(6)
+    for _ in range(6):
+        one = seeds.draw_seed(rng, 1500.0, method="paper", max_drift_hz_s=4.0, foff_mhz=-FOFF_HZ * 1e-6)
+        f = np.linspace(0, 1.5 * one.width_hz, 3001)
+        profile = one.components[0].f_profile.mean(f, 1e-3)
+        half = f[np.argmax(profile < profile[0] / 2)]
+        assert 2 * half == pytest.approx(one.width_hz, rel=2e-3)
+
+
+def test_a_fast_seed_is_smeared_evenly_over_the_channels_that_it_crosses() -> None:
+    rng = np.random.default_rng(7)
+    source = next(
+        one
+        for one in iter(
+            lambda: seeds.draw_seed(rng, 1500.0 - 400 * FOFF_HZ * 1e-6, method="paper", max_drift_hz_s=4.0,
+                                    foff_mhz=-FOFF_HZ * 1e-6), None,
+        )
+        if one.drift_rate_hz_s > 2.5 and one.width_hz < 1.5 * FOFF_HZ
+    )  # fmt: skip
+    added = injected_into(np.zeros((16, 900), np.float32), source, np.ones(900, np.float32))
+    crossed = source.drift_rate_hz_s * units.SPECTRUM_S / FOFF_HZ  # to lower channels: frequency falls
+    for t in (0, 5, 15):
+        first = 400 - crossed * (t + 1)
+        inside = added[t, int(np.ceil(first + 2)) : int(first + crossed - 2)]
+        assert inside.min() > 0.55 * inside.max()
+        assert inside.sum() > 0.7 * added[t].sum()
+
+
+# Features of one scan
+
+
+@pytest.fixture(scope="module")
+def sloped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    """A scan of four coarse channels whose bandpass falls within each, and its power from high to low frequency."""
+    power = draw_sky(3, ((30_000, -1.0, 2.0), (45_000, 0.0, 3.0), (10, 0.0, 3.0)), 2**16)
+    width = 2**14
+    curve = np.tile(1 + 2 * np.cos(np.linspace(-1.2, 1.2, width)), 4) * np.repeat([1, 3, 2, 1], width)
+    power = (power * curve).astype(np.float32)
+    return write_scan(tmp_path_factory.mktemp("sloped") / "x.h5", 3, power=power, coarse=width), power
+
+
+def hits_at(channels: list[int], drift: list[float], width: int = 2**14) -> pd.DataFrame:
+    at = np.array(channels)
+    return pd.DataFrame(
+        {
+            "hit_id": at + 7, "coarse_channel": at // width, "channel": at % width, "frequency_mhz": 1500.0 + at * 1e-6,
+            "drift_rate_hz_s": drift, "snr": 30.0,
+        }
+    )  # fmt: skip
+
+
+def test_surroundings_are_the_files_own_power_in_the_paper_and_flat_in_ours(sloped: tuple[Path, np.ndarray]) -> None:
+    path, power = sloped
+    with open_scan(path) as scan:
+        low, raw = features.surroundings(scan, 2, np.array([0.5]), "paper")
+        np.testing.assert_array_equal(raw, power[:, low : low + raw.shape[1]])
+        half = half_window(-FOFF_HZ * 1e-6)
+        assert (low, low + raw.shape[1]) == (2 * 2**14 - half, min(2**16, 3 * 2**14 + half))
+        begin, flat = features.surroundings(scan, 2, np.array([4.0]), "default")
+        assert begin <= low - 4.0 * 15 * units.SPECTRUM_S / FOFF_HZ
+    level = np.median(flat[:, : flat.shape[1] // 512 * 512].reshape(16, -1, 512), axis=(0, 2))
+    assert np.abs(level - 1).max() < 0.1
+
+
+def test_hits_are_measured_at_their_place_in_the_scan_and_those_without_room_are_counted(
+    sloped: tuple[Path, np.ndarray],
+) -> None:
+    path, power = sloped
+    step = 0.0102043
+    given = hits_at([45_000, 30_000, 10, 2**16 - 100], [0.0, 98 * step, 0.0, 0.0])
+    with open_scan(path) as scan:
+        found, left_out = features.features_of(scan, given, "paper")
+    assert left_out == 2
+    found = found.sort_values("hit_id", ignore_index=True)
+    assert found["hit_id"].tolist() == [30_007, 45_007]
+    truth = measure(
+        power, np.array([30_000, 45_000]), frequency_mhz=np.array([1500.03, 1500.045]),
+        drift_rate_hz_s=np.array([98 * step, 0.0]), snr=np.full(2, 30.0), foff_mhz=-FOFF_HZ * 1e-6,
+        tsamp_s=units.SPECTRUM_S, method="paper",
+    )  # fmt: skip
+    for name in FEATURES:
+        np.testing.assert_allclose(found[name], truth[name], rtol=1e-6, err_msg=name)
+
+
+def scans_on_and_off() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "path": ["on.h5", "off.h5", "none.h5", "narrow.h5"], "fch1_mhz": 1500.0, "foff_mhz": -FOFF_HZ * 1e-6,
+            "n_chan": [2**20, 2**20, 2**20, 70_000], "on": pd.array([True, False, None, True], dtype="boolean"),
+        }
+    )  # fmt: skip
+
+
+def test_seeds_are_put_into_on_scans_with_room_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(features, "open_scan", lambda path: opened.append(str(path)) or nullcontext(path))
+    monkeypatch.setattr(features, "_seeds_in", lambda _, __, count, rng: pd.DataFrame({"x": rng.random(count)}))
+    settings = Settings.of("default", 3)
+    found = features.seed_features(scans_on_and_off(), settings, Silent())
+    assert set(opened) == {"on.h5"}
+    assert found["seed"].tolist() == list(range(1, settings.features.seeds + 1))
+    other = features.seed_features(scans_on_and_off(), Settings.of("default", 4), Silent())
+    assert not other["x"].equals(found["x"])
+    opened.clear()
+    features.seed_features(scans_on_and_off().assign(on=pd.array([False] * 4, dtype="boolean")), settings, Silent())
+    assert set(opened) == {"on.h5", "off.h5", "none.h5"}
+
+
+def test_a_seed_is_the_strongest_line_near_it_and_a_line_is_one_seed(
+    sloped: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All seeds are drawn into one place; of three lines there only the strongest is a seed, once."""
+    monkeypatch.setattr(features, "search_block", lambda *_, **__: lines)
+    settings = Settings.of("paper", 0)
+    with open_scan(sloped[0]) as scan:
+        header = scan.header
+        place = 30_000
+        coarse = place // 2**14
+        channel = np.array([place - 3, place, place + 4, place + 4000]) - coarse * 2**14
+        lines = Lines(channel, np.zeros(4), np.array([20.0, 90.0, 30.0, 500.0]), np.zeros(4, int), np.ones(4, int), 4)
+        one = seeds.draw_seed(
+            np.random.default_rng(0), float(header.frequency_mhz(place)), method="paper", max_drift_hz_s=0.0,
+            foff_mhz=header.foff_mhz,
+        )  # fmt: skip
+        monkeypatch.setattr(features.seeds, "draw_seed", lambda *_, **__: one)
+        rng = SimpleNamespace(integers=lambda low, high=None: coarse if high is None else low)
+        found = features._seeds_in(scan, settings, 5, rng)  # type: ignore[arg-type]
+    assert found["snr"].tolist() == [90.0]
+    assert found["frequency_mhz"].iloc[0] == pytest.approx(one.frequency_mhz, abs=1e-9)
+    assert found["drawn_snr"].tolist() == [one.snr]
+
+
+def test_a_seed_is_found_as_bright_as_it_was_drawn(
+    sloped: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A steady line of one channel at a channel's centre holds about all of its SNR there, whatever the scan's unit."""
+    with open_scan(sloped[0]) as scan:
+        header = scan.header
+        rng = np.random.default_rng(0)
+        place, words = float(header.frequency_mhz(30_000)), {"max_drift_hz_s": 0.0, "foff_mhz": header.foff_mhz}
+        drawn = [seeds.draw_seed(rng, place, method="paper", **words) for _ in range(40)]
+        one = next(source for source in drawn if source.width_hz < 1.5 * FOFF_HZ)
+        monkeypatch.setattr(features.seeds, "draw_seed", lambda *_, **__: dataclasses.replace(one, snr=300.0))
+        places = SimpleNamespace(integers=lambda low, high=None: 1 if high is None else low)
+        found = features._seeds_in(scan, Settings.of("default", 0), 1, places)  # type: ignore[arg-type]
+    assert found["drawn_snr"].tolist() == [300]
+    assert found["snr"].iloc[0] == pytest.approx(300, rel=0.3)
+
+
+def test_a_line_has_the_window_statistic_of_where_it_begins() -> None:
+    found = SimpleNamespace(
+        width=256, stride=64, statistic=np.arange(60.0), flat=SimpleNamespace(shape=(16, 4096)), coarse=0
+    )
+    hits = pd.DataFrame({"channel": [2000, 5, 4090]})
+    placed = searching._placed(hits, np.array([400, 0, 0]), found)  # type: ignore[arg-type]
+    for place, window in ((0, placed["s_statistic"].iloc[0]),):
+        assert window * 64 <= hits["channel"].iloc[place] < window * 64 + 256
+        assert abs(window * 64 + 128 - 2000) <= 64  # about the middle of the window
+    assert placed["s_statistic"].tolist()[1:] == [0, 59]
+    assert placed["snippet_channel"].tolist() == [2200, 128, 4096 - 129]
+
+
+# Explained when asked for
+
+
+def test_shapley_values_are_written_for_the_hits_they_are_of(
+    default: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(shutil.copytree(default.store.root, tmp_path / "survey"))
+    points = pd.DataFrame(
+        transforms.load(root / cluster.MAP).transform(default.features),
+        index=default.features["hit_id"].to_numpy(), columns=list(FEATURES),
+    )  # fmt: skip
+
+    def explained(given: np.ndarray, *_: object, **__: object) -> explain.Explained:
+        rows = np.array([5, 2, 11])
+        values = np.arange(39.0).reshape(3, 13)
+        return explain.Explained(values, given[rows], rows, np.zeros(3), values.sum(axis=1), tuple(FEATURES), "x")
+
+    monkeypatch.setattr(explain, "shap_values_surrogate", explained)
+    monkeypatch.setattr(explain, "shap_values_kernel", explained)
+    monkeypatch.setattr(explaining, "PAPER_ROWS", 40)
+    for kernel in (False, True):
+        assert explaining.run(root, kernel=kernel) == 3
+        frame = pd.read_parquet(root / "tables" / "shap.parquet")
+        assert frame["feature"].tolist() == list(FEATURES) * 3
+        assert frame["value"].tolist() == list(range(39))
+        for row in frame.itertuples():
+            assert row.scaled_feature == points.loc[row.hit_id, row.feature]
+        assert frame["hit_id"].nunique() == 3
+
+
+def test_hits_that_are_not_clustered_yet_cannot_be_explained(default: Survey, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(default.store.root, tmp_path / "survey"))
+    (root / cluster.MAP).unlink()
+    with pytest.raises(SurveyRefused) as caught:
+        explaining.run(root)
+    assert caught.value.code == "STAGE_ORDER"
+
+
+def test_a_surveys_forest_is_explained_hit_by_hit(default: Survey, tmp_path: Path) -> None:
+    """The values of a hit add up to how much surer than on average the forest is of its supercluster: at most 1."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pytest.importorskip("shap", reason="the extra explain is not installed")
+    root = Path(shutil.copytree(default.store.root, tmp_path / "survey"))
+    n = explaining.run(root)
+    frame = pd.read_parquet(root / "tables" / "shap.parquet")
+    assert len(frame) == 13 * n
+    assert n == min(400, len(default.clusters))
+    assert set(frame["hit_id"]) <= set(default.clusters["hit_id"])
+    total = frame.groupby("hit_id")["value"].sum()
+    assert total.between(-1e-6, 1).mean() > 0.9
 
 
 # The pages on it

@@ -70,7 +70,7 @@ def test_hits_find_their_scan_by_time_and_source_where_the_name_is_another(tmp_p
     assert found.hits["scan_id"].tolist() == [3, 3]
 
 
-@pytest.mark.parametrize("changes", [{"tstart_mjd": 57651.0}, {"foff_mhz": -1.4e-6}])
+@pytest.mark.parametrize("changes", [{"tstart_mjd": 57651.0}, {"foff_mhz": -1.4e-6}, {"foff_mhz": -2.5e-6}])
 def test_a_name_with_another_time_or_resolution_is_a_mismatch(changes: dict[str, float], tmp_path: Path) -> None:
     """Case 79; turbo_seti PR #315."""
     found = import_hits([dat(tmp_path, 1, **changes)], scans())
@@ -329,3 +329,84 @@ def test_tables_alone_must_say_when_their_scan_began(tmp_path: Path) -> None:
     with pytest.raises(RRSError) as refused:
         read_cadence_hits([path])
     assert refused.value.code == "HEADER"
+
+
+def test_scans_of_tables_are_in_order_of_time_whatever_their_names(tmp_path: Path) -> None:
+    late = dat(tmp_path, 1, name="a.dat", file_id="a.h5", tstart_mjd=57660.0)
+    early = dat(tmp_path, 2, name="b.dat", file_id="b.h5", tstart_mjd=57650.0)
+    hits, found = read_cadence_hits([late, early])
+    assert found["file_id"].tolist() == ["b.h5", "a.h5"]
+    assert found["scan_id"].tolist() == [1, 2]
+    assert hits.groupby("scan_id").size().tolist() == [2, 2]
+
+
+def test_a_hit_in_two_tables_of_one_scan_is_counted_once(tmp_path: Path) -> None:
+    """Case 76, without an observation: a table that was written again with one hit more."""
+    first = dat(tmp_path, 1)
+    again = dat(tmp_path, 1, channels=(30_000, 500_000, 700_000), name="again.dat")
+    hits, found = read_cadence_hits([first, again, first])
+    assert len(found) == 1
+    assert sorted(hits["channel"]) == [30_000, 500_000, 700_000]
+    assert hits["hit_id"].is_unique
+
+
+def test_of_two_scans_of_one_name_the_one_of_that_kind_is_meant(tmp_path: Path) -> None:
+    pair = scans()
+    path = pair["path"].iloc[0]
+    pair.loc[1, ["path", "source_name", "tstart_mjd"]] = [path.replace(".h5", ".fil"), "HIP1", pair["tstart_mjd"][0]]
+    for kind, scan in ((".h5", 1), (".fil", 2)):
+        name = Path(path).name.replace(".h5", kind)
+        found = import_hits([dat(tmp_path, 1, name="x.dat", file_id=name)], pair)
+        assert set(found.hits["scan_id"]) == {scan}, kind
+    found = import_hits([dat(tmp_path, 1, name="x.dat", file_id=Path(path).name.replace(".h5", ".dat"))], pair)
+    assert [error.code for error in found.refused] == ["AMBIGUOUS"]
+
+
+def test_a_channel_width_of_six_decimals_is_enough_for_the_program_that_writes_no_more(tmp_path: Path) -> None:
+    path = dat(tmp_path, 1)
+    text = path.read_text().replace("DELTAF(Hz):  -2.793968", "DELTAF(Hz):  -0.000003")
+    path.write_text(text)
+    found = import_hits([path], scans())
+    assert (found.reports[0]["dialect"], len(found.hits)) == ("hyperseti", 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "kept", "code"),
+    [
+        (("# Top_Hit", "# Top_Hit"), 2, ""),
+        ((" 20.000000", "       nan"), 1, "NOT_FINITE"),  # case 71
+        ((" 20.000000", " 20,000000"), 1, "NUMBER"),  # case 72
+        (("\tmax_drift_rate:   4.000000\tobs_length: 292.057776", ""), 2, ""),  # case 69
+        (("RA: n/a", "RA: 17:10:03.984"), 2, ""),  # case 70
+    ],
+)
+def test_a_build_takes_the_good_rows_of_a_file_and_counts_the_others(
+    change: tuple[str, str], kept: int, code: str, tmp_path: Path
+) -> None:
+    path = dat(tmp_path, 1)
+    assert change[0] in path.read_text()
+    path.write_text(path.read_text().replace(*change, 1))
+    found = import_hits([path], scans())
+    assert not found.refused
+    assert len(found.hits) == kept
+    assert found.reports[0]["codes"] == ({code: 1} if code else {})
+    assert ("1 rows that cannot be used" in told(found.reports[0])) == bool(code)
+
+
+def test_a_file_without_hits_is_no_refusal(tmp_path: Path) -> None:
+    """Case 68."""
+    found = import_hits([dat(tmp_path, 1, channels=()), dat(tmp_path, 2)], scans())
+    assert not found.refused
+    assert [report["rows"] for report in found.reports] == [0, 2]
+    assert found.hits["scan_id"].tolist() == [2, 2]
+    assert import_hits([dat(tmp_path, 1, channels=())], scans()).hits.empty
+
+
+def test_a_copy_of_a_file_under_another_name_gives_nothing_new(tmp_path: Path) -> None:
+    """Case 76: equal bytes, or the same hits in other bytes."""
+    first = dat(tmp_path, 1)
+    (tmp_path / "copy.dat").write_bytes(first.read_bytes())
+    (tmp_path / "unix.dat").write_bytes(first.read_bytes().replace(b"\n", b"\r\n"))
+    found = import_hits([first, tmp_path / "copy.dat", tmp_path / "unix.dat"], scans())
+    assert [(report["new"], report["known"]) for report in found.reports] == [(2, 0), (0, 2), (0, 2)]
+    assert len(found.hits) == 2

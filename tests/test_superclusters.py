@@ -374,3 +374,129 @@ def test_what_does_not_fit_together_is_refused(change: dict[str, Any]):
     with pytest.raises(SurveyRefused) as caught:
         match(method="default", seed=0, **given)
     assert caught.value.code == "GROUPS"
+
+
+# --- the paper's numbers, with an embedding that is given --------------------------------------------------------
+
+
+class Embedding:
+    """Stands for scikit-learn's t-SNE: keeps what it was asked for, and returns embeddings that are given."""
+
+    def __init__(self, *given: np.ndarray) -> None:
+        self.given, self.words, self.rows = list(given), [], []
+
+    def __call__(self, **words: Any) -> Embedding:  # noqa: ANN401
+        """Keep the words that an embedding was asked for with."""
+        self.words.append(words)
+        return self
+
+    def fit_transform(self, rows: np.ndarray) -> np.ndarray:
+        """Return the next embedding, the last one again when there are no more."""
+        self.rows.append(rows)
+        return self.given[min(len(self.rows), len(self.given)) - 1][: len(rows)]
+
+
+def given_embedding(monkeypatch: pytest.MonkeyPatch, *given: np.ndarray) -> Embedding:
+    import sklearn.manifold
+
+    stand_in = Embedding(*given)
+    monkeypatch.setattr(sklearn.manifold, "TSNE", stand_in)
+    return stand_in
+
+
+def groups_of_four(seed: int, groups: int = 150) -> dict[str, Any]:
+    """Return groups of four hits, and 30 of ten, whose spread differs from axis to axis."""
+    rng = np.random.default_rng(seed)
+    sizes = np.repeat([4, 10], [groups, 30])
+    centroids = rng.normal(size=(len(sizes), D)) * np.geomspace(1, 0.05, D)
+    centroids[groups:, 6] += 8  # groups of ten lie elsewhere: their weight turns the axes
+    return {"centroids": centroids, "sizes": sizes, "group_of_hit": np.repeat(np.arange(len(sizes)), sizes)}
+
+
+def test_the_papers_embedding_is_asked_for_with_its_published_numbers(monkeypatch: pytest.MonkeyPatch):
+    """Section 3.2: six components of the hits' centroids, perplexity 40, early exaggeration 4, random start."""
+    from sklearn.decomposition import PCA
+
+    given = groups_of_four(20)
+    asked = given_embedding(monkeypatch, np.random.default_rng(0).uniform(0, 100, (900, 2)))
+    match(**given, method="paper", seed=0, repeats=1)
+    for words in asked.words:
+        shown = {name: words[name] for name in ("perplexity", "early_exaggeration", "init")}
+        assert shown == {"perplexity": 40, "early_exaggeration": 4, "init": "random"}
+    assert asked.words[0]["random_state"] != asked.words[1]["random_state"]
+    repeated = np.repeat(given["centroids"], given["sizes"], axis=0)
+    truth = PCA(6, svd_solver="full").fit_transform(repeated)
+    np.testing.assert_allclose(np.abs(asked.rows[0]), np.abs(truth), atol=1e-9)
+
+
+def test_the_papers_clusters_of_a_given_embedding_are_hdbscans_and_no_others(monkeypatch: pytest.MonkeyPatch):
+    """12, 20 and 3 in scikit-learn's counting, which has the point itself among the 20."""
+    from hdbscan import HDBSCAN
+
+    given = groups_of_four(21)
+    rng = np.random.default_rng(1)
+    of = rng.integers(0, 25, 900)
+    wide = np.where(of < 12, 0.3, 4.0)[:, None]  # the tight ones are pairs, nearer than epsilon
+    middle = rng.uniform(0, 90, (25, 2))
+    middle[1:12:2] = middle[:12:2] + 2.0
+    places = middle[of] + rng.normal(0, 1, (900, 2)) * wide
+    given_embedding(monkeypatch, places)
+    found = match(**given, method="paper", seed=0, repeats=0)
+    label = found.cluster_id[found.sample]
+    assert len(label) == 900
+
+    def alike(least: int, samples: int, epsilon: float) -> float:
+        """Return how far the library, which does not count the point itself, agrees; noise is a label."""
+        words = {"cluster_selection_epsilon": epsilon, "approx_min_span_tree": False}
+        direct = HDBSCAN(min_cluster_size=least, min_samples=samples, **words).fit(places).labels_
+        return adjusted_rand(direct.astype(np.int64), label)
+
+    assert alike(12, 19, 3.0) == pytest.approx(1)
+    for other in ((12, 18, 3.0), (12, 20, 3.0), (12, 19, 0.0)):
+        assert alike(*other) < 0.9999  # the data do tell these apart
+    for group in range(180):
+        own = label[given["group_of_hit"] == group]
+        own = own[own >= 0]
+        expected = int(np.bincount(own).argmax()) if own.size else -1
+        assert found.cluster_of_group[group] == expected
+
+
+def test_the_papers_agreement_is_that_of_clusters_from_two_starts(monkeypatch: pytest.MonkeyPatch):
+    from sklearn.metrics import adjusted_rand_score
+
+    given = groups_of_four(22)
+    rng = np.random.default_rng(2)
+    kinds = [np.repeat(np.arange(3), 300), np.arange(900) % 3, np.where(np.arange(900) < 450, 0, np.arange(900) % 3)]
+    blobs = [np.array([[0, 0], [80, 0], [0, 80]])[kind] + rng.normal(0, 1, (900, 2)) for kind in kinds]
+    given_embedding(monkeypatch, *blobs)
+    found = match(**given, method="paper", seed=0, repeats=2)
+    assert found.n_clusters == 3
+    expected = [adjusted_rand_score(kinds[0], other) for other in kinds[1:]]
+    np.testing.assert_allclose(found.agreement, expected, atol=0.03)
+    assert found.stability == pytest.approx(np.mean(found.agreement))
+
+
+# --- the default's stability, measured anew ------------------------------------------------------------------------
+
+
+def test_stability_is_what_fresh_halves_say_and_they_had_no_part_in_the_choice(survey: dict[str, Any]):
+    """Each half joined by itself with scikit-learn; every group goes with the nearest of the half."""
+    from sklearn.cluster import AgglomerativeClustering
+    from sklearn.metrics import adjusted_rand_score
+    from sklearn.neighbors import NearestNeighbors
+
+    found = match_survey(survey)
+    at, _ = principal_components(survey["centroids"], np.ones(len(survey["sizes"])))
+    rng = np.random.default_rng(30)
+    fresh = []
+    for _ in range(12):
+        labels = []
+        for half in np.array_split(rng.permutation(len(at)), 2):
+            own = AgglomerativeClustering(found.n_clusters, linkage="ward").fit_predict(at[half])
+            nearest = NearestNeighbors(n_neighbors=1).fit(at[half]).kneighbors(at)[1][:, 0]
+            labels.append(own[nearest])
+        fresh.append(adjusted_rand_score(*labels))
+    apart = 4 * np.hypot(np.std(fresh) / np.sqrt(12), np.std(found.agreement) / np.sqrt(len(found.agreement)))
+    assert found.stability == pytest.approx(np.mean(fresh), abs=max(apart, 0.02))
+    chosen = found.tried[found.tried[:, 0] == found.n_clusters, 2]
+    assert found.stability != chosen

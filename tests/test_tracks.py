@@ -130,6 +130,15 @@ def test_a_coarser_scan_widens_the_tolerance() -> None:
     assert link_tracks(hits_of(rows), scans_at([0, 330])).max() == 1
 
 
+def test_wider_channels_of_the_later_scan_widen_the_tolerance() -> None:
+    mixed = scans_at([0, 330])
+    mixed["foff_mhz"] = [-DF_HZ * 1e-6, -2 * DF_HZ * 1e-6]
+    reach = 3 * 2 * DF_HZ + 2 * STEP * 330
+    for away, tracks in ((0.99 * reach, 1), (1.01 * reach, 2)):
+        assert link_tracks(hits_of([(1, 0.0, 0.0), (2, away, 0.0)]), mixed).max() + 1 == tracks
+        assert link_tracks(hits_of([(1, 0.0, 0.0), (2, away, 0.0)]), mixed.assign(scan_id=[2, 1])).max() == tracks - 1
+
+
 def test_no_hits_are_no_tracks() -> None:
     track = link_tracks(hits_of([]), SIX)
     assert (track.shape, track.dtype) == ((0,), np.int64)

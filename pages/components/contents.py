@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.components.waterfall import side
 from rrs_core import figures
+from rrs_core.describe.features import FEATURES
 from rrs_core.survey.catalogue import STAGES
 from rrs_core.survey.tables import SCANS
 from rrs_core.text import markdown_text, safe_text
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from rrs_core.survey.catalogue import Survey
 
 BINS = 120
+#: Which page waits for which stage.
+OPENED_BY = {
+    "features": "Features",
+    "encode": "Lookalikes",
+    "cluster": "Clusters and anomalies",
+    "events": "Events",
+    "project": "Map",
+}
 
 
 def numbers(survey: Survey) -> None:
@@ -124,10 +133,11 @@ def stages(survey: Survey) -> None:
 
 
 def next_steps(survey: Survey) -> None:
-    """Link to what can be done with the survey as it is."""
+    """Link to what can be done with the survey as it is, and say what waits for which stage."""
     st.subheader("What next")
     if not survey.projection.empty:
         st.page_link("pages/map.py", label="See all hits on a map", icon=":material/scatter_plot:")
+    _interference(survey)
     if not survey.latents.empty:
         st.page_link("pages/lookalikes.py", label="Search with a snippet of your own", icon=":material/image_search:")
         st.page_link(
@@ -136,8 +146,38 @@ def next_steps(survey: Survey) -> None:
             icon=":material/bolt:",
             query_params={"hit": f"{survey.strongest()}"},
         )
-    if survey.projection.empty and survey.latents.empty:
-        st.caption("Map and search open when the stages below are done.")
+    waiting = {stage: page for stage, page in OPENED_BY.items() if survey.store.manifest(stage) is None}
+    if waiting:
+        st.caption("\n".join(f"- {page}: when the stage `{stage}` has run" for stage, page in waiting.items()))
+
+
+def _interference(survey: Survey) -> None:
+    """Link to clusters, events and features, with how many there are of each."""
+    clustered, scored = (survey.store.manifest(stage) is not None for stage in ("cluster", "events"))
+    anomalies = int((survey.clusters["status"] == "anomaly").sum())
+    if clustered:
+        found = len(survey.superclusters)
+        st.page_link(
+            "pages/clusters.py",
+            label=f"Clusters of interference: {found:,}",
+            icon=":material/bubble_chart:",
+            help=f"{len(survey.clusters) - anomalies:,} of {len(survey.clusters):,} hits are common interference.",
+        )
+    if scored:
+        events = int((survey.events["verdict"] == "event").sum())
+        st.page_link(
+            "pages/events.py",
+            label=f"Events: {events:,}" + (f", anomalies: {anomalies:,}" if clustered else ""),
+            icon=":material/radar:",
+            help=f"Signals in the ON scans alone, of {len(survey.events):,} candidates; hits unlike all others.",
+        )
+    if survey.store.manifest("features") is not None:
+        st.page_link(
+            "pages/features.py",
+            label=f"Features of {len(survey.features):,} hits",
+            icon=":material/functions:",
+            help=f"{len(FEATURES)} numbers of each hit, and which of them tell clusters apart.",
+        )
 
 
 def _range(band: tuple[float, float]) -> str:

@@ -2,61 +2,119 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import frame
+from pages.components import frame, hitmap
 from rrs_core.describe.features import FEATURES
 from rrs_core.errors import RRSError
 from rrs_core.figures import features as figures
 from rrs_core.figures.colours import colour_by
 from rrs_core.stages.explain import points_of
-from rrs_core.survey.catalogue import Survey
+from rrs_core.text import markdown_text
+
+if TYPE_CHECKING:
+    from rrs_core.survey.catalogue import Survey
 
 MOST_PAIRED = 4000  #: hits in the pair plot, drawn at random
+MARK = 0.95  #: of the variance
+#: The features in words; FEATURES has their units and meanings.
+WORDS = {
+    "frequency_mhz": "frequency",
+    "drift_rate_hz_s": "drift rate",
+    "snr": "SNR",
+    "sws": "spectral skewness",
+    "swk": "spectral kurtosis",
+    "bimodality": "bimodality",
+    "kurtosis_bandwidth_correlation": "kurtosis–bandwidth correlation",
+    "turning_point_bandwidth_hz": "turning-point bandwidth",
+    "tws": "temporal skewness",
+    "time_std": "spread in time",
+    "spectrum_std": "spread of the spectrum",
+    "bandwidth_hz": "bandwidth",
+    "redness": "redness",
+}
+UNITLESS = "1"
+METHODS = {
+    "kernel": "the paper's kernel explainer",
+    "forest": "a forest that stands in for the superclusters",
+}
+COLOURS = {"status": "verdict", "cluster_id": "supercluster", "on": "ON or OFF scan"}
+STATUS = {"rfi": "common interference", "anomaly": "anomaly"}
+
+
+def words(name: str) -> str:
+    """Return a feature in words; a name that is no feature as it is."""
+    return WORDS.get(name, name)
+
+
+def title(name: str) -> str:
+    """Return a feature in words, with its unit.
+
+    >>> title("bandwidth_hz"), title("snr")
+    ('bandwidth [Hz]', 'SNR [1]')
+    """
+    return f"{words(name)} [{FEATURES[name].unit or UNITLESS}]"
 
 
 def definitions(survey: Survey) -> None:
     """Show what each feature is, by the survey's method."""
     method = survey.settings.features.method
-    rows = [
-        {
-            "#": feature.number,
-            "feature": name,
-            "unit": feature.unit,
+    rows = {
+        f"{feature.number}": {
+            "feature": f"{words(name)}  \n`{name}`",
+            "unit": feature.unit or UNITLESS,
             "meaning": feature.meaning,
-            "measured": feature.paper if method == "paper" else feature.default,
+            f"measured ({method} method)": feature.paper if method == "paper" else feature.default,
         }
         for name, feature in FEATURES.items()
-    ]
+    }
     with st.expander("The 13 features", expanded=survey.importances.empty, icon=":material/menu_book:"):
-        st.dataframe(pd.DataFrame(rows), hide_index=True, height=500)
-        st.caption("Jacobson-Bell et al. 2025, section 2; definitions in full in rrs_core/describe/features.py.")
+        st.table(pd.DataFrame.from_dict(rows, orient="index"))
+        st.caption(
+            "Jacobson-Bell et al. 2025, section 2. [1]: a number without a unit. The definitions in full are in "
+            "`rrs_core/describe/features.py`, differences from the paper in `docs/method.md`."
+        )
 
 
 def importances(survey: Survey) -> None:
     """Show what a random forest needs to tell the superclusters apart."""
     st.subheader("What tells superclusters apart")
-    if survey.importances.empty:
-        st.info("There are fewer than two superclusters, so nothing is told apart.", icon=":material/inbox:")
+    if survey.store.manifest("cluster") is None:
+        frame.not_done(survey, "cluster", "There are no superclusters to tell apart yet.")
         return
+    if survey.importances.empty:
+        st.info("There are fewer than two kinds of hits, or too few hits to learn from.", icon=":material/inbox:")
+        return
+    shown = survey.importances.assign(feature=survey.importances["feature"].map(words))
     st.plotly_chart(
-        figures.importances(survey.importances), key="features.importances", alt="Importance of each feature"
+        figures.importances(shown),
+        key="features.importances",
+        alt="Bars of the importance of each feature with its spread over trees, and of the accuracy lost without it",
     )
     st.caption(
         "A forest of 128 trees learns the superclusters. Features that carry the same information share it out "
-        "by chance; the loss on hits kept aside is the more honest of the two."
+        "by chance; the accuracy lost on hits kept aside is the more honest of the two."
     )
 
 
 def shapley(survey: Survey) -> None:
-    """Show Shapley values where they were computed."""
+    """Show Shapley values where they were computed, and how to compute them where not."""
+    if survey.store.manifest("cluster") is None:
+        return  # what is explained is missing, and said above
     st.subheader("Shapley values")
     path = survey.store.root / "tables" / "shap.parquet"
     if not path.is_file():
-        st.info("They are computed when they are asked for:", icon=":material/hourglass_empty:")
+        st.info(
+            "How much each feature moved each hit towards or away from its supercluster takes minutes to compute, and "
+            "is computed when it is asked for:",
+            icon=":material/hourglass_empty:",
+        )
         st.code(frame.command("explain", survey), language="bash")
+        st.caption("With `--kernel` in the paper's way. Then reload this page.")
         return
     try:
         values = pd.read_parquet(path)
@@ -65,23 +123,37 @@ def shapley(survey: Survey) -> None:
         figure = figures.beeswarm(
             values["value"].to_numpy(np.float64).reshape(shape),
             values["scaled_feature"].to_numpy(np.float64).reshape(shape),
-            names,
+            [words(f"{name}") for name in names],
             dark=frame.dark(),
         )
-    except (OSError, ValueError, KeyError) as error:
+        method = f"{values['method'].iloc[0]}"
+    except (OSError, ValueError, KeyError, IndexError) as error:
         raise RRSError("TABLE", f"the Shapley values cannot be read: {error}", todo="run rrs explain again") from error
-    st.plotly_chart(figure, key="features.shap", alt="Shapley values of each feature")
-    st.caption(f"Of {len(values) // len(names):,} hits drawn at random.")
+    st.plotly_chart(figure, key="features.shap", alt="Shapley values of each feature, a point a hit")
+    st.caption(
+        f"Of {len(values) // len(names):,} hits drawn at random, by {markdown_text(METHODS.get(method, method), 60)}: "
+        "right of the line a feature speaks for the hit's supercluster, left of it against."
+    )
+    if path.stat().st_mtime < survey.store.manifest_path("cluster").stat().st_mtime:
+        st.caption(
+            f"The hits were clustered again since: `{markdown_text(frame.command('explain', survey), 200)}` "
+            "explains the superclusters of now."
+        )
 
 
 def variance(survey: Survey) -> None:
     """Show how much of the variance the principal components hold."""
-    curve = (survey.store.manifest("cluster") or {}).get("feature_variance") or []
-    if not curve:
+    curve = np.array((survey.store.manifest("cluster") or {}).get("feature_variance") or [], np.float64)
+    if not curve.size:
         return
     st.subheader("Principal components")
-    figure = figures.variance_curve(np.array(curve, np.float64))
-    st.plotly_chart(figure, key="features.variance", alt="Variance held by the principal components")
+    needed = min(int(np.searchsorted(curve, MARK - 1e-9)) + 1, len(curve))
+    st.plotly_chart(
+        figures.variance_curve(curve, marks=(MARK,)),
+        key="features.variance",
+        alt=f"Share of the variance held by the first principal components; {needed} hold {MARK:.0%}",
+    )
+    st.caption(f"{needed} components hold {MARK:.0%} of the variance of the {len(FEATURES)} scaled features.")
 
 
 def pairs(survey: Survey) -> None:
@@ -90,20 +162,39 @@ def pairs(survey: Survey) -> None:
         return
     st.subheader("Pairs")
     names = list(FEATURES)
-    chosen = st.multiselect("Features", names, ["snr", "sws", "bandwidth_hz"], max_selections=4, key="features.pairs")
+    cells = st.columns([3, 1])
+    chosen = cells[0].multiselect(
+        "Features, two to four", names, ["snr", "sws", "bandwidth_hz"], max_selections=4, format_func=words,
+        key="features.pairs",
+    )  # fmt: skip
+    colour = cells[1].selectbox("Colour by", list(COLOURS), format_func=COLOURS.__getitem__, key="features.colour")
     if len(chosen) < 2:
         st.info("Choose two features or more.", icon=":material/touch_app:")
         return
     points = points_of(survey)
-    rng = np.random.default_rng(survey.settings.seed)
-    rows = np.sort(rng.permutation(len(points))[:MOST_PAIRED])
-    status = survey.clusters["status"].iloc[rows].map({"rfi": "common interference", "anomaly": "anomaly"})
+    known = survey.clusters[["hit_id", "status", "cluster_id"]].merge(survey.table[["hit_id", "on"]], on="hit_id")
+    described = survey.features[["hit_id"]].reset_index(names="row").merge(known, on="hit_id", how="inner")
+    drawn = np.sort(np.random.default_rng(survey.settings.seed).permutation(len(described))[:MOST_PAIRED])
+    shown = described.iloc[drawn]
     figure = figures.pair_plot(
-        points[rows][:, [names.index(name) for name in chosen]],
-        chosen,
-        colour_by(status, "verdict"),
+        points[shown["row"]][:, [names.index(name) for name in chosen]],
+        [words(name) for name in chosen],
+        colour_by(_kinds(shown[colour]), COLOURS[colour]),
         dark=frame.dark(),
     )
-    st.plotly_chart(figure, key="features.pair_plot", alt="Pairs of features")
-    if len(rows) < len(points):
-        st.caption(f"{len(rows):,} of {len(points):,} hits, drawn at random; scaled as the clustering sees them.")
+    st.plotly_chart(
+        figure, key="features.pair_plot", alt=f"Pairs of features, {', '.join(map(words, chosen))}: a point a hit"
+    )
+    less = f"{len(shown):,} of {len(described):,} hits, drawn at random. " if len(shown) < len(described) else ""
+    st.caption(f"{less}Scaled as the clustering sees them, so without units: most hits lie between 0 and 1.")
+
+
+def _kinds(values: pd.Series) -> pd.Series:
+    """Return what points are coloured by as categories, rare ones drawn last and so on top."""
+    if values.name == "status":
+        return values.map(STATUS).astype(pd.CategoricalDtype(list(STATUS.values())))
+    if values.name == "on":
+        return hitmap.colour_values(values)
+    return values.map(lambda number: f"{number}" if number >= 0 else None).astype(
+        pd.CategoricalDtype([f"{number}" for number in sorted(values[values >= 0].unique())])
+    )

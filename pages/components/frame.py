@@ -38,6 +38,7 @@ def pages() -> dict[str, list[st.Page]]:
         "Explore": [
             st.Page("pages/overview.py", title="Overview", icon=":material/dashboard:", default=True),
             st.Page("pages/map.py", title="Map", icon=":material/scatter_plot:"),
+            st.Page("pages/hits.py", title="Hits", icon=":material/table_rows:"),
         ],
         "Interference": [
             st.Page("pages/clusters.py", title="Clusters", icon=":material/bubble_chart:"),

@@ -180,7 +180,7 @@ def _tracks(
     sums, starts, ways = [], [], []
     for reverse in (False, True):
         best, drifts = np.full(n, -np.inf, np.float32), np.zeros(n, np.int32)
-        tree.search(rows, n, fans, reverse, best, drifts)
+        tree.search(rows, n, fans, reverse, best, drifts, limit * (n_rows - 1) // (n_time - 1))
         # Rows beyond the scan are empty: the same slope, over fewer spectra.
         moved = np.rint(drifts * ((n_time - 1) / (n_rows - 1))).astype(np.int64)
         sums.append(best)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 STRIPE = 128  #: channels whose level is one point
 GROUP = 16  #: stripes whose rows share a gain
+DEAD = 1e-3  #: of the usual level: what is below it holds no power
+FALL = 0.8  #: of its neighbours' level: a stripe below it may have dead channels
 LINEAR = 6.0  #: standard deviations up to which a pixel counts in full
 MOST = 20.0  #: and what it counts at most
 
@@ -51,7 +53,10 @@ def scale_of(block: NDArray[Any], sigma: float | None = None) -> Scale:
     stripes = windows.raw_sums(block, size)
     level = stripes.level.copy()
     usual = float(np.median(level[level > 0])) if (level > 0).any() else 1.0
-    level = np.maximum(level, 1e-3 * usual)  # dead channels: no signal can be told there
+    dead = _dead(block, level, size, DEAD * usual)
+    if dead.any() and not dead.all():  # over the level of living stripes, what is dead stands out nowhere
+        level[dead] = np.interp(np.flatnonzero(dead), np.flatnonzero(~dead), level[~dead])
+    level = np.maximum(level, DEAD * usual)
     if sigma is None and len(level) < noise.ENOUGH:
         sigma = noise.noise_of_pixels(block[:, : len(level) * size] / np.repeat(level, size))[1]
     elif sigma is None:
@@ -70,6 +75,19 @@ def scale_of(block: NDArray[Any], sigma: float | None = None) -> Scale:
     padded[: len(level)] = relative
     gain = np.nanmedian(padded.reshape(groups, GROUP, n_time), axis=1)
     return Scale(factor, np.ascontiguousarray(gain.T, np.float32), sigma)
+
+
+def _dead(block: NDArray[Any], level: NDArray[np.float64], size: int, least: float) -> NDArray[np.bool_]:
+    """Tell the stripes with channels that hold no power: looked at where the level falls, for such channels."""
+    usual = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(level, 2, mode="edge"), 5), axis=1)
+    dead = level < least
+    near = dead.copy()
+    near[1:] |= dead[:-1]
+    near[:-1] |= dead[1:]
+    for stripe in np.flatnonzero((near | (level < FALL * usual)) & ~dead):
+        power = block[:, stripe * size : (stripe + 1) * size].mean(axis=0, dtype=np.float64)
+        dead[stripe] = (power < least).any()
+    return dead
 
 
 @nb.njit(cache=True, error_model="numpy", nogil=True)

@@ -43,13 +43,15 @@ def _keep(
     b: NDArray[np.float32],
     s: int,
     drift: np.int32,
+    both: bool,
     best: NDArray[np.float32],
     drifts: NDArray[np.int32],
 ) -> None:
-    """Keep the highest of `best` and of the sums of `a` and `b` at shifts s and s + 1."""
+    """Keep the highest of `best` and of the sums of `a` and `b` at shift s and, where `both`, s + 1."""
     for c in range(len(best)):
         x = a[c]
-        low, high = x + b[c + s], x + b[c + s + 1]
+        low = x + b[c + s]
+        high = x + b[c + s + 1] if both else low
         this = drift + np.int32(1) if high > low else drift
         total = high if high > low else low
         higher = total > best[c]
@@ -65,6 +67,7 @@ def search(
     reverse: bool,
     best: NDArray[np.float32],
     drifts: NDArray[np.int32],
+    most: int = 2**31 - 1,
 ) -> None:
     """Find the highest sum of every channel over all drifts to the right, the lowest drift first.
 
@@ -82,6 +85,8 @@ def search(
         Highest sum so far; changed in place.
     drifts : ndarray, int32, shape (n,)
         Its drift [channels]; changed in place.
+    most : int
+        Largest drift looked at [channels]: the last fan may reach beyond what is asked for.
     """
     n_rows = len(rows)
     width = TILE + 2 * n_rows
@@ -106,7 +111,9 @@ def search(
                 source, target = target, source
                 half *= 2
             for j in range(half):
-                _keep(source[j], source[half + j], j, np.int32(k * (n_rows - 1) + 2 * j), highest, where)
+                drift = k * (n_rows - 1) + 2 * j
+                if drift <= most:
+                    _keep(source[j], source[half + j], j, np.int32(drift), drift < most, highest, where)
 
 
 def margin_of(n_rows: int, fans: int) -> int:

@@ -142,15 +142,21 @@ def check_cadence(scans: pd.DataFrame) -> list[str]:
         if not _same_band(first, scan):
             raise RRSError(
                 "BAND_MISMATCH", "scans of different bands", where=f"{where}, position {scan['position']}",
-                got=f"{scan['n_chan']} x {scan['foff_mhz']} MHz from {scan['fch1_mhz']} MHz",
-                expected=f"{first['n_chan']} x {first['foff_mhz']} MHz from {first['fch1_mhz']} MHz",
+                got=_band(scan), expected=_band(first),
             )  # fmt: skip
     start = [t for t in scans["tstart_mjd"] if plausible_start(float(t))]
     if any(b <= a for a, b in itertools.pairwise(start)):
         raise RRSError("CADENCE_ORDER", "start times do not rise with the position", where=where, got=start)
-    names = {bool(flag): set(part["source_name"].str.strip().str.casefold()) for flag, part in scans.groupby("on")}
-    if names.get(True, set()) & names.get(False, set()) and "src_raj_hours" not in scans:
-        raise RRSError("CADENCE_ORDER", "ON and OFF scans of one target", where=where, got=sorted(names[True]))
+    rows = [row for _, row in scans.iterrows()]
+    for a, b in itertools.product([row for row in rows if row["on"]], [row for row in rows if not row["on"]]):
+        apart = _apart_deg(a, b)
+        told = "" if np.isnan(apart) else f", {apart:.3f} deg apart"
+        if _same_target(a, b) or apart < SAME_PLACE_DEG:
+            raise RRSError(
+                "CADENCE_ORDER", "ON and OFF scans of one target", where=where,
+                got=f"{a['source_name']} and {b['source_name']}{told}",
+                expected=f"other names, more than {SAME_PLACE_DEG} deg apart",
+            )  # fmt: skip
     notes = []
     if len(scans) < POSITIONS:
         notes.append(f"INCOMPLETE: {where} has {len(scans)} of {POSITIONS} scans")
@@ -224,6 +230,10 @@ def _same_band(a: pd.Series, b: pd.Series) -> bool:
     )
 
 
+def _band(scan: pd.Series) -> str:
+    return f"{scan['n_chan']} x {scan['foff_mhz']} MHz from {scan['fch1_mhz']} MHz"
+
+
 def _bands(scans: pd.DataFrame) -> list[list[int]]:
     """Return row numbers by band, in order of start time; rows whose start time is no use are left out."""
     bands: list[list[int]] = []
@@ -268,13 +278,18 @@ def _in_time(scans: pd.DataFrame, run: Sequence[int]) -> bool:
 
 
 def _same_target(a: pd.Series, b: pd.Series) -> bool:
+    """Tell whether two scans have one name and, where coordinates are known, one place."""
     names = [str(scan["source_name"]).strip().casefold() for scan in (a, b)]
-    places = [(scan.get("src_raj_hours"), scan.get("src_dej_deg")) for scan in (a, b)]
-    if names[0] != names[1] or any(not np.isfinite(x) for place in places for x in map(_or_nan, place)):
-        return names[0] == names[1]
-    (ra, dec), (other_ra, other_dec) = [np.radians((15 * _or_nan(p[0]), _or_nan(p[1]))) for p in places]
+    return names[0] == names[1] and not _apart_deg(a, b) >= SAME_PLACE_DEG
+
+
+def _apart_deg(a: pd.Series, b: pd.Series) -> float:
+    """Return how far two pointings are apart [deg]; NaN where one is not known."""
+    (ra, dec), (other_ra, other_dec) = [
+        np.radians((15 * _or_nan(scan.get("src_raj_hours")), _or_nan(scan.get("src_dej_deg")))) for scan in (a, b)
+    ]
     half = np.sin((dec - other_dec) / 2) ** 2 + np.cos(dec) * np.cos(other_dec) * np.sin((ra - other_ra) / 2) ** 2
-    return bool(np.degrees(2 * np.arcsin(np.sqrt(min(1.0, half)))) < SAME_PLACE_DEG)
+    return float(np.degrees(2 * np.arcsin(np.sqrt(np.minimum(1.0, half)))))
 
 
 def _or_nan(value: object) -> float:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "ingest-1"
+CODE = "ingest-2"
 
 
 def expand(paths: list[Path]) -> list[Path]:
@@ -87,6 +87,8 @@ def scan_row(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
             "n_time": stack.shape[1],
             "n_chan": stack.shape[0] * stack.shape[2],
             "n_coarse": stack.shape[0],
+            "src_raj_hours": np.nan,
+            "src_dej_deg": np.nan,
         }
         return row, ("an array of snippets: no frequencies, no times",)
     with open_scan(path) as scan:
@@ -102,6 +104,8 @@ def scan_row(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         "n_time": header.n_time,
         "n_chan": header.n_chan,
         "n_coarse": header.n_coarse,
+        "src_raj_hours": np.nan if header.src_raj_hours is None else header.src_raj_hours,
+        "src_dej_deg": np.nan if header.src_dej_deg is None else header.src_dej_deg,
     }
     return row, header.notes
 

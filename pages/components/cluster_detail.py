@@ -1,0 +1,210 @@
+"""One supercluster: what it may be, whose hits it has, typical and odd members, features and frequencies."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.components import cluster_table, export, featureviews, frame, gallery, hitmap, waterfall
+from rrs_core.describe.features import FEATURES
+from rrs_core.figures import features as figures
+from rrs_core.group import allocations
+from rrs_core.text import markdown_text, safe_text
+
+if TYPE_CHECKING:
+    from rrs_core.survey.catalogue import Survey
+
+LOGARITHMIC = ("snr", "swk", "turning_point_bandwidth_hz", "time_std", "spectrum_std", "bandwidth_hz", "redness")
+SHOWN = ("frequency_mhz", "drift_rate_hz_s", "snr", "sws", "bandwidth_hz", "time_std")  #: features drawn at first
+MOST_NAMED = 5  #: targets in a sentence
+MOST_BUTTONS = 8  #: bands side by side as buttons
+
+
+def show(survey: Survey, number: int) -> None:
+    """Show one supercluster of the survey."""
+    row = survey.superclusters.set_index("cluster_id").loc[number]
+    hits = cluster_table.members(survey)
+    hits = hits[hits["cluster_id"] == number]
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    left.subheader(f"Cluster {number}: {int(row['n_hits']):,} hits")
+    right.download_button(
+        "Export its hits", lambda: export.csv_bytes(hits), f"supercluster_{number}.csv", "text/csv",
+        on_click="ignore", icon=":material/download:", key="clusters.members", width="stretch",
+    )  # fmt: skip
+    if lost := int(row["n_hits"]) - len(hits):
+        st.warning(
+            f"{lost:,} of its hits are no longer in the survey: hits were searched for again after the clustering. "
+            f"`{markdown_text(frame.command('cluster', survey), 200)}` clusters them anew.",
+            icon=":material/sync_problem:",
+        )
+    for text in suggestions(f"{row['likely_source']}"):
+        st.markdown(f"- {markdown_text(text, 400)}")
+    if not row["likely_source"]:
+        st.caption("No service is suggested: no frequency allocation holds most of its hits and few of the others.")
+    if hits.empty:
+        return
+    st.markdown(in_words(hits, cluster_table.has_sides(survey)))
+    tabs = st.tabs(["Typical members", "Edge members", "Features", "Frequencies", "Cadences and targets"])
+    clicked = None
+    for tab, column, what in (
+        (tabs[0], "exemplars", "nearest to"),
+        (tabs[1], "edge_members", "farthest from"),
+    ):
+        with tab:
+            clicked = _members(survey, row[column], what, key=f"clusters.{column}.{number}") or clicked
+    with tabs[2]:
+        _features(survey, hits)
+    with tabs[3]:
+        _frequencies(survey, hits)
+    with tabs[4]:
+        _origins(survey, hits)
+    if clicked is not None:
+        waterfall.enlarge(survey, clicked)
+
+
+def suggestions(likely_source: str) -> list[str]:
+    """Return the sentences of a likely source, one a service.
+
+    >>> suggestions("suggestion: A; 90% of 10 hits; no suggestion of a transmitter: B; 60% of 10 hits")
+    ['suggestion: A; 90% of 10 hits', 'no suggestion of a transmitter: B; 60% of 10 hits']
+    """
+    return [text for text in re.split(r"; (?=suggestion: |no suggestion of a transmitter: )", likely_source) if text]
+
+
+def in_words(hits: pd.DataFrame, sides: bool) -> str:
+    """Return how the hits of a supercluster share out over ON and OFF scans, cadences and targets, as markdown."""
+    parts = []
+    if sides:
+        on = hits["on"].dropna()
+        share = on.mean() if len(on) else 0.0
+        parts.append(
+            "all of its hits are in ON scans"
+            if len(on) == len(hits) and on.all()
+            else "none of its hits is in an ON scan"
+            if not on.any()
+            else f"{share:.0%} of its hits are in ON scans"
+        )
+    cadences = hits["cadence_id"].value_counts()
+    if len(cadences) == 1:
+        parts.append(f"all are of cadence {cadences.index[0]}")
+    elif len(cadences):
+        parts.append(
+            f"they are of {len(cadences):,} cadences, {cadences.iloc[0] / len(hits):.0%} of cadence {cadences.index[0]}"
+        )
+    targets = hits["source_name"].value_counts()
+    named = [f"{markdown_text(name, 40)} {_percent(n / len(hits))}" for name, n in targets.head(MOST_NAMED).items()]
+    more = f" and {len(targets) - MOST_NAMED:,} more" if len(targets) > MOST_NAMED else ""
+    parts.append(f"by target: {', '.join(named)}{more}")
+    kept = int((hits["status"] == "anomaly").sum())
+    if kept:
+        what = "is an anomaly that looks" if kept == 1 else "are anomalies that look"
+        parts.append(f"{kept:,} of them {what} like the others")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _percent(share: float) -> str:
+    return "under 1%" if 0 < share < 0.01 else f"{share:.0%}"
+
+
+def _members(survey: Survey, named: object, what: str, *, key: str) -> int | None:
+    """Show hits that a supercluster names; return one that was clicked."""
+    ids = [int(hit) for hit in named]  # type: ignore[attr-defined]
+    rows = survey.table[survey.table["hit_id"].isin(ids)].set_index("hit_id")
+    rows = rows.loc[[hit for hit in ids if hit in rows.index]].reset_index()
+    if rows.empty:
+        st.caption("None is left.")
+        return None
+    st.caption(
+        f"The {len(rows):,} hits {what} its middle, in order, by features and, where the survey has them, latents. "
+        "Click one to see it large and to search its lookalikes."
+    )
+    captions = [hitmap.caption(row) for row in rows.itertuples()]
+    return gallery.show(survey, rows["hit_id"].tolist(), captions, key=key)
+
+
+def _features(survey: Survey, hits: pd.DataFrame) -> None:
+    """Show chosen features of the supercluster against those of all hits."""
+    wanted = st.multiselect(
+        "Features", list(FEATURES), list(SHOWN), format_func=featureviews.title, key="clusters.features"
+    )
+    inside = survey.features["hit_id"].isin(hits["hit_id"])
+    for start in range(0, len(wanted), 3):
+        for cell, name in zip(st.columns(3), wanted[start : start + 3], strict=False):
+            values = survey.features[name].to_numpy(np.float64)
+            figure = figures.feature_histogram(
+                values,
+                values[inside],
+                title=featureviews.title(name),
+                name="supercluster",
+                logarithmic=name in LOGARITHMIC,
+            )
+            alt = f"{featureviews.title(name)}: histogram of the supercluster over that of all hits"
+            cell.plotly_chart(figure, key=f"clusters.histogram.{name}", alt=alt)
+    st.caption("Shares of each total. What lies outside 1–99% of both is counted in the outermost bins.")
+
+
+def _frequencies(survey: Survey, hits: pd.DataFrame) -> None:
+    """Show the supercluster's frequencies against those of all clustered hits, one stretch of the band at a time."""
+    whole = survey.features["frequency_mhz"].to_numpy(np.float64)
+    own = hits["frequency_mhz"].to_numpy(np.float64)
+    if not np.isfinite(own).any():
+        st.caption("The hits of this survey came without frequencies.")
+        return
+    suggested = allocations.likely_sources(own, survey_mhz=whole, limit=3)
+    counts = {band: int(((own >= band[0]) & (own <= band[1])).sum()) for band in survey.bands()}
+    filled = {f"{low:.3f}–{high:.3f} ({n:,})": (low, high) for (low, high), n in counts.items() if n}
+    if len(filled) > 1:
+        most = max(filled, key=lambda text: counts[filled[text]])
+        if len(filled) <= MOST_BUTTONS:
+            name = st.segmented_control(
+                "Band [MHz] and its hits there", list(filled), required=True, default=most, key="clusters.band"
+            )
+        else:
+            names = list(filled)
+            name = st.selectbox("Band [MHz] and its hits there", names, names.index(most), key="clusters.band")
+        low, high = filled[name]
+        whole, own = whole[(whole >= low) & (whole <= high)], own[(own >= low) & (own <= high)]
+    figure = figures.cluster_frequencies(
+        whole,
+        own,
+        services=[(one.service.low_mhz, one.service.high_mhz, one.service.name) for one in suggested],
+        name="supercluster",
+    )
+    st.plotly_chart(figure, key="clusters.frequencies", alt="Frequencies of the supercluster and of all clustered hits")
+    if suggested:
+        st.caption("Shaded: the services suggested above.")
+
+
+def _origins(survey: Survey, hits: pd.DataFrame) -> None:
+    """Show how many hits each cadence and target gave."""
+    keys = ["cadence_id", "source_name", "on"]
+    counted = hits.groupby(keys, dropna=False, sort=False).agg(hits=("hit_id", "size"), scans=("scan_id", "nunique"))
+    counted = counted.reset_index().sort_values(["hits"], ascending=False, kind="stable")
+    whole = survey.table[survey.table["hit_id"].isin(survey.clusters["hit_id"])].groupby(keys, dropna=False).size()
+    shown = counted.merge(whole.rename("whole").reset_index(), on=keys, how="left").assign(
+        source_name=counted["source_name"].map(safe_text).to_numpy(),
+        side=[waterfall.side(on) for on in counted["on"]],
+        share=100 * counted["hits"].to_numpy() / len(hits),
+    )
+    shown["of_all"] = 100 * shown["hits"] / shown["whole"]
+    st.dataframe(
+        shown,
+        hide_index=True,
+        height=min(388, 38 + 35 * len(shown)),
+        column_order=["cadence_id", "source_name", "side", "scans", "hits", "share", "of_all"],
+        column_config={
+            "cadence_id": st.column_config.NumberColumn("cadence", format="%d"),
+            "source_name": st.column_config.TextColumn("target"),
+            "side": st.column_config.TextColumn("side"),
+            "scans": st.column_config.NumberColumn("scans", format="%d", help="of this target that it has hits in"),
+            "hits": st.column_config.NumberColumn("hits", format="localized"),
+            "share": st.column_config.NumberColumn("of the supercluster [%]", format="%.1f"),
+            "of_all": st.column_config.NumberColumn("of all clustered hits there [%]", format="%.1f"),
+        },
+        alt="Table of the supercluster's hits by cadence and target",
+    )
