@@ -200,7 +200,7 @@ def _detect(store: Store, settings: config.Settings, report: Report, workers: in
 
 
 def _features(store: Store, settings: config.Settings, report: Report, workers: int) -> None:
-    from rrs_core.stages import features
+    from rrs_core.stages import features, resolutions
 
     hits, scans = _table(store, "hits", "detect"), store.read_table("scans")
     inputs = {"detect": store.output_digest("detect")}
@@ -209,7 +209,8 @@ def _features(store: Store, settings: config.Settings, report: Report, workers: 
         return
     work = config.digest(inputs, key, features.CODE)
     measured = features.run(store, scans, hits, settings, report, key=work, workers=workers)
-    seeds = features.seed_features(scans, settings, report)
+    alike, _ = resolutions.commonest(scans, hits.set_index("hit_id")["scan_id"].reindex(measured["hit_id"]))
+    seeds = features.seed_features(scans[alike], settings, report)
     outputs = [store.write_table("features", measured), store.write_table("seeds", seeds)]
     store.finish("features", inputs, key, features.CODE, outputs, method=settings.features.method)
     _clear(store, "features")

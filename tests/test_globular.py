@@ -29,7 +29,7 @@ from rrs_core.simulate.profiles import Sinc2
 from rrs_core.simulate.scans import simulate
 from rrs_core.simulate.shapes import Drift
 from rrs_core.simulate.sources import Source
-from rrs_core.stages import cluster, features, searching
+from rrs_core.stages import cluster, features, resolutions, searching
 from rrs_core.stages import explain as explaining
 from rrs_core.stages.report import Silent
 from rrs_core.survey import tables
@@ -418,6 +418,43 @@ def test_a_fast_seed_is_smeared_evenly_over_the_channels_that_it_crosses() -> No
         inside = added[t, int(np.ceil(first + 2)) : int(first + crossed - 2)]
         assert inside.min() > 0.55 * inside.max()
         assert inside.sum() > 0.7 * added[t].sum()
+
+
+class Told(Silent):
+    """Keep the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:  # noqa: D102
+        self.notes.append(text)
+
+
+def test_hits_of_another_resolution_are_not_clustered_with_the_others_and_it_is_said(default: Survey) -> None:
+    # Case 82
+    scans = default.scans.copy()
+    scans.loc[scans["position"] >= 4, "tsamp_s"] = 1.0737
+    told = Told()
+    made = cluster.run(default.store, default.hits, scans, default.settings, told, workers=1)
+    scan_of = default.hits.set_index("hit_id")["scan_id"]
+    few = set(scans.loc[scans["position"] >= 4, "scan_id"])
+    described = scan_of.loc[default.features["hit_id"]]
+    left_out = int(described.isin(few).sum())
+    assert left_out > 0
+    assert set(made.tables["clusters"]["hit_id"]) == set(described.index[~described.isin(few)])
+    text = next(note for note in told.notes if "RESOLUTIONS" in note)
+    assert f"{len(described) - left_out:,} hits at 2.79 Hz x 18.3 s" in text
+    assert f"{left_out:,} at 2.79 Hz x 1.07 s" in text
+    assert made.more["notes"][0] in text
+
+
+def test_hits_of_one_resolution_need_no_word(default: Survey) -> None:
+    scans = default.scans.assign(tsamp_s=default.scans["tsamp_s"] * np.linspace(1, 1.0001, len(default.scans)))
+    alike, note = resolutions.commonest(scans, default.hits["scan_id"])
+    assert alike.all()
+    assert note == ""
+    nobody, nothing = resolutions.commonest(scans.iloc[:0], default.hits["scan_id"].iloc[:0])
+    assert (len(nobody), nothing) == (0, "")
 
 
 # Features of one scan

@@ -10,6 +10,7 @@ import numpy as np
 from rrs_core.describe.features import FEATURES
 from rrs_core.detect.drift import drift_step_hz_s
 from rrs_core.group import allocations, clusters, emitters, explain, superclusters, tracks, transforms
+from rrs_core.stages import resolutions
 from rrs_core.survey import tables
 
 if TYPE_CHECKING:
@@ -41,12 +42,12 @@ class Clustered:
 def run(
     store: Store, hits: pd.DataFrame, scans: pd.DataFrame, settings: config.Settings, report: Report, *, workers: int
 ) -> Clustered:
-    """Cluster all hits that have features.
+    """Cluster all hits that have features and are of one resolution, that of most hits.
 
     Returns
     -------
     Clustered
-        Tables clusters (every hit with features), groups (batch clusters taken for RFI, with
+        Tables clusters (every such hit), groups (batch clusters taken for RFI, with
         centroids), epochs (bookkeeping), superclusters and importances.
     """
     import pandas as pd
@@ -55,6 +56,11 @@ def run(
     if features.empty:
         report.note("cluster: no hit has features; the tables are empty")
         return Clustered({name: tables.empty(name) for name in TABLES}, None, {})
+    scan_ids = hits.set_index("hit_id").loc[features["hit_id"], "scan_id"]
+    alike, mixed = resolutions.commonest(scans, scan_ids)
+    if mixed:
+        report.note(f"cluster: {mixed}")
+    features = features[scan_ids.isin(scans["scan_id"][alike]).to_numpy()].reset_index(drop=True)
     named = hits.set_index("hit_id").loc[features["hit_id"]].reset_index()
     on = named[["scan_id"]].merge(scans[["scan_id", "on"]], on="scan_id")["on"].fillna(False).to_numpy(bool)
     track = tracks.link_tracks(named, scans, tolerance_hz=settings.events.tolerance_hz)
@@ -139,7 +145,7 @@ def run(
         "centroid_variance": matched.variance.tolist(),
         "feature_variance": explain.pca_curve(points).tolist() if len(points) > 1 else [],
         "described_by": "features" if described_by.shape == points.shape else "features and latents",
-        "notes": [*fitted.notes, *found.notes, *matched.notes],
+        "notes": [*([mixed] if mixed else []), *fitted.notes, *found.notes, *matched.notes],
     }
     return Clustered(made, fitted, more)
 

@@ -24,7 +24,7 @@ PAPER_ROWS = 3387  #: hits that the paper's explained model was fitted on
 
 
 def points_of(survey: Survey) -> NDArray[np.float64]:
-    """Return the scaled features of a survey's hits, shape (n, 13).
+    """Return the scaled features of the hits that are clustered, in the order of the clusters table, shape (n, 13).
 
     Raises
     ------
@@ -36,7 +36,8 @@ def points_of(survey: Survey) -> NDArray[np.float64]:
         raise SurveyRefused(
             "STAGE_ORDER", "the hits are not clustered yet", where=survey.store.root, todo="run rrs build first"
         )
-    return transforms.load(path).transform(survey.features)
+    features = survey.features.set_index("hit_id").loc[survey.clusters["hit_id"]]
+    return transforms.load(path).transform(features)
 
 
 def run(root: Path, *, kernel: bool = False) -> int:

@@ -1,0 +1,49 @@
+"""Scans of one resolution: features of others are not comparable, so they are not clustered together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rrs_core import units
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+def resolution_of(scans: pd.DataFrame) -> NDArray[np.object_]:
+    """Return width of a channel and length of a spectrum of each scan in words, to 1 %: `2.79 Hz x 18.3 s`."""
+    return np.array(
+        [
+            f"{abs(foff) * units.HZ_PER_MHZ:.3g} Hz x {tsamp:.3g} s"
+            for foff, tsamp in zip(scans["foff_mhz"], scans["tsamp_s"], strict=True)
+        ],
+        object,
+    )
+
+
+def commonest(scans: pd.DataFrame, scan_ids: pd.Series[int]) -> tuple[NDArray[np.bool_], str]:
+    """Tell which scans are of the resolution that most hits have, and what to say of the others, "" if nothing.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        scan_id, foff_mhz [MHz], tsamp_s [s].
+    scan_ids : Series of int
+        Scan of each hit.
+    """
+    resolution = resolution_of(scans)
+    hits = scans["scan_id"].map(scan_ids.value_counts()).fillna(0).to_numpy(np.int64)
+    names, of_scan = np.unique(resolution, return_inverse=True)
+    count = np.bincount(of_scan, hits, len(names)).astype(np.int64)
+    if not len(names):
+        return np.zeros(0, bool), ""
+    best = int(count.argmax())
+    others = [f"{n:,} at {name}" for n, name in zip(count, names, strict=True) if n and name != names[best]]
+    note = (
+        f"RESOLUTIONS: only the {count[best]:,} hits at {names[best]} are clustered, not {', '.join(others)}: "
+        "features of different resolutions do not compare; build a survey of their own"
+    )
+    return of_scan == best, note if others else ""
