@@ -301,6 +301,28 @@ def test_mending_that_does_not_help_leaves_the_labels(monkeypatch: pytest.Monkey
     assert how == ""
 
 
+def test_a_batch_that_collapsed_counts_as_mended_only_where_something_helped() -> None:
+    points = continuum(6000, 1)
+    settings = replace(OURS, batch=1000, votes=1)
+    paper = cluster(points, SEEDS, replace(PAPER, batch=1000), seed=0).epochs
+    ours = cluster(points, SEEDS, settings, seed=0).epochs
+    assert paper["collapsed"].sum() > 0
+    assert paper["mended"].sum() == 0
+    vote = Vote(0, 4, 13, settings, 0)
+    (rows,) = vote.begin()
+    none, few = np.zeros(4, bool), np.empty(0, np.int64)
+    for how in ("", "leaf"):
+        vote.take(0, rows, Outcome(np.full(4, -1), none, none, np.zeros(4), few, few, np.empty((0, 13)), True, how))
+    assert (vote.table[-1]["collapsed"], vote.table[-1]["mended"]) == (2, 1)
+    assert ours["mended"].sum() <= ours["collapsed"].sum()
+
+
+def test_leftovers_of_half_a_batch_are_a_batch_of_their_own() -> None:
+    assert even_sizes(11, 6) == [6, 5]  # nearer to two batches than to one
+    assert even_sizes(8, 6) == [8]
+    assert even_sizes(45, 10) == [12, 11, 11, 11]  # halves go to the even number
+
+
 # Tracks
 
 
@@ -318,6 +340,33 @@ def test_a_cluster_of_one_track_is_spared_unless_it_is_in_an_off_scan(rng: np.ra
     blind = run_batch(Batch(points, points[:0], OURS, track))
     np.testing.assert_array_equal(blind.rfi, (group >= 0) & (group != 5) & (group != 9))
     assert run_batch(Batch(points, points[:0], PAPER, track, on)).rfi[group == 5].all()
+
+
+def test_the_whole_clustering_knows_which_hits_are_on_and_the_paper_does_not_ask(rng: np.random.Generator) -> None:
+    points, group = planted(rng)
+    track = 1000 + np.arange(len(group))
+    track[group == 5], track[group == 9] = 7, 11
+    on = np.ones(len(group), bool)
+    on[np.flatnonzero(group == 9)[0]] = False
+
+    def nobody(track_id: NDArray[np.int64], is_on: NDArray[np.bool_], survived: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return np.zeros(len(track_id), bool)
+
+    given = {"seed": 3, "track_id": track, "on": on, "rescue": nobody}
+    ours = cluster(points, points[:0], OURS, **given)
+    np.testing.assert_array_equal(ours.survived, (group == -1) | (group == 5))
+    paper = cluster(points, points[:0], PAPER, **given)
+    np.testing.assert_array_equal(paper.survived, group == -1)
+
+
+def test_the_epoch_of_a_removed_hit_is_the_upper_median_of_its_votes() -> None:
+    votes = [Vote(number, 3, 13, OURS, 0) for number in range(5)]
+    for vote, gone in zip(votes, ([1, 2, 0], [1, 2, 0], [2, 3, 0], [2, 3, 4], [0, 0, 4]), strict=True):
+        vote.removed_epoch[:] = gone
+        vote.epochs = 4
+    found = clusters._verdict(votes, None, None, None)
+    assert found.removed_epoch.tolist() == [2, 3, 0]  # of 1, 1, 2, 2 and of 2, 2, 3, 3; kept by three of five
+    assert found.votes.tolist() == [0.2, 0.2, 0.6]
 
 
 def test_the_on_hits_of_a_track_are_rescued_together(rng: np.random.Generator) -> None:
