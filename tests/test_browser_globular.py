@@ -27,6 +27,7 @@ PAGES = {
     "clusters": "[role=tabpanel] [data-testid=stDataFrame] canvas",
     "events": "[role=tabpanel] [data-testid=stDataFrame] canvas",
     "features": ".js-plotly-plot",
+    "hits": ".js-plotly-plot",
 }
 
 
@@ -125,7 +126,7 @@ def test_a_page_opens_without_an_error_and_asks_nobody_else(
     context.close()
 
 
-@pytest.mark.parametrize("path", ["clusters?cluster=0", "events?event=1", "features"])
+@pytest.mark.parametrize("path", ["clusters?cluster=0", "events?event=1", "features", "hits"])
 def test_a_narrow_screen_scrolls_one_way_only(path: str, browser: Browser, address: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 800})
     context.set_default_timeout(LONG_MS)
