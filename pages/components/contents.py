@@ -137,6 +137,8 @@ def next_steps(survey: Survey) -> None:
     st.subheader("What next")
     if not survey.projection.empty:
         st.page_link("pages/map.py", label="See all hits on a map", icon=":material/scatter_plot:")
+    if not survey.hits.empty:
+        st.page_link("pages/hits.py", label="Filter and plot hits", icon=":material/table_rows:")
     _interference(survey)
     if not survey.latents.empty:
         st.page_link("pages/lookalikes.py", label="Search with a snippet of your own", icon=":material/image_search:")
