@@ -161,8 +161,8 @@ def _import(store: Store, given: list[Path], report: Report) -> list[RRSError]:
     found = hits.import_hits(files, scans)
     for one in found.reports:
         report.note(f"hits: {hits.told(one)}")
-        for note in one["notes"]:
-            report.note(f"hits: {Path(one['path']).name}: {note}")
+        for line in hits.told_closely(one):
+            report.note(f"hits: {line}")
     nothing = bool(found.refused) and not found.reports
     for error in found.refused[1:] if nothing else found.refused:  # the first ends the command, and is shown then
         report.note(error.line())

@@ -314,11 +314,12 @@ def iter_lines(descriptor: int, path: object) -> Iterator[tuple[int, list[bytes]
         if b"\0" in block:
             raise FileRefused("ENCODING", "the table is not plain text", where=path, got="NUL characters")
         *lines, rest = (rest + block).split(b"\n")
-        longest = max(map(len, [*lines, rest]))
-        if longest > MAX_LINE:
+        sizes = [len(line) for line in (*lines, rest)]
+        if max(sizes) > MAX_LINE:
+            at = next(place for place, size in enumerate(sizes) if size > MAX_LINE)
             raise FileRefused(
-                "LINE_TOO_LONG", "a line is too long", where=f"{path}, near line {number}", got=f"{longest:,} bytes",
-                expected=f"at most {MAX_LINE:,}",
+                "LINE_TOO_LONG", "a line is too long", where=f"{path}, line {number + at}",
+                got=f"{sizes[at]:,} bytes or more", expected=f"at most {MAX_LINE:,}",
             )  # fmt: skip
         yield number, lines
         number += len(lines)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CODE = "hits-1"
+ASIDE_TOLD = 5  #: rows put aside of a file that are told one by one
 COLUMNS = (
     "hit_id", "scan_id", "detector", "frequency_mhz", "drift_rate_hz_s", "snr", "s_statistic", "coarse_channel",
     "channel",
@@ -67,6 +68,15 @@ def told(report: dict[str, Any]) -> str:
         f"{Path(report['path']).name} ({report['dialect']}): {report['rows']:,} rows, {report['new']:,} new hits, "
         f"{report['known']:,} already known{left}{edge}"
     )
+
+
+def told_closely(report: dict[str, Any]) -> list[str]:
+    """Return what was odd about a file of hits, and the first rows that were put aside: line, code and cell."""
+    name = Path(report["path"]).name
+    lines = [f"{name}: {note}" for note in report["notes"]]
+    lines += [f"{name}, line {line}: {code}: {text}" for line, code, text in report["quarantined"][:ASIDE_TOLD]]
+    more = sum(report["codes"].values()) - ASIDE_TOLD
+    return [*lines, f"{name}: {more:,} more rows put aside, see manifests/hits.json"] if more > 0 else lines
 
 
 def import_hits(paths: list[Path], scans: pd.DataFrame, *, half_width_hz: float = 50e3) -> ImportedHits:
