@@ -88,7 +88,7 @@ def match(
     As many principal components as keep 95 % of the variance, and Ward's joining of nearest groups, from which the
     number of superclusters is read off: among the numbers up to 100 that explain 50 to 95 % of the variance between
     groups (`explained`, the granularity: nearer to 1 more and finer ones), the finest on which random halves of the
-    groups (of at most 4,000), each clustered by itself, agree as well as on any, to a standard deviation. `agreement`
+    groups (of at most 4,000), each clustered by itself, agree as well as on any, to a standard error. `agreement`
     is that of other halves, which had no part in the choice. More than 4,000 groups are first gathered into as many
     k-means cells: memory grows with m, time with m log m.
 
@@ -200,7 +200,7 @@ def _default(
     choice, report = halves[:repeats], halves[repeats:]
     known = bool(choice.size) and not np.isnan(choice).any()
     mean = choice.mean(axis=0) if known else np.zeros(len(counts))
-    spread = choice[:, mean.argmax()].std() if known else 0.0
+    spread = choice[:, mean.argmax()].std() / np.sqrt(repeats) if known else 0.0
     best = int(np.flatnonzero(mean >= mean.max() - spread)[-1]) if len(counts) else 0
     label = tree.labels(counts[best])[group] if len(counts) else np.empty(0, np.int64)
     agreement = report[:, best] if known else np.empty(0)
