@@ -15,8 +15,9 @@ import pytest
 from make_survey import NAMES, make_survey
 from streamlit.testing.v1 import AppTest
 
-from pages.components import export, hit_table
+from pages.components import export, hit_table, loaders
 from rrs_core.figures import density as pictures
+from rrs_core.survey import filters
 from rrs_core.survey.catalogue import Survey, load
 from rrs_core.survey.store import Store
 
@@ -302,7 +303,7 @@ def test_the_export_holds_every_hit_that_passes_and_no_formula(tmp_path: Path, m
     root = make(tmp_path / "s", names=("=cmd()", "B"))
     survey = load(root)
     monkeypatch.setattr(hit_table, "MOST_ROWS", 10)
-    hits = hit_table.hits_of(survey)
+    hits = hit_table.Hits(survey, filters.columns_of(survey), frozenset())
     wanted = np.flatnonzero((survey.table["source_name"] == "=cmd()").to_numpy())
     rows = list(csv.DictReader(io.StringIO(export.csv_bytes(hit_table.frame_of(hits, wanted)).decode())))
     assert len(rows) == len(wanted) > 10
@@ -392,7 +393,16 @@ def test_a_survey_that_was_built_again_is_read_again(tmp_path: Path, monkeypatch
     assert ids(app) == load(root).hits.query("snr >= 20").sort_values("snr", ascending=False)["hit_id"].tolist()
 
 
-def test_what_is_kept_of_a_survey_is_shared_by_all_browsers(root: Path) -> None:
-    survey = load(root)
-    assert hit_table.hits_of(survey) is hit_table.hits_of(survey)
-    assert hit_table.hits_of(load(root)) is not hit_table.hits_of(survey)
+def test_what_is_kept_of_a_survey_is_shared_until_it_is_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make(tmp_path / "s")
+    monkeypatch.setattr(loaders, "root", lambda: root)
+    columns, decades = loaders.hit_columns()
+    assert loaders.hit_columns()[0] is columns
+    assert not columns.values("snr").flags.writeable
+    assert "frequency_mhz" not in decades
+    store = Store(root)
+    other = load(root).clusters.assign(anomaly_score=0.5)
+    store.finish("cluster", {}, "", "", [store.write_table("clusters", other)])
+    assert loaders.hit_columns()[0] is not columns

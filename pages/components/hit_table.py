@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import export, frame, hitmap, waterfall
+from pages.components import export, frame, hitmap, loaders, waterfall
 from rrs_core.figures import density as pictures
 from rrs_core.survey import filters
-from rrs_core.survey.catalogue import Survey
 from rrs_core.survey.tables import SCHEMAS
 from rrs_core.text import markdown_text, safe_text
 
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from streamlit.delta_generator import DeltaGenerator
+
+    from rrs_core.survey.catalogue import Survey
 
 Given = dict[str, float | tuple[str, ...] | None]
 
@@ -96,7 +97,7 @@ TOLD = {"on": "side", "source_name": "target", "status": "status"}  #: columns o
 class Hits:
     """What is kept of a survey for this page, by all browsers: its columns, and which want a logarithmic axis."""
 
-    survey: Survey  #: held, so that no other survey takes its identity, by which this is kept
+    survey: Survey
     columns: filters.Columns
     logarithmic: frozenset[str]
 
@@ -110,14 +111,6 @@ class Hits:
         }  # fmt: skip
 
 
-@st.cache_resource(max_entries=2, show_spinner="Reading the hits", hash_funcs={Survey: id})
-def hits_of(survey: Survey) -> Hits:
-    """Return the columns of a survey's hits, read once and shared."""
-    columns = filters.columns_of(survey)
-    wide = (name for name in columns.measured() if name not in LINEAR)
-    return Hits(survey, columns, frozenset(name for name in wide if pictures.spans_decades(columns.values(name))))
-
-
 def show(survey: Survey) -> None:
     """Show the filters, what passes them as a plot and a table, and the hit that is chosen.
 
@@ -126,7 +119,8 @@ def show(survey: Survey) -> None:
     SettingsRefused
         RANGE, for a range whose ends are the wrong way round.
     """
-    hits = hits_of(survey)
+    columns, decades = loaders.hit_columns()
+    hits = Hits(survey, columns, decades - LINEAR)
     given = controls(hits)
     rows = np.flatnonzero(filters.mask(hits.columns, filters.filter_of(given)))
     line = st.container(horizontal=True, vertical_alignment="center")

@@ -21,6 +21,8 @@ import streamlit as st
 from pages.components import uploads
 from rrs_core.ask import check_made_by
 from rrs_core.errors import SurveyRefused
+from rrs_core.figures.density import spans_decades
+from rrs_core.survey import filters
 from rrs_core.survey.catalogue import STAGES, Survey, stratified_rows
 from rrs_core.survey.store import Store
 
@@ -65,6 +67,12 @@ def map_points(limit: int) -> pd.DataFrame:
     """Return the hits that the map draws, at most `limit`: rows of `table` with x, y and method, sampled by scan."""
     found = survey()
     return _map_points(f"{found.store.root}", _digest(found.store), limit, found)
+
+
+def hit_columns() -> tuple[filters.Columns, frozenset[str]]:
+    """Return the columns of the survey's hits, read-only, and the names of those that span decades."""
+    found = survey()
+    return _hit_columns(f"{found.store.root}", _digest(found.store), found)
 
 
 def best_scores() -> NDArray[np.float32]:
@@ -156,6 +164,12 @@ def _map_points(root: str, digest: str, limit: int, _survey: Survey) -> pd.DataF
     every = _survey.projection.merge(_survey.table, on="hit_id", how="inner", validate="one_to_one")
     rng = np.random.default_rng(_survey.settings.seed)
     return every.iloc[stratified_rows(every["scan_id"].to_numpy(), limit, rng=rng)]
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the hits")
+def _hit_columns(root: str, digest: str, _survey: Survey) -> tuple[filters.Columns, frozenset[str]]:  # noqa: ARG001
+    columns = filters.columns_of(_survey)
+    return columns, frozenset(name for name in columns.measured() if spans_decades(columns.values(name)))
 
 
 @st.cache_resource(max_entries=2, show_spinner="Comparing the survey's own hits")
