@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from rrs_core.errors import FileRefused, RRSError
+from rrs_core.observe import cadences
 from rrs_core.observe.cadences import check_cadence, group_cadences, read_cadence_table
 
 REAL = Path(os.environ.get("RRS_REAL_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data"))
@@ -248,3 +249,98 @@ def test_real_green_bank_cadences_are_grouped_as_the_observers_listed_them() -> 
         found += bool(group_cadences(frame)["cadence_id"].notna().all())
     assert tried > 100
     assert found / tried > 0.98
+
+
+def test_a_scan_that_was_taken_twice_is_refused() -> None:
+    # Case 81: the same start under two names
+    frame = with_places(scans("ABACAD"))
+    frame.loc[3, "tstart_mjd"] = frame.loc[2, "tstart_mjd"]
+    with pytest.raises(RRSError, match="start times") as refused:
+        check_cadence(frame)
+    assert refused.value.code == "CADENCE_ORDER"
+
+
+def test_scans_are_checked_in_order_of_position_whatever_their_rows() -> None:
+    # Case 81
+    frame = with_places(scans("ABACAD"))
+    assert check_cadence(frame.sample(frac=1, random_state=2)) == []
+    swapped = frame.assign(position=[0, 2, 1, 3, 4, 5])
+    with pytest.raises(RRSError, match="start times"):
+        check_cadence(swapped)
+
+
+def test_an_impossible_start_time_says_nothing_about_the_order() -> None:
+    frame = with_places(scans("ABACAD"))
+    frame.loc[2, "tstart_mjd"] = 2_457_651.3
+    assert check_cadence(frame) == []
+    frame.loc[4, "tstart_mjd"] = frame.loc[1, "tstart_mjd"]
+    with pytest.raises(RRSError, match="start times"):
+        check_cadence(frame)
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"), [("fch1_mhz", 2.79e-6 * 2**20), ("foff_mhz", 2.79e-6)]
+)  # the width of the band, of a channel
+def test_bands_are_one_up_to_a_hundredth_of_their_width(name: str, unit: float) -> None:
+    # Case 83
+    frame = with_places(scans("ABACAD"))
+    for sign in (1, -1):
+        near, far = frame.copy(), frame.copy()
+        near.loc[4, name] += sign * 0.009 * unit
+        far.loc[4, name] += sign * 0.011 * unit
+        assert check_cadence(near) == []
+        with pytest.raises(RRSError) as refused:
+            check_cadence(far)
+        assert refused.value.code == "BAND_MISMATCH"
+        assert group_cadences(near)["cadence_id"].notna().all()
+        assert group_cadences(far)["cadence_id"].isna().all()
+
+
+@pytest.mark.parametrize(("step_s", "n_time", "found"), [(2000.0, 16, True), (2085.0, 16, True), (2100.0, 16, False),
+                                                        (2085.0, 12, False)])  # fmt: skip
+def test_a_pause_is_counted_from_the_end_of_the_scan_before(step_s: float, n_time: int, found: bool) -> None:
+    """1,800 s and 16 spectra of 18.25 s are 2,092 s."""
+    grouped = group_cadences(scans("ABACAD", step_s=step_s, n_time=n_time))
+    assert grouped["cadence_id"].notna().all() == found
+
+
+def test_names_are_one_whatever_their_case_and_the_blanks_about_them() -> None:
+    names = ["HIP1", "B", " hip1", "C", "Hip1 ", "D"]
+    assert list(group_cadences(scans(names))["on"]) == [True, False] * 3
+    with pytest.raises(RRSError, match="one target"):
+        check_cadence(with_places(scans(["HIP1", "hip1 ", "HIP1", "C", "HIP1", "D"])))
+
+
+def test_scans_without_a_name_are_no_target() -> None:
+    assert group_cadences(scans(["", "B", "", "C", "", "D"]))["cadence_id"].isna().all()
+
+
+def test_one_position_twice_and_one_scan_twice_are_told_apart(tmp_path: Path) -> None:
+    # Case 81
+    position = GOOD + "1,5,false,new.h5\n"
+    scan = GOOD.replace("scans/5.h5", "scans/2.h5")
+    for text, what in ((position, "the same position twice.*line 8.*line 7"), (scan, "the same scan twice.*line 7")):
+        with pytest.raises(FileRefused, match=what) as refused:
+            read_cadence_table(table(tmp_path, text))
+        assert refused.value.code == "CADENCE_ORDER"
+    again = GOOD + "".join(f"2{line[1:]}\n" for line in GOOD.splitlines()[1:])
+    assert len(read_cadence_table(table(tmp_path, again))) == 12  # another cadence may use them too
+
+
+def test_a_table_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = table(tmp_path, GOOD)
+    monkeypatch.setattr(cadences, "MAX_TABLE", len(GOOD))
+    assert len(read_cadence_table(path)) == 6
+    monkeypatch.setattr(cadences, "MAX_TABLE", len(GOOD) - 1)
+    with pytest.raises(FileRefused) as refused:
+        read_cadence_table(path)
+    assert refused.value.code == "TOO_LARGE"
+
+
+def test_every_length_in_a_cadence_is_told() -> None:
+    # Case 84
+    frame = with_places(scans("ABAC")).assign(n_time=[16, 8, 16, 12])
+    assert check_cadence(frame) == [
+        "INCOMPLETE: cadence 1 has 4 of 6 scans",
+        "LENGTHS: cadence 1 has scans of [8, 12, 16] spectra",
+    ]

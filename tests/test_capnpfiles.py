@@ -294,3 +294,122 @@ def test_another_schema_of_the_same_id_may_be_loaded_before(schema: object, tmp_
     )
     done = subprocess.run([sys.executable, "-c", code, copy, path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr
+
+
+def one_hit(
+    schema: object, *, signal: dict[str, float] | None = None, pixels: dict[str, object] | None = None
+) -> bytes:
+    hit = schema.Hit.new_message()  # type: ignore[attr-defined]
+    words: dict[str, float] = {"frequency": 1421.0, "driftRate": 0.5, "snr": 20.0, "numTimesteps": 16, **(signal or {})}
+    for name, value in words.items():
+        setattr(hit.signal, name, value)
+    if pixels is not None:
+        set_header(hit.filterbank)
+        for name, value in pixels.items():
+            setattr(hit.filterbank, name, value)
+    return bytes(hit.to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("place", "index", "coarse", "found"),
+    [
+        ({}, 40, 0, (None, None)),
+        ({}, 39, 0, (0, 39)),  # not the column of the pixels, so the channel
+        ({}, 500, 0, (0, 500)),
+        ({"startChannel": 40}, 40, 0, (0, 40)),
+        ({"coarseChannel": 2}, 40, 0, (2, 40)),
+        ({}, 40, 3, (3, 40)),
+        ({"coarseChannel": 2}, 500, 3, (2, 500)),
+    ],
+)
+def test_a_channel_is_what_signal_and_pixels_say_together(
+    place: dict[str, int], index: int, coarse: int, found: tuple[int | None, int | None], schema: object, tmp_path: Path
+) -> None:
+    signal = {"index": index, "coarseChannel": coarse, "frequency": 1421.0 + 40 * FOFF_MHZ}
+    hits = read_hit_file(written(tmp_path, one_hit(schema, signal=signal, pixels=place))).hits
+    assert hits["channel"].fillna(-1).tolist() == [-1 if found[1] is None else found[1]]
+    assert hits["coarse_channel"].fillna(-1).tolist() == [-1 if found[0] is None else found[0]]
+
+
+def test_a_track_ends_where_its_drift_takes_it(schema: object, tmp_path: Path) -> None:
+    raw = one_hit(schema, pixels={}) + one_hit(schema, signal={"driftRate": -0.5}, pixels={})
+    raw += one_hit(schema, signal={"durationSeconds": 100.0}) + one_hit(schema)
+    hits = read_hit_file(written(tmp_path, raw)).hits
+    assert hits["freq_start_mhz"].tolist() == [1421.0] * 4
+    moved_hz = (hits["freq_end_mhz"] - 1421.0) * 1e6  # 292 s of the pixels, 100 s of the signal, not known
+    assert moved_hz.tolist()[:3] == pytest.approx([146.0, -146.0, 50.0], abs=1e-3)
+    assert np.isnan(moved_hz.iloc[3])
+
+
+@pytest.mark.parametrize("name", ["power", "incoherentPower", "beam", "driftSteps", "numTimesteps"])
+def test_hits_that_differ_in_any_field_are_two(name: str, schema: object, tmp_path: Path) -> None:
+    raw = one_hit(schema) + one_hit(schema, signal={name: 3}) + one_hit(schema)
+    report = read_hit_file(written(tmp_path, raw)).report
+    assert (report.rows, report.kept, report.duplicates) == (3, 2, 1)
+
+
+@pytest.mark.parametrize("name", ["frequency", "driftRate", "snr"])
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_each_number_of_a_hit_must_be_finite(name: str, value: float, schema: object, tmp_path: Path) -> None:
+    # Case 71
+    found = read_hit_file(written(tmp_path, one_hit(schema) + one_hit(schema, signal={name: value})))
+    assert [(number, code, text) for number, code, text in found.report.quarantined] == [
+        (2, "NOT_FINITE", f"{name} is {value}")
+    ]
+    assert len(found.hits) == 1
+
+
+def test_a_place_of_zero_is_not_known_and_the_equator_is(schema: object, tmp_path: Path) -> None:
+    said = [
+        read_hit_file(written(tmp_path, one_hit(schema, pixels=pixels))).header
+        for pixels in ({}, {"ra": 5.5}, {"dec": -12.25})
+    ]
+    assert [(header.ra_text, header.dec_text) for header in said] == [
+        (None, None), ("5.500000", "0.000000"), ("0.000000", "-12.250000"),
+    ]  # fmt: skip
+
+
+def test_a_coarse_channel_says_what_its_scan_does_not(schema: object, tmp_path: Path) -> None:
+    scan = schema.Scan.new_message()  # type: ignore[attr-defined]
+    for k, coarse in enumerate(scan.init("coarseChannels", 2)):
+        set_header(coarse.md, k + 1, f"HIP{k}")
+        set_signal(coarse.init("hits", 1)[0], k)
+    found = read_hit_file(written(tmp_path, scan.to_bytes()))
+    assert [header.source_name for header, hits in found.parts() if len(hits)] == ["HIP0", "HIP1"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "code"),
+    [("MAX_FILE", 8, "TOO_LARGE"), ("MAX_HITS", 2, "TOO_LARGE"), ("MAX_CORRUPT", 0, "CORRUPT")],
+)
+def test_more_than_can_be_taken_in_is_refused(
+    limit: str, value: int, code: str, schema: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Case 75
+    bad = bytearray(one_hit(schema))
+    bad[8:16] = b"\xff" * 8
+    path = written(tmp_path, b"".join(one_hit(schema, signal={"power": k}) for k in range(3)) + bytes(bad))
+    assert len(read_hit_file(path).hits) == 3
+    monkeypatch.setattr(capnpfiles, limit, value)
+    with pytest.raises(FileRefused) as refused:
+        read_hit_file(path)
+    assert refused.value.code == code
+
+
+def test_a_message_that_is_too_large_is_refused_wherever_it_stands(
+    schema: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = one_hit(schema), message(schema)
+    path = written(tmp_path, small + large)
+    monkeypatch.setattr(capnpfiles, "MAX_MESSAGE", len(large) - 8)
+    with pytest.raises(FileRefused, match="message 2") as refused:
+        read_hit_file(path)
+    assert refused.value.code == "TOO_LARGE"
+    with pytest.raises(FileRefused) as refused:
+        read_hit_file(written(tmp_path, large))
+    assert refused.value.code == "TOO_LARGE"
+    # A first message of 2 GiB by its own word is none of ours, whatever its root pointer.
+    framing = (0).to_bytes(4, "little") + (2**28).to_bytes(4, "little")
+    with pytest.raises(FileRefused) as refused:
+        read_hit_file(written(tmp_path, framing + large[8:]))
+    assert refused.value.code in ("ENCODING", "FORMAT")

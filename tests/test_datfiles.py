@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rrs_core.errors import FileRefused
+from rrs_core.observe import datfiles, hitfiles
 from rrs_core.observe.hitfiles import HitFile, read_hit_file
 
 REAL = Path(os.environ.get("RRS_REAL_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data"))
@@ -385,3 +386,131 @@ def test_real_tables_give_their_distinct_hits(name: str, lines: int, distinct: i
     assert found.header.source_name == ("HIP39826_OFF" if "OFF" in name else "HIP39826")
     assert found.header.max_drift_rate_hz_s is None
     assert (found.hits["channel"] == 516608).sum() in (195, 196, 197, 198, 200, 207)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "dialect"),
+    [
+        ("17h10m03.984s", "17.167773", "seticore"),
+        ("Voyager1.single_coarse.fine_res.h5 ", "voyager.DAT", "seticore"),
+        ("17h10m03.984s", "17h10m03.984ss", "bliss"),
+        ("SEFD \t", "", "bliss"),
+        ("DELTAF(Hz):  -2.793968", "DELTAF(Hz):  -0.000003", "hyperseti"),
+        ("File ID", "File ID", "turboseti"),
+    ],
+)
+def test_each_sign_of_a_program_tells_it_alone(old: str, new: str, dialect: str, tmp_path: Path) -> None:
+    assert read(tmp_path, turboseti().replace(old, new)).dialect == dialect
+
+
+def test_hyperseti_gives_no_channels(tmp_path: Path) -> None:
+    hits = read(tmp_path, hyperseti()).hits
+    assert hits["channel"].isna().all()
+    assert hits["coarse_channel"].isna().all()
+
+
+@pytest.mark.parametrize("index", ["2147483648", "-2147483648", "2147483648.0"])
+def test_a_channel_beyond_32_bits_is_put_aside(index: str, tmp_path: Path) -> None:
+    assert aside(read(tmp_path, turboseti().replace("747929", index))) == [(11, "NUMBER")]
+
+
+def test_a_table_of_three_columns_has_hits_without_places_and_says_what_it_lacks(tmp_path: Path) -> None:
+    rows = [f"{drift} {snr} {frequency}" for drift, snr, frequency, _ in VOYAGER]
+    lines = header().splitlines()
+    names = "# Drift_Rate SNR Uncorrected_Frequency"
+    found = read(tmp_path, "\n".join([*lines[:7], names, lines[8], *rows]))
+    np.testing.assert_array_equal(found.hits["frequency_mhz"], [hit[2] for hit in VOYAGER])
+    assert found.hits[["freq_start_mhz", "freq_end_mhz", "channel", "coarse_channel"]].isna().all(axis=None)
+    assert "COLUMN: not in the file: Index, freq_start, freq_end, Coarse_Channel_Number" in found.report.notes
+
+
+def test_without_its_start_the_middle_of_a_track_gives_it(tmp_path: Path) -> None:
+    lines = bliss().splitlines()
+    keep = [0, 1, 2, 3, 4, 5, 10, 11]  # neither freq_start nor freq_end
+    names = "# " + "\t".join(NAMES[i].strip() for i in keep)
+    rows = ["\t".join(row.split("\t")[i] for i in keep) for row in lines[9:]]
+    found = read(tmp_path, "\n".join([*lines[:7], names, lines[8], *rows]))
+    assert found.dialect == "bliss"
+    np.testing.assert_allclose(found.hits["frequency_mhz"], [hit[2] for hit in VOYAGER], atol=1.1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["SEFD ", "SEFD_freq ", "Corrected_Frequency "])
+def test_a_column_that_is_not_used_may_not_occur_twice_either(name: str, tmp_path: Path) -> None:
+    # Case 74
+    with pytest.raises(FileRefused, match="a column occurs twice") as refused:
+        read(tmp_path, turboseti().replace(name, "Full_number_of_hits ", 1))
+    assert refused.value.code == "COLUMN"
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    # Case 74
+    with pytest.raises(FileRefused, match=r"expected \['SNR'\]"):
+        read(tmp_path, turboseti().replace("SNR ", "snr ", 1))
+
+
+@pytest.mark.parametrize("first", ["# Source:X", "# MJD: 57650.5", "# Top_Hit_# Drift_Rate SNR Uncorrected_Frequency"])
+def test_any_header_word_shows_that_a_file_is_a_table(first: str, tmp_path: Path) -> None:
+    found = read(tmp_path, f"\n# written by hand\n{first}\n", "x.txt")
+    assert found.hits.empty
+    assert found.dialect == "turboseti"
+
+
+def test_the_results_of_a_second_scan_take_nothing_from_the_header_before(tmp_path: Path) -> None:
+    second = "# File ID: off.h5\n# Source:Off\n# MJD: 57650.786\n" + line(1, *VOYAGER[0])
+    found = read(tmp_path, turboseti() + second)
+    assert (found.headers[0].ra_text, found.headers[0].tsamp_s) == ("17h10m03.984s", 18.253611)
+    assert (found.headers[1].ra_text, found.headers[1].tsamp_s) == (None, None)
+    assert [len(hits) for _, hits in found.parts()] == [3, 1]
+
+
+def test_zero_and_minus_zero_are_one_drift_rate(tmp_path: Path) -> None:
+    # Case 76
+    text = header() + line(1, 0.0, 20.0, 8419.25, 7) + line(2, -0.0, 20.0, 8419.25, 7)
+    assert "-0.000000" in text
+    assert read(tmp_path, text).report.duplicates == 1
+
+
+def test_rows_of_one_digest_are_compared_number_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Case 76
+    monkeypatch.setattr(datfiles, "digest_of", lambda values: np.zeros(len(values), np.uint64))
+    found = read(tmp_path, turboseti() + line(4, *VOYAGER[1]))
+    assert (found.report.kept, found.report.duplicates) == (3, 1)
+    assert list(found.hits["row"]) == [10, 11, 12]
+
+
+def test_lines_are_counted_through_a_large_file(tmp_path: Path) -> None:
+    """2.7 MB: the file is read a MiB at a time."""
+    text = header() + "".join(line(i, 0.25, 20.0, 8419.25, i) for i in range(20_000)) + "1 2 3\n"
+    found = read(tmp_path, text)
+    np.testing.assert_array_equal(found.hits["row"], np.arange(10, 20_010))
+    assert aside(found) == [(20_010, "SHORT_ROW")]
+    with pytest.raises(FileRefused, match="line 20011"):
+        read(tmp_path, text + "1" * 70_000)
+
+
+def test_a_text_that_is_too_large_and_one_of_too_many_scans_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Case 75
+    three = "".join(turboseti().replace("57650.7820", f"57650.782{k}") for k in range(3))
+    monkeypatch.setattr(hitfiles, "MAX_HEADERS", 3)
+    assert len(read(tmp_path, three).headers) == 3
+    for name, limit in (("MAX_HEADERS", 2), ("MAX_TEXT", len(three) - 1)):
+        with monkeypatch.context() as less:
+            less.setattr(hitfiles, name, limit)
+            with pytest.raises(FileRefused) as refused:
+                read(tmp_path, three)
+            assert refused.value.code == "TOO_LARGE", name
+
+
+def test_a_header_without_a_last_line_end_is_read_whole(tmp_path: Path) -> None:
+    # Case 68
+    assert read(tmp_path, "# File ID: x.h5\n# Source:HIP1").header.source_name == "HIP1"
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_results_written_again_are_noted_from_the_second_time_on(times: int, tmp_path: Path) -> None:
+    # Case 76
+    report = read(tmp_path, turboseti() * times).report
+    assert [note.split(":")[0] for note in report.notes] == ["REPEATED"] * (times > 1)
+    assert (report.kept, report.duplicates) == (3, 3 * (times - 1))

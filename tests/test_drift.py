@@ -422,3 +422,100 @@ def test_the_edge_of_a_dead_part_is_no_line_and_a_line_beside_it_is(low: int, hi
     assert len(search(block).channel) == 0
     add_tone(block, low - 40, 0.0, 20)
     assert search(block).channel.tolist() == [low - 40]
+
+
+@pytest.mark.parametrize("step", [-1, 1])
+@pytest.mark.parametrize(
+    ("side", "last"),
+    [
+        ([9, 8, 7, 6, 5, 4, 3, 2], 8),  # falls: all of it
+        ([8, 4, 0.4, 8, 8, 8, 8, 8], 2),  # below the floor of 0.5
+        ([8, 4, 2, 6.9, 4, 2, 1, 0.6], 8),  # less than three times the lowest and twice the floor
+        ([8, 4, 2, 7.1, 4, 2, 1, 0.6], 3),  # more
+        ([8, 2, 5, 6.9, 7.1, 2, 1, 0.6], 4),  # of the lowest so far, not of the one before
+        ([31.1, 9, 9, 9, 9, 9, 9, 9], 0),
+        ([30.9, 9, 9, 9, 9, 9, 9, 9], 8),
+    ],
+)
+def test_a_signal_ends_at_the_floor_or_where_another_rises(side: list[float], last: int, step: int) -> None:
+    """The middle is 10, the floor 0.5."""
+    profile = np.full(17, 10.0)
+    profile[8 + step * np.arange(1, 9)] = side
+    profile[8 - step * np.arange(1, 9)] = 10.0
+    assert tophits._edge(profile, 8, step, 0.5) == 8 + step * last
+
+
+def separated(block: np.ndarray, channels: list[int], widths: list[int], least: float = 10.0) -> tuple[list, list]:
+    scale = standout.scale_of(block)
+    rows = np.zeros(block.shape, np.float32)
+    standout.standing_out(block, scale.factor, scale.gain, scale.sigma, rows)
+    at, _, _, wide = tophits.separate(
+        block, scale.factor, scale.gain, scale.sigma, rows,
+        np.array(channels), np.zeros(len(channels), np.int64), np.array(widths), least, 400,
+    )  # fmt: skip
+    return at.tolist(), wide.tolist()
+
+
+def test_a_signal_that_begins_in_the_skirt_of_another_is_a_hit_of_its_own() -> None:
+    """Between the two the power does not fall to the noise; the second is three channels wide."""
+    block = noise_block(np.random.default_rng(33), 2**13)
+    sigma = np.sqrt(2 / units.NOISE_DOF)
+    height = {4000: 60, 4001: 3, 4002: 3, 4003: 3, 4004: 20, 4005: 20, 4006: 20}
+    for channel, times in height.items():
+        block[:, channel] += times * sigma
+    at, _ = separated(block, [4000, 4005], [1, 1])
+    assert at[0] == 4000
+    assert len(at) == 2
+    assert 4004 <= at[1] <= 4006
+
+
+@pytest.mark.parametrize(("second", "width"), [(0.38, 1), (0.45, 1), (0.52, 2), (0.6, 2)])
+def test_a_wider_box_must_gain_a_twentieth(second: float, width: int) -> None:
+    """Two channels of 1 and x: (1 + x) / sqrt(2) is 1 at x = 0.414 and 1.05 at x = 0.485."""
+    block = noise_block(np.random.default_rng(34), 2**13)
+    block[:, 4000] += 100 * np.sqrt(2 / units.NOISE_DOF)
+    block[:, 4001] += second * 100 * np.sqrt(2 / units.NOISE_DOF)
+    at, wide = separated(block, [4000], [1])
+    assert wide == [width]
+    assert at[0] in (4000, 4001)
+
+
+def living(n_stripes: int, dead: dict[int, slice], factors: dict[int, float] | None = None) -> tuple:
+    """Return a block of stripes of 128 channels, its levels, and which stripes have channels without power."""
+    rng = np.random.default_rng(35)
+    block = noise_block(rng, 128 * n_stripes)
+    for stripe, factor in (factors or {}).items():
+        block[:, stripe * 128 : (stripe + 1) * 128] *= factor
+    truth = np.zeros(n_stripes, bool)
+    for stripe, part in dead.items():
+        block[:, stripe * 128 : (stripe + 1) * 128][:, part] = 0
+        truth[stripe] = True
+    level = block.mean(axis=0).reshape(n_stripes, 128).mean(axis=1)
+    return block, level, truth
+
+
+@pytest.mark.parametrize(
+    ("dead", "factors"),
+    [
+        ({}, {}),
+        ({10: slice(0, 128)}, {}),
+        ({10: slice(0, 128), 11: slice(0, 10)}, {}),  # few channels, beside a dead stripe
+        ({9: slice(120, 128), 10: slice(0, 128)}, {}),
+        ({9: slice(120, 128), 10: slice(0, 128), 11: slice(0, 128), 12: slice(0, 3)}, {}),
+        ({10: slice(0, 64)}, {}),  # half of one alone: the level falls
+        ({10: slice(30, 98)}, {10: 1.0}),
+        ({}, {10: 0.3}),  # a lower level is not a dead one
+        ({}, {10: 0.3, 11: 0.3, 12: 0.3}),
+        ({20: slice(0, 64)}, dict.fromkeys(range(16), 10.0)),  # low beside what is about it, not beside the whole
+        ({4: slice(0, 64)}, dict.fromkeys(range(16), 10.0)),  # the usual level about it counts
+    ],
+)
+def test_stripes_with_dead_channels_are_told_from_quiet_ones(dead: dict[int, slice], factors: dict[int, float]) -> None:
+    block, level, truth = living(32, dead, factors)
+    assert standout._dead(block, level, 128, 1e-3).tolist() == truth.tolist()
+
+
+def test_the_level_across_a_dead_part_is_that_of_its_neighbours() -> None:
+    block, _, _ = living(32, {9: slice(100, 128), 10: slice(0, 128), 11: slice(0, 20)})
+    level = 1 / standout.scale_of(block).factor
+    assert level[9 * 128 : 12 * 128] == pytest.approx(np.ones(3 * 128), abs=0.05)

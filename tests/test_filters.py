@@ -237,3 +237,48 @@ def test_words_of_a_link_become_ranges_and_choices() -> None:
     }
     with pytest.raises(SettingsRefused, match="frequency_mhz"):
         filters.filter_of({"from": 2.0, "to": 1.0})
+
+
+def test_more_names_than_small_codes_can_count_stay_apart() -> None:
+    values = pd.Series([f"{k:05d}" for k in np.random.default_rng(4).permutation(40_000)])
+    category = filters._category(values)
+    assert category.names == tuple(sorted(values))
+    assert np.array(category.names, object)[category.codes].tolist() == values.tolist()
+
+
+def test_no_frequency_of_a_link_is_negative_at_either_end() -> None:
+    found, ignored = filters.read_words({"from": ["-1"], "to": ["-1"], "drift_from": ["-1"], "drift_to": ["-1"]}, {})
+    assert found == {"drift_from": -1.0, "drift_to": -1.0}
+    assert ignored == ["from: no frequency is negative", "to: no frequency is negative"]
+
+
+def test_a_bound_of_zero_is_a_bound() -> None:
+    wanted = filters.filter_of({"from": 0.0, "drift_from": 0, "drift_to": 0.0})
+    assert wanted.ranges == {"frequency_mhz": (0.0, None), "drift_rate_hz_s": (0.0, 0.0)}
+
+
+def test_a_number_that_no_hit_has_is_not_offered_nor_one_twice(made: Path) -> None:
+    store = Store(made)
+    features = store.read_table("features")
+    store.write_table("features", features.assign(extra=np.nan, other=0.25))
+    columns = filters.columns_of(load(made))
+    assert "extra" not in columns.measured()
+    assert "other" in columns.measured()
+    assert len(set(columns.measured())) == len(columns.measured())
+    assert "snr" in features  # which the hits have too
+    assert not set(columns.numbers) & set(columns.attached)
+
+
+def test_attached_numbers_of_no_hit_are_unknown_for_every_hit() -> None:
+    columns = Columns(
+        {}, {"side": Category(np.zeros(3, np.int16), ("on",))}, {"x": (np.full(3, -1, np.int32), np.empty(0))}
+    )
+    assert np.isnan(columns.values("x")).tolist() == [True] * 3
+    assert len(columns.values("x", np.array([0, 2]))) == 2
+
+
+def test_numbers_in_a_link_end_where_they_are_no_more_than_digits() -> None:
+    assert filters.read_number("1e15") == 1e15
+    assert filters.read_number("1.1e15") is None
+    assert filters.read_number("0" * 39 + "1") == 1
+    assert filters.read_number("0" * 40 + "1") is None

@@ -271,3 +271,60 @@ def test_no_hits_no_off_hits_and_no_later_on_scan_are_all_right() -> None:
 def test_hits_of_a_scan_outside_the_cadence_are_refused() -> None:
     with pytest.raises(SurveyRefused, match="not in the cadence"):
         find(hits_of([(9, 1, 0.5, 1420.0)]), cadence())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_on_scans_are_rows_of_the_table_given_in_order_of_time(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    hits, scans, rules = random_cadence(rng)
+    mixed = scans.iloc[rng.permutation(6)].reset_index(drop=True)
+    expected, found = find(hits, scans, rules), find(hits, mixed, rules)
+    in_time = mixed.iloc[found.on_scans]
+    assert in_time["scan_id"].tolist() == scans.loc[scans["on"], "scan_id"].tolist()
+    assert in_time["tstart_mjd"].is_monotonic_increasing
+    assert found.passed.tolist() == expected.passed.tolist()
+    assert found.row.tolist() == expected.row.tolist()
+    assert found.nearest_off.tolist() == expected.nearest_off.tolist()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_nearest_off_hit_is_that_of_all_distances(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n_off = 1 + seed
+    rows = [(1, k + 1, 0.5, 1420 + rng.uniform(-1, 1)) for k in range(20)]
+    rows += [(2, k + 1, 0.5, 1420 + rng.uniform(-0.5, 0.5)) for k in range(n_off)]
+    hits = hits_of(rows)
+    frequency = hits["frequency_mhz"].to_numpy()
+    apart = np.abs(frequency[:20, None] - frequency[None, 20:])
+    assert find(hits, cadence(on=(1, 0))).nearest_off.tolist() == (20 + apart.argmin(axis=1)).tolist()
+
+
+def test_hits_without_numbers_are_in_the_order_of_their_coarse_channels() -> None:
+    base = line(1420.0, 0.38, (1, 2, 3))
+    hits = hits_of([base[0], (3, 1, 0.38, base[1][3] + 0.00005), base[1], base[2]]).drop(columns="top_hit_num")
+    hits["coarse_channel"] = [1, 2, 1, 1]
+    found = find(hits, cadence())
+    assert found.members(0)[0].tolist() == [2, 1]
+    assert written_rows(found, hits)["top_hit_num"].tolist() == [1]  # each file's first hit is number 1
+
+
+def test_hits_that_an_off_scan_rejects_are_counted_apart_from_those_that_are_clear() -> None:
+    base = line(1420.0, 0.38, (1, 2, 3))
+    hits = hits_of(
+        [*base, (2, 1, 0.1, base[0][3] + 0.0013)]
+    )  # 1,300 Hz from the first hit, 1,056 and 812 Hz from the others
+    found = find(hits, cadence())
+    assert found.passed.tolist() == [2]
+    assert found.matches.tolist() == [[0, 0]]
+    assert found.found_any.tolist() == [[1, 1]]
+
+
+def test_one_event_of_three_on_scans_is_one_group_with_its_three_hits() -> None:
+    # Case 77
+    hits = hits_of([*line(1420.0, 0.38, (1, 2, 3)), *line(1450.0, -0.2, (4, 5, 6))[:2]])
+    found = find(hits, cadence())
+    rows = written_rows(found, hits)
+    assert rows["event"].tolist() == [0, 0, 0]
+    assert rows["scan_id"].tolist() == [1, 3, 5]
+    assert rows["on_table"].tolist() == [1, 2, 3]
+    assert found.passed.tolist() == [3, 2]

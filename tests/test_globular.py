@@ -23,7 +23,7 @@ from rrs_core.describe import seeds
 from rrs_core.describe.features import FEATURES, half_window, measure
 from rrs_core.detect.drift import Lines
 from rrs_core.errors import SurveyRefused
-from rrs_core.group import explain, transforms
+from rrs_core.group import explain, transforms, tuning
 from rrs_core.observe.filterbank import open_scan
 from rrs_core.simulate.profiles import Sinc2
 from rrs_core.simulate.scans import simulate
@@ -34,6 +34,7 @@ from rrs_core.stages import explain as explaining
 from rrs_core.stages.report import Silent
 from rrs_core.survey import tables
 from rrs_core.survey.catalogue import Survey
+from rrs_core.survey.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 9
@@ -698,3 +699,115 @@ def test_the_page_features_says_how_shapley_values_are_computed(
 ) -> None:
     app = page(survey, "features", monkeypatch)
     assert any("rrs explain" in code.value for code in app.code)
+
+
+# Resolutions, one by one
+
+
+def of_resolutions(*rows: tuple[float, float]) -> pd.DataFrame:
+    """Return scans of channel widths [Hz] and spectra [s]."""
+    foff, tsamp = zip(*rows, strict=True)
+    return pd.DataFrame({"scan_id": range(1, len(rows) + 1), "foff_mhz": np.array(foff) * 1e-6, "tsamp_s": tsamp})
+
+
+def test_the_resolution_of_most_hits_counts_not_that_of_most_scans() -> None:
+    # Case 82
+    scans = of_resolutions((2.79, 18.25), (2.79, 18.25), (2.79, 18.25), (1.5, 9.0), (3.5, 9.0))
+    alike, note = resolutions.commonest(scans, pd.Series([4] * 7 + [1, 2]))
+    assert alike.tolist() == [False, False, False, True, False]
+    assert "only the 7 hits at 1.5 Hz x 9 s are clustered, not 2 at 2.79 Hz x 18.2 s:" in note  # the fifth has no hit
+
+
+def test_scans_without_hits_of_another_resolution_need_no_word() -> None:
+    alike, note = resolutions.commonest(of_resolutions((2.79, 18.25), (1.5, 9.0)), pd.Series([1, 1]))
+    assert (alike.tolist(), note) == ([True, False], "")
+
+
+@pytest.mark.parametrize(
+    ("other", "alike"),
+    [((-2.79, 18.2536), True), ((2.7901, 18.2601), True), ((2.9, 18.25), False), ((2.79, 19.0), False)],
+)
+def test_resolutions_are_one_whichever_way_channels_run_and_to_a_hundredth(
+    other: tuple[float, float], alike: bool
+) -> None:
+    one, two = resolutions.resolution_of(of_resolutions((2.79, 18.2536), other))
+    assert (one == two) == alike
+
+
+# What is given to what explains, in which order
+
+
+def shuffled(survey: Survey, folder: Path) -> tuple[Path, pd.DataFrame]:
+    """Return a copy of a survey whose table of clusters is in another order than that of its features."""
+    root = Path(shutil.copytree(survey.store.root, folder / "survey"))
+    clusters = survey.clusters.sample(frac=1, random_state=6).reset_index(drop=True)
+    Store(root).write_table("clusters", clusters)
+    return root, clusters
+
+
+@pytest.mark.parametrize("kernel", [False, True])
+def test_each_hit_is_explained_by_its_own_features_and_cluster(
+    kernel: bool, default: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, clusters = shuffled(default, tmp_path)
+    points = pd.DataFrame(
+        transforms.load(root / cluster.MAP).transform(default.features),
+        index=default.features["hit_id"].to_numpy(), columns=list(FEATURES),
+    )  # fmt: skip
+    calls: list[tuple[np.ndarray, tuple[np.ndarray, ...], dict[str, object]]] = []
+
+    def explained(given: np.ndarray, *labels: np.ndarray, **words: object) -> explain.Explained:
+        calls.append((given, labels, words))
+        rows = np.array([5, 2, 11])
+        values = np.arange(39.0).reshape(3, 13)
+        return explain.Explained(values, given[rows], rows, np.zeros(3), values.sum(axis=1), tuple(FEATURES), "x")
+
+    monkeypatch.setattr(explain, "shap_values_kernel" if kernel else "shap_values_surrogate", explained)
+    monkeypatch.setattr(explaining, "PAPER_ROWS", 40)
+    explaining.run(root, kernel=kernel)
+    ((given, labels, words),) = calls
+    assert words == {"seed": default.settings.seed}
+    frame = pd.read_parquet(root / "tables" / "shap.parquet")
+    assert set(frame["method"]) == {"x"}
+    assert frame["hit_id"].tolist() == np.repeat(frame["hit_id"].to_numpy()[::13], 13).tolist()
+    for row in frame.itertuples():
+        assert row.scaled_feature == points.loc[row.hit_id, row.feature]
+    if kernel:
+        assert (len(given), labels) == (40, ())
+        assert not np.array_equal(given, points.loc[clusters["hit_id"]].to_numpy()[:40])  # drawn, not the first
+        other = {tuple(row) for row in points.loc[clusters["hit_id"]].to_numpy()}
+        assert {tuple(row) for row in given} <= other
+    else:
+        np.testing.assert_array_equal(given, points.loc[clusters["hit_id"]])
+        assert labels[0].tolist() == clusters["cluster_id"].tolist()
+
+
+def test_a_survey_without_clusters_cannot_be_explained(default: Survey, tmp_path: Path) -> None:
+    root, clusters = shuffled(default, tmp_path)
+    Store(root).write_table("clusters", clusters[:0])
+    with pytest.raises(SurveyRefused) as caught:
+        explaining.run(root)
+    assert caught.value.code == "STAGE_ORDER"
+
+
+def test_a_survey_is_tuned_on_its_own_hits_seed_and_settings(
+    default: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    steps = pd.DataFrame(
+        [("min_cluster_size", 3, 2, 0.0, 4, 0.1, 0.2, True), ("epsilon", 3, 2, 0.15, 4, 0.1, 0.2, True)],
+        columns=list(tuning.STEP_COLUMNS),
+    )
+
+    def tuned(points: np.ndarray, **words: object) -> tuning.TuningResult:
+        calls.append((points, words))
+        return tuning.TuningResult(steps, default.settings.cluster)
+
+    monkeypatch.setattr(tuning, "tune", tuned)
+    assert explaining.tune(default.store.root, lambda *_: None).steps is steps
+    assert not list(tmp_path.iterdir())
+    explaining.tune(default.store.root, lambda *_: None, tmp_path / "x.html")
+    assert "Share of the hits" in (tmp_path / "x.html").read_text(encoding="utf-8")
+    points, words = calls[0]
+    np.testing.assert_array_equal(points, explaining.points_of(default))
+    assert (words["seed"], words["settings"]) == (default.settings.seed, default.settings.cluster)

@@ -243,3 +243,54 @@ def test_a_real_findevent_table_is_read_whole(tmp_path: Path) -> None:
     assert found.hits["frequency_mhz"].between(1050, 1908.7).all()
     assert (found.hits["snr"] >= 10).all()
     assert (found.hits["drift_rate_hz_s"] != 0).all()
+
+
+def test_a_table_is_seticores_only_where_every_scan_is(tmp_path: Path) -> None:
+    both = table(row(0, file="a.dat"), row(1))
+    assert read(tmp_path, both).dialect == "turboseti"
+    assert read(tmp_path, table(row(0), row(1)).replace("17h10m03.984s", "17.167773")).dialect == "seticore"
+
+
+def test_lines_before_the_table_are_counted(tmp_path: Path) -> None:
+    found = read(tmp_path, "# one\n\n# three\n" + table(row(0), "1,2", "", row(2)))
+    assert list(found.hits["row"]) == [5, 8]
+    assert [line for line, *_ in found.report.quarantined] == [6]
+
+
+def test_what_a_table_does_not_have_is_told_and_is_null(tmp_path: Path) -> None:
+    text = "DriftRate,SNR,Freq,FileID,Source,MJD\n0.5,20,1420.25,a.h5,HIP1,58873.2\n"
+    found = read(tmp_path, text)
+    assert found.hits[["freq_start_mhz", "freq_end_mhz", "channel", "coarse_channel"]].isna().all(axis=None)
+    (note,) = [note for note in found.report.notes if note.startswith("COLUMN: not in the file: ")]
+    assert set(note.split(": ")[2].split(", ")) == {
+        "RA", "DEC", "DELTAT", "DELTAF", "FreqStart", "FreqEnd", "CoarseChanNum", "ChanIndx",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "index"])
+def test_a_running_index_makes_no_row_another(name: str, tmp_path: Path) -> None:
+    # Case 76
+    text = table(row(0), row(0).replace("0,0,", "5,0,", 1)).replace(",TopHitNum", f"{name},TopHitNum", 1)
+    found = read(tmp_path, text)
+    assert (found.report.kept, found.report.duplicates) == (1, 1)
+    assert not any("set aside" in note for note in found.report.notes)
+
+
+@pytest.mark.parametrize("cell", ["7.5", "99999999999", "-2147483648"])
+def test_a_channel_that_is_no_whole_number_is_put_aside(cell: str, tmp_path: Path) -> None:
+    found = read(tmp_path, table(row(0), row(1, chan=cell)))
+    assert [(line, code) for line, code, _ in found.report.quarantined] == [(3, "NUMBER")]
+    assert list(read(tmp_path, table(row(0, chan="7.0"), row(1, chan=""))).hits["channel"].fillna(-1)) == [7, -1]
+
+
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff"])
+def test_utf_16_is_named(mark: bytes, tmp_path: Path) -> None:
+    # Case 73
+    with pytest.raises(FileRefused, match="UTF-16"):
+        read(tmp_path, mark + table().encode("utf-16-le" if mark == b"\xff\xfe" else "utf-16-be"), "x.bin")
+
+
+def test_a_column_twice_is_refused_where_none_is_missing(tmp_path: Path) -> None:
+    # Case 74
+    with pytest.raises(FileRefused, match="a column occurs twice"):
+        read(tmp_path, table().replace(",DEC,", ",RA,"))

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from benchmarks import real_data
-from rrs_core.errors import SettingsRefused
+from rrs_core.errors import RRSError, SettingsRefused
+from rrs_core.observe import hitwriters
 from rrs_core.observe.findevent_csv import COLUMNS
 from rrs_core.observe.hitfiles import HitHeader, read_hit_file
 from rrs_core.observe.hitwriters import window, write_dat, write_findevent_csv
@@ -156,3 +157,89 @@ def test_numbers_keep_all_their_digits_in_a_findevent_table(tmp_path: Path) -> N
     found = read_hit_file(tmp_path / "x.csv").hits
     for ours, theirs in (("frequency_mhz", "Freq"), ("drift_rate_hz_s", "DriftRate"), ("snr", "SNR")):
         np.testing.assert_array_equal(found[ours], rows[theirs])
+
+
+@pytest.mark.parametrize(
+    "name", ["file_id", "source_name", "tstart_mjd", "tsamp_s", "foff_mhz", "max_drift_rate_hz_s", "obs_length_s"]
+)
+def test_every_word_of_the_header_is_needed(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsRefused, match=name) as refused:
+        write_dat(tmp_path / "x.dat", hits(), replace(HEADER, **{name: None}))
+    assert refused.value.code == "HEADER"
+
+
+@pytest.mark.parametrize("name", ["frequency_mhz", "drift_rate_hz_s", "snr", "coarse_channel", "channel"])
+def test_no_column_of_hits_may_be_absent_or_empty(name: str, tmp_path: Path) -> None:
+    empty = hits()
+    empty[name] = empty[name].astype("Float64").mask(empty.index == 1)
+    for frame in (empty, hits().drop(columns=name)):
+        with pytest.raises(SettingsRefused, match=name) as refused:
+            write_dat(tmp_path / "x.dat", frame, HEADER)
+        assert refused.value.code == "TABLE"
+
+
+def test_coordinates_and_numbers_of_hits_are_written_in_their_places(tmp_path: Path) -> None:
+    named = replace(HEADER, ra_text="17h10m03.984s", dec_text="-2d10m58.8s")
+    write_dat(tmp_path / "x.dat", hits().assign(n_hits=[858, 1, 20]), named)
+    header = read_hit_file(tmp_path / "x.dat").header
+    assert (header.ra_text, header.dec_text) == ("17h10m03.984s", "-2d10m58.8s")
+    rows = [line.split() for line in (tmp_path / "x.dat").read_text(encoding="utf-8").splitlines()[9:]]
+    assert [row[11] for row in rows] == ["858", "1", "20"]
+    assert [row[10] for row in rows] == ["0", "1", "2"]
+
+
+def test_the_window_of_a_channel_beyond_the_coarse_channel_ends_with_it() -> None:
+    first, last = window(np.array([2**20 + 5]), 4.0, 292.057776, 2**20)
+    assert first.tolist() == [2**20 + 5 - 585]
+    assert last.tolist() == [2**20 + 5]
+
+
+@pytest.mark.parametrize("foff_mhz", [FOFF_MHZ, -FOFF_MHZ])
+def test_the_window_runs_with_the_channels(foff_mhz: float, tmp_path: Path) -> None:
+    frame = hits().assign(channel=500_000)
+    write_dat(tmp_path / "x.dat", frame, replace(HEADER, foff_mhz=foff_mhz))
+    found = read_hit_file(tmp_path / "x.dat").hits
+    start, end = ((found[name] - found["frequency_mhz"]) / foff_mhz for name in ("freq_start_mhz", "freq_end_mhz"))
+    np.testing.assert_allclose(start, -585, atol=0.5)
+    np.testing.assert_allclose(end, 583, atol=0.5)
+
+
+def findevent_rows(n: int = 2) -> pd.DataFrame:
+    rows = pd.DataFrame([dict.fromkeys(COLUMNS, 1)] * n)
+    return rows.assign(FileID="x.h5", Source="HIP1", MJD=57650.5, Freq=8419.25, Hit_ID="", status="on_table_1")
+
+
+def test_rows_are_counted_from_zero_whatever_they_were_called(tmp_path: Path) -> None:
+    rows = findevent_rows(3).set_index(pd.Index([9, 4, 9]))
+    write_findevent_csv(tmp_path / "x.csv", rows)
+    lines = (tmp_path / "x.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("name", ["RA", "DEC", "FileID", "Source", "Hit_ID", "status"])
+def test_no_text_of_an_event_can_steer_a_terminal(name: str, tmp_path: Path) -> None:
+    write_findevent_csv(tmp_path / "x.csv", findevent_rows().assign(**{name: "1h\x1b[31m\n2"}))
+    text = (tmp_path / "x.csv").read_text(encoding="utf-8")
+    assert "\x1b" not in text
+    assert len(text.splitlines()) == 3
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_dat(tmp_path / "x.dat", hits(), HEADER)
+    write_findevent_csv(tmp_path / "x.csv", findevent_rows())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError(28, "no space left on device")
+
+    def half(_: pd.DataFrame, path: Path, **__: object) -> None:
+        Path(path).write_text("half")
+        full()
+
+    monkeypatch.setattr(hitwriters, "_header_lines", full)
+    monkeypatch.setattr(pd.DataFrame, "to_csv", half)
+    with pytest.raises(RRSError, match="no room"):
+        write_dat(tmp_path / "x.dat", hits(50), HEADER)
+    with pytest.raises(RRSError, match="no room"):
+        write_findevent_csv(tmp_path / "x.csv", findevent_rows(5))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

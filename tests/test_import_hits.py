@@ -410,3 +410,35 @@ def test_a_copy_of_a_file_under_another_name_gives_nothing_new(tmp_path: Path) -
     found = import_hits([first, tmp_path / "copy.dat", tmp_path / "unix.dat"], scans())
     assert [(report["new"], report["known"]) for report in found.reports] == [(2, 0), (0, 2), (0, 2)]
     assert len(found.hits) == 2
+
+
+def test_every_channel_of_the_band_and_no_other_is_in_it(tmp_path: Path) -> None:
+    # Case 78: both ends of the band
+    found = import_hits([dat(tmp_path, 1, channels=(-3, -1, 0, 1, N_CHAN - 1, N_CHAN, N_CHAN + 2))], scans())
+    assert found.hits["channel"].tolist() == [0, 1, N_CHAN - 1]
+    report = found.reports[0]
+    assert report["codes"] == {"OUT_OF_BAND": 4}
+    assert [(line, code) for line, code, _ in report["quarantined"]] == [(k, "OUT_OF_BAND") for k in (10, 11, 15, 16)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"tstart_mjd": 57651.0}, "these hits at 57651.0"),
+        ({"foff_mhz": 1.4e-6}, "MHz wide"),
+        ({"foff_mhz": FOFF_MHZ * 1.02}, "MHz wide"),
+    ],
+)
+def test_a_mismatch_names_what_differs(changes: dict[str, float], why: str, tmp_path: Path) -> None:
+    # Case 79
+    (error,) = import_hits([dat(tmp_path, 1, **changes)], scans()).refused
+    assert error.code == "PAIR_MISMATCH"
+    assert why in str(error)
+
+
+def test_hits_below_and_above_the_band_are_of_another_scan(tmp_path: Path) -> None:
+    # Case 79
+    for channels in ((-9, -8), (N_CHAN + 8, N_CHAN + 9)):
+        (error,) = import_hits([dat(tmp_path, 1, channels=channels)], scans()).refused
+        assert error.code == "PAIR_MISMATCH"
+        assert "its band is 1419.070" in str(error)
