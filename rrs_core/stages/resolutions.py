@@ -14,14 +14,20 @@ if TYPE_CHECKING:
 
 
 def resolution_of(scans: pd.DataFrame) -> NDArray[np.object_]:
-    """Return width of a channel and length of a spectrum of each scan in words, to 1 %: `2.79 Hz x 18.3 s`."""
-    return np.array(
-        [
-            f"{abs(foff) * units.HZ_PER_MHZ:.3g} Hz x {tsamp:.3g} s"
-            for foff, tsamp in zip(scans["foff_mhz"], scans["tsamp_s"], strict=True)
-        ],
-        object,
-    )
+    """Return width of a channel and length of a spectrum of each scan in words: `2.79 Hz x 18.3 s`.
+
+    Scans within 1 % of the first of a resolution have its words.
+    """
+    known: list[tuple[float, float, str]] = []
+    words = []
+    for foff, tsamp in zip(scans["foff_mhz"], scans["tsamp_s"], strict=True):
+        width = abs(foff) * units.HZ_PER_MHZ
+        alike = (text for hz, s, text in known if abs(width - hz) <= 0.01 * hz and abs(tsamp - s) <= 0.01 * s)
+        if not (text := next(alike, "")):
+            text = f"{width:.3g} Hz x {tsamp:.3g} s"
+            known.append((width, tsamp, text))
+        words.append(text)
+    return np.array(words, object)
 
 
 def commonest(scans: pd.DataFrame, scan_ids: pd.Series[int]) -> tuple[NDArray[np.bool_], str]:
