@@ -332,7 +332,7 @@ def test_pixels_of_a_hit_are_taken_out_and_no_others() -> None:
     assert snr[0] == pytest.approx(200, rel=0.1)
     for t in range(16):
         middle = 4000 + int(np.floor(moved * t / 15 + 0.5))
-        assert rows[t, middle] == 0
+        assert (rows[t, middle - 1 : middle + 2] == 0).all()  # and a channel either side of it
         changed = np.flatnonzero(rows[t] != before[t])
         assert np.abs(changed - middle).max() <= 4
 
@@ -519,3 +519,34 @@ def test_the_level_across_a_dead_part_is_that_of_its_neighbours() -> None:
     block, _, _ = living(32, {9: slice(100, 128), 10: slice(0, 128), 11: slice(0, 20)})
     level = 1 / standout.scale_of(block).factor
     assert level[9 * 128 : 12 * 128] == pytest.approx(np.ones(3 * 128), abs=0.05)
+
+
+def quiet(n_chan: int, pixels: dict[tuple[int, int], float]) -> tuple[np.ndarray, standout.Scale, np.ndarray]:
+    """Return a block without noise but for some pixels [standard deviations], its scale and what stands out of it."""
+    block = np.ones((16, n_chan), np.float32)
+    for (t, channel), times in pixels.items():
+        block[t, channel] += times
+    scale = standout.Scale(np.ones(n_chan, np.float32), np.zeros((16, 1), np.float32), 1.0)
+    rows = np.zeros(block.shape, np.float32)
+    standout.standing_out(block, scale.factor, scale.gain, scale.sigma, rows)
+    return block, scale, rows
+
+
+@pytest.mark.parametrize(("height", "found"), [(52, []), (60, []), (80, [1000]), (1000, [1000])])
+def test_a_pulse_counts_what_its_compressed_pixels_do(height: float, found: list[int]) -> None:
+    """Two spectra of 6 (1 + ln(z / 6)), at most 20, over the root of 16: 9.5, 9.9, 10 and 10, where 10 are needed."""
+    block, scale, rows = quiet(2048, {(3, 1000): height, (9, 1000): height})
+    one = np.array([1000])
+    at, *_ = tophits.separate(
+        block, scale.factor, scale.gain, scale.sigma, rows, one, np.array([0]), np.array([1]), 10.0, 400
+    )
+    assert at.tolist() == found
+
+
+def test_of_a_faint_wide_signal_as_many_channels_are_taken_out_as_it_was_found_in() -> None:
+    """Of 0.55 in 32 channels, below the 2.5 / 4 down to which a skirt is followed, 12.4 together."""
+    block, scale, rows = quiet(2048, {(t, c): 0.55 for t in range(16) for c in range(1000, 1032)})
+    tophits.separate(
+        block, scale.factor, scale.gain, scale.sigma, rows, np.array([1016]), np.array([0]), np.array([32]), 10.0, 400
+    )
+    assert (rows == 0).all()

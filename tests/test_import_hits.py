@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,14 +14,17 @@ import pytest
 import rrs_core
 from benchmarks import real_data
 from rrs_core import pipeline
-from rrs_core.errors import RRSError
+from rrs_core.config import Settings
+from rrs_core.errors import RRSError, SurveyRefused
 from rrs_core.export import export_dat, header_of
 from rrs_core.observe.findevent_csv import COLUMNS as FINDEVENT
 from rrs_core.observe.hitfiles import HitHeader
 from rrs_core.observe.hitwriters import write_dat, write_findevent_csv
 from rrs_core.simulate.scans import simulate
+from rrs_core.stages import detect
 from rrs_core.stages.hits import import_hits, read_cadence_hits, told
 from rrs_core.stages.report import Silent
+from rrs_core.stages.searching import Search
 from rrs_core.survey import tables
 
 FOFF_MHZ = -2.7939677238464355e-6
@@ -442,3 +447,46 @@ def test_hits_below_and_above_the_band_are_of_another_scan(tmp_path: Path) -> No
         (error,) = import_hits([dat(tmp_path, 1, channels=channels)], scans()).refused
         assert error.code == "PAIR_MISMATCH"
         assert "its band is 1419.070" in str(error)
+
+
+# A scan is searched again where its bytes, its settings or its given hits are others
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"detect": {"threshold": 0.123}},
+        {"doppler": {"snr": 12.5}},
+        {"doppler": {"max_drift_hz_s": 2.5}},
+        {"seed": 99},
+    ],
+)
+def test_hits_of_a_scan_hang_on_every_setting_of_the_search(changed: dict[str, Any]) -> None:
+    usual = Settings()
+    name, value = next(iter(changed.items()))
+    own = replace(getattr(usual, name), **value) if isinstance(value, dict) else value
+    assert detect.scan_key("a", replace(usual, **{name: own})) != detect.scan_key("a", usual)
+
+
+def test_hits_of_a_scan_hang_on_its_bytes_and_given_hits_and_not_on_how_they_are_clustered(tmp_path: Path) -> None:
+    usual = Settings()
+    hits = import_hits([dat(tmp_path, 1)], scans()).hits
+    digests = [detect.digest_of(one) for one in (None, hits, hits.assign(snr=21.0), hits[:1])]
+    assert len(set(digests)) == 4
+    assert detect.digest_of(hits[:0]) == digests[0] == ""
+    keys = [detect.scan_key("a", usual, digest) for digest in digests] + [detect.scan_key("b", usual)]
+    assert len(set(keys)) == 5
+    other = replace(usual, cluster=replace(usual.cluster, min_cluster_size=usual.cluster.min_cluster_size + 1))
+    assert detect.scan_key("a", other) == keys[0]
+
+
+def test_a_scan_that_is_not_the_one_that_was_ingested_is_not_searched(tmp_path: Path) -> None:
+    usual = Settings()
+    path = tmp_path / "x.h5"
+    job = detect.Job(1, f"{path}", "0" * 64, Search(usual.detect, usual.doppler, 1, None), tmp_path / "part")
+    for code in ("NOT_FOUND", "CHANGED"):
+        with pytest.raises(SurveyRefused) as refused:
+            detect.detect_one(job)
+        assert refused.value.code == code
+        path.write_bytes(b"other bytes")
+    assert [one.name for one in tmp_path.iterdir()] == ["x.h5"]
