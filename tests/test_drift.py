@@ -550,3 +550,26 @@ def test_of_a_faint_wide_signal_as_many_channels_are_taken_out_as_it_was_found_i
         block, scale.factor, scale.gain, scale.sigma, rows, np.array([1016]), np.array([0]), np.array([32]), 10.0, 400
     )
     assert (rows == 0).all()
+
+
+def test_the_drift_of_a_very_strong_line_is_that_of_its_middle() -> None:
+    """Three channels are compressed alike; only their power tells the middle one."""
+    moved = np.floor(6 * np.arange(16) / 15 + 0.5).astype(int)
+    height = {-1: 400, 0: 1000, 1: 400}
+    pixels = {(t, 1000 + int(moved[t]) + side): times for t in range(16) for side, times in height.items()}
+    for start, drift_ in ((1000, 6), (1001, 5), (999, 7)):
+        block, scale, rows = quiet(2048, pixels)
+        assert len(np.unique(rows[rows > 0])) == 1
+        at, way, *_ = tophits.separate(
+            block, scale.factor, scale.gain, scale.sigma, rows,
+            np.array([start]), np.array([drift_]), np.array([1]), 10.0, 400,
+        )  # fmt: skip
+        assert (at.tolist(), way.tolist()) == ([1000], [6])
+
+
+@pytest.mark.parametrize("power", [1e-6, 1.0, 1e6])
+def test_a_line_is_found_where_most_of_the_band_is_dead(power: float) -> None:
+    block = noise_block(np.random.default_rng(36), 2**14)
+    add_tone(block, 3000, 0.0, 60)
+    block[:, 6400:] = 0
+    assert search(block * np.float32(power)).channel.tolist() == [3000]

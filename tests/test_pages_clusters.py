@@ -454,7 +454,7 @@ def test_hits_without_a_verdict_are_not_drawn_in_anothers_colour(made: Path, mon
         f"common interference ({left['rfi']})",
         f"anomaly ({left['anomaly']})",
     ]
-    points = points_of(load(made))[30:][clusters.iloc[30:]["status"] == "anomaly"]
+    points = points_of(load(made))[clusters.iloc[30:]["status"] == "anomaly"]  # in the order of the clusters
     packed = data[1]["dimensions"][0]["values"]
     drawn = np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"])
     np.testing.assert_allclose(drawn, points[:, list(FEATURES).index("snr")], rtol=1e-6)

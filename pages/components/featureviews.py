@@ -173,7 +173,7 @@ def pairs(survey: Survey) -> None:
         return
     points = points_of(survey)
     known = survey.clusters[["hit_id", "status", "cluster_id"]].merge(survey.table[["hit_id", "on"]], on="hit_id")
-    described = survey.features[["hit_id"]].reset_index(names="row").merge(known, on="hit_id", how="inner")
+    described = survey.clusters[["hit_id"]].reset_index(names="row").merge(known, on="hit_id", how="inner")
     drawn = np.sort(np.random.default_rng(survey.settings.seed).permutation(len(described))[:MOST_PAIRED])
     shown = described.iloc[drawn]
     figure = figures.pair_plot(

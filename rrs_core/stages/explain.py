@@ -36,7 +36,12 @@ def points_of(survey: Survey) -> NDArray[np.float64]:
         raise SurveyRefused(
             "STAGE_ORDER", "the hits are not clustered yet", where=survey.store.root, todo="run rrs build first"
         )
-    features = survey.features.set_index("hit_id").loc[survey.clusters["hit_id"]]
+    features = survey.features.set_index("hit_id").reindex(survey.clusters["hit_id"])
+    if features["frequency_mhz"].isna().any():
+        raise SurveyRefused(
+            "STAGE_ORDER", "features were made again after the clustering", where=survey.store.root,
+            todo="run rrs cluster again",
+        )  # fmt: skip
     return transforms.load(path).transform(features)
 
 
