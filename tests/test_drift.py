@@ -469,6 +469,19 @@ def test_a_signal_that_begins_in_the_skirt_of_another_is_a_hit_of_its_own() -> N
     assert 4004 <= at[1] <= 4006
 
 
+@pytest.mark.parametrize(("times", "beside"), [(40, [4004, 4005, 4006]), (50, [4005, 4006, 4007]), (50, [4003, 4004])])
+def test_the_box_of_a_line_does_not_reach_into_a_signal_beside_it(times: float, beside: list[int]) -> None:
+    """One line of a single channel at 4000: a box as wide as both would hold more, in a channel that is nobody's."""
+    block = noise_block(np.random.default_rng(36), 2**13)
+    sigma = np.sqrt(2 / units.NOISE_DOF)
+    block[:, 4000] += 60 * sigma
+    block[:, beside] += times * sigma
+    at, wide = separated(block, [4000, beside[1]], [1, 1])
+    assert at[0] == 4000
+    assert wide[0] == 1
+    assert at[1] in beside
+
+
 @pytest.mark.parametrize(("second", "width"), [(0.38, 1), (0.45, 1), (0.52, 2), (0.6, 2)])
 def test_a_wider_box_must_gain_a_twentieth(second: float, width: int) -> None:
     """Two channels of 1 and x: (1 + x) / sqrt(2) is 1 at x = 0.414 and 1.05 at x = 0.485."""

@@ -188,14 +188,15 @@ def separate(
             if profile[j] > profile[middle]:
                 middle = j
         left, right = _edge(profile, middle, -1, floor), _edge(profile, middle, 1, floor)
+        left, right = min(left, middle - width // 2), max(right, middle + width // 2)
         box, best, centre = 1, -np.inf, middle
-        while box <= WIDEST:
-            for first in range(max(0, left - box + 1), min(right, len(profile) - box) + 1):
+        while box <= WIDEST and box < 2 * (right - left + 1):  # no wider than the signal: another may be beside it
+            one, other = left, right - box + 1
+            for first in range(max(0, min(one, other)), min(max(one, other), len(profile) - box) + 1):
                 total = profile[first : first + box].sum() * math.sqrt(n_time / box)
                 if total > best * (1.05 if box > 1 else 1.0):  # a wider box must be worth it
                     best, centre, wide[found] = total, first + box // 2, box
             box *= 2
-        left, right = min(left, middle - width // 2), max(right, middle + width // 2)
         for t in range(n_time):
             first = c + _offset(d, t, n_time) - SIDE
             for q in range(max(0, first + left - 1), min(n_chan, first + right + 2)):
