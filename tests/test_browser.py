@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from browser import FLAGS, Watch, chromium, served
+from browser import LONG_MS, Watch, served
 from make_survey import draw_snippet, make_survey
 
 from rrs_core.group.search import RESULT_COLUMNS
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 HOSTILE = "<img src=x onerror=window.hostile=1>"
-LONG_MS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -36,24 +35,6 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
 def address(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(survey.store.root, tmp_path_factory.mktemp("log") / "server.log") as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    context.set_default_timeout(LONG_MS)
-    yield context.new_page()
-    context.close()
 
 
 def tiles(page: Page) -> list[int]:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import FLAGS, Watch, chromium, served
+from browser import LONG_MS, Watch, served
 
 from rrs_core import pipeline
 from rrs_core.simulate.scans import simulate
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
-LONG_MS = 60_000
 SEED = 9
 ROW, HEADER = 35, 36  #: heights in a table [pixels]
 #: Each page with something that is there once it is drawn.
@@ -44,24 +43,6 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
 def address(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(survey.store.root, tmp_path_factory.mktemp("log") / "server.log") as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    context.set_default_timeout(LONG_MS)
-    yield context.new_page()
-    context.close()
 
 
 def settled(page: Page) -> None:
@@ -149,17 +130,17 @@ def test_a_row_opens_its_supercluster_which_outlives_a_filter(page: Page, addres
     assert page.locator(".tile").count() == 0
     click_row(page, 1)
     size = int(found["n_hits"].iloc[1])
-    page.get_by_role("heading", name=f"Cluster {second}: {size:,} hits").wait_for()
+    page.get_by_role("heading", name=f"Supercluster {second}: {size:,} hits").wait_for()
     assert page.url.endswith(f"?cluster={second}")
     box = page.get_by_label("Fewest hits")
     box.fill(f"{size + 1}")  # only larger ones are in the table now
     box.press("Enter")
     page.get_by_text(re.compile(rf"^{(found['n_hits'] > size).sum()} of {len(found)} superclusters")).wait_for()
-    assert page.get_by_role("heading", name=f"Cluster {second}:").count() == 1
+    assert page.get_by_role("heading", name=f"Supercluster {second}:").count() == 1
     click_row(page, 0)
-    page.get_by_role("heading", name=f"Cluster {first}:").wait_for()
+    page.get_by_role("heading", name=f"Supercluster {first}:").wait_for()
     page.reload()
-    page.get_by_role("heading", name=f"Cluster {first}:").wait_for()
+    page.get_by_role("heading", name=f"Supercluster {first}:").wait_for()
     assert watch.is_clean()
 
 

@@ -670,8 +670,8 @@ def test_the_page_clusters_counts_as_the_table_does(survey: Survey, monkeypatch:
 @pytest.mark.parametrize(("asked", "found"), [("0", True), ("999999", False), ("<b>x</b>", False)])
 def test_a_link_to_a_cluster(asked: str, found: bool, default: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     app = page(default, "clusters", monkeypatch, cluster=asked)
-    assert any(header.value.startswith(f"Cluster {asked}:") for header in app.subheader) == found
-    assert any("There is no cluster" in info.value for info in app.info) == (not found)
+    assert any(header.value.startswith(f"Supercluster {asked}:") for header in app.subheader) == found
+    assert any("There is no supercluster" in info.value for info in app.info) == (not found)
     assert not any("<b>" in info.value for info in app.info)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from apps import ROOT, opened, sent
 from make_scans import FCH1_MHZ, write_scan
 from make_survey import FOFF_MHZ, draw_snippet, make_survey
 from streamlit.testing.v1 import AppTest
@@ -25,38 +26,8 @@ from rrs_core.errors import FileRefused
 from rrs_core.group.search import index_of
 from rrs_core.survey.catalogue import load
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = (
-    "pages/overview.py", "pages/map.py", "pages/lookalikes.py", "pages/clusters.py", "pages/events.py",
-    "pages/features.py",
-)  # fmt: skip
+PAGES = ("overview", "map", "lookalikes", "clusters", "events", "features", "hits")
 HOSTILE = ("<img src=x onerror=alert(1)>", "[click](javascript:alert(1)) =cmd()")
-
-
-@pytest.fixture(autouse=True)
-def from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AppTest finds pages from the repository's root, as `streamlit run app.py` does."""
-    monkeypatch.chdir(ROOT)
-
-
-def opened(page: str, survey: Path, monkeypatch: pytest.MonkeyPatch, **query: str) -> AppTest:
-    """Return a page that has run once on a survey."""
-    monkeypatch.setenv("RRS_SURVEY", f"{survey}")
-    app = AppTest.from_file(f"{ROOT / 'app.py'}", default_timeout=60).run()
-    for name, value in query.items():
-        app.query_params[name] = value
-    if page != PAGES[0]:
-        app.switch_page(page).run()
-    assert not app.exception, app.exception
-    return app
-
-
-def words(app: AppTest) -> str:
-    """Return all text of a page, markdown as it was sent."""
-    kinds = (app.markdown, app.caption, app.error, app.warning, app.info, app.success, app.title, app.subheader)
-    return "\n".join(f"{element.value}" for kind in kinds for element in kind) + "\n".join(
-        f"{element.value}" for element in app.code
-    )
 
 
 def is_literal(markdown: str) -> bool:
@@ -82,7 +53,7 @@ def snippet() -> np.ndarray:
 
 def upload(survey: Path, data: bytes, monkeypatch: pytest.MonkeyPatch, name: str = "query.npy") -> AppTest:
     """Return the page of lookalikes after an upload."""
-    app = opened(PAGES[2], survey, monkeypatch)
+    app = opened("lookalikes", survey, monkeypatch)
     app.file_uploader[0].set_value((name, data, "application/octet-stream")).run()
     assert not app.exception, app.exception
     return app
@@ -95,11 +66,11 @@ def upload(survey: Path, data: bytes, monkeypatch: pytest.MonkeyPatch, name: str
 def test_without_a_survey_every_page_says_what_to_type(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = words(opened(page, tmp_path / "my survey", monkeypatch))
+    text = sent(opened(page, tmp_path / "my survey", monkeypatch))
     assert "make run" not in text  # it makes the demo, elsewhere
     assert f"rrs build '{tmp_path / 'my survey'}' PATH..." in text
     monkeypatch.setattr(loaders, "DEMO", tmp_path / "my survey")
-    assert "make run" in words(opened(page, tmp_path / "my survey", monkeypatch))
+    assert "make run" in sent(opened(page, tmp_path / "my survey", monkeypatch))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -114,11 +85,11 @@ def test_hits_without_frequencies_are_shown_all_the_same(
 ) -> None:
     survey = make_survey(tmp_path / "stack", n_hits=40, frequencies=False)
     hit = f"{load(survey).strongest()}"
-    app = opened(page, survey, monkeypatch, **({"hit": hit} if page == PAGES[2] else {}))
+    app = opened(page, survey, monkeypatch, **({"hit": hit} if page == "lookalikes" else {}))
     assert not app.error
-    assert "nan" not in words(app)
-    if page == PAGES[2]:
-        assert "frequency unknown" in words(app)
+    assert "nan" not in sent(app)
+    if page == "lookalikes":
+        assert "frequency unknown" in sent(app)
         assert len(app.dataframe[0].value) == 39
         assert app.slider(key="lookalikes.weight").disabled
 
@@ -132,14 +103,14 @@ def test_no_hit_is_no_crash(page: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("page", "command"),
-    list(zip(PAGES[1:], ("rrs project", "rrs encode", "rrs cluster", "rrs events", "rrs features"), strict=True)),
+    list(zip(PAGES[1:6], ("rrs project", "rrs encode", "rrs cluster", "rrs events", "rrs features"), strict=True)),
 )
 def test_a_half_built_survey_names_the_stage_to_run(
     page: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     survey = make_survey(tmp_path / "half", n_hits=20, stages=("ingest", "detect"))
-    assert f"{command} {survey}" in words(opened(page, survey, monkeypatch))
-    assert "Not done yet" in [element.help for element in opened(PAGES[0], survey, monkeypatch).markdown]
+    assert f"{command} {survey}" in sent(opened(page, survey, monkeypatch))
+    assert "Not done yet" in [element.help for element in opened("overview", survey, monkeypatch).markdown]
 
 
 @pytest.mark.parametrize("damage", ["settings", "table", "snippets"])
@@ -161,23 +132,23 @@ def test_a_damaged_survey_is_one_line_on_every_page(
 
 
 def test_overview_counts_what_the_tables_hold(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(PAGES[0], tiny_survey, monkeypatch)
+    app = opened("overview", tiny_survey, monkeypatch)
     assert {metric.label: metric.value for metric in app.metric} == {
         "Hits": "240",
         "Scans": "12",
         "Cadences": "2",
         "Band covered [MHz]": "0.732",
     }
-    assert "PCA" in words(app)
+    assert "PCA" in sent(app)
     assert len(app.dataframe[0].value) == 12
 
 
 def test_a_survey_that_was_built_again_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     survey = make_survey(tmp_path / "s", n_hits=20)
-    assert opened(PAGES[0], survey, monkeypatch).metric[0].value == "20"
+    assert opened("overview", survey, monkeypatch).metric[0].value == "20"
     shutil.rmtree(survey)
     make_survey(survey, n_hits=30)
-    assert opened(PAGES[0], survey, monkeypatch).metric[0].value == "30"
+    assert opened("overview", survey, monkeypatch).metric[0].value == "30"
 
 
 # Foreign text
@@ -189,11 +160,11 @@ def test_hostile_source_names_are_text(page: str, tmp_path: Path, monkeypatch: p
     table = load(survey).table
     for target in table["source_name"].unique():
         hit = table.loc[table["source_name"] == target, "hit_id"].iloc[0]
-        app = opened(page, survey, monkeypatch, **({"hit": f"{hit}"} if page == PAGES[2] else {}))
+        app = opened(page, survey, monkeypatch, **({"hit": f"{hit}"} if page == "lookalikes" else {}))
         for element in [*app.markdown, *app.caption, *app.error]:
             assert is_literal(element.value)
         assert not any(element.allow_html for element in app.markdown)
-        if page != PAGES[2]:
+        if page != "lookalikes":
             break
 
 
@@ -208,8 +179,8 @@ def test_exported_cells_cannot_run_and_numbers_stay_numbers() -> None:
 
 def test_a_link_to_a_hit_searches_for_it(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hit = load(tiny_survey).strongest()
-    app = opened(PAGES[2], tiny_survey, monkeypatch, hit=f"{hit}")
-    assert f"Hit {hit}" in words(app)
+    app = opened("lookalikes", tiny_survey, monkeypatch, hit=f"{hit}")
+    assert f"Hit {hit}" in sent(app)
     found = app.dataframe[0].value
     assert len(found) == 50
     assert hit not in set(found["hit_id"])
@@ -219,7 +190,7 @@ def test_a_link_to_a_hit_searches_for_it(tiny_survey: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("bad", ["42", "../../x", "' OR 1=1--", "<script>", "9" * 400, "-1", "１２"])
 def test_a_link_to_no_hit_is_refused_in_one_line(bad: str, tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(PAGES[2], tiny_survey, monkeypatch, hit=bad)
+    app = opened("lookalikes", tiny_survey, monkeypatch, hit=bad)
     assert len(app.error) == 1
     assert "NO_HIT" in app.error[0].value
     assert is_literal(app.error[0].value)
@@ -239,7 +210,7 @@ def test_settings_of_the_search_do_what_they_say(tiny_survey: Path, monkeypatch:
     survey = load(tiny_survey)
     hit = survey.strongest()
     mhz = survey.hit(hit)["frequency_mhz"]
-    app = opened(PAGES[2], tiny_survey, monkeypatch, hit=f"{hit}")
+    app = opened("lookalikes", tiny_survey, monkeypatch, hit=f"{hit}")
     app.slider(key="lookalikes.top").set_value(20).run()
     plain = app.dataframe[0].value
     assert len(plain) == 20
@@ -252,13 +223,13 @@ def test_settings_of_the_search_do_what_they_say(tiny_survey: Path, monkeypatch:
 def test_the_verdict_is_of_the_likeness_whatever_weight_frequency_has(
     tiny_survey: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = opened(PAGES[2], tiny_survey, monkeypatch, hit=f"{load(tiny_survey).strongest()}")
+    app = opened("lookalikes", tiny_survey, monkeypatch, hit=f"{load(tiny_survey).strongest()}")
     before = [box.value for box in (*app.success, *app.warning)]
     assert len(before) == 1
-    assert "Score: cosine of the latents, 1 at most" in words(app)
+    assert "Score: cosine of the latents, 1 at most" in sent(app)
     app.slider(key="lookalikes.weight").set_value(0.5).run()
     assert [box.value for box in (*app.success, *app.warning)] == before
-    assert "nearness in frequency" in words(app)
+    assert "nearness in frequency" in sent(app)
     app.toggle(key="lookalikes.duplicates").set_value(True).run()
     assert [box.value for box in (*app.success, *app.warning)] == before
 
@@ -267,19 +238,19 @@ def test_one_hit_alone_is_no_yardstick(tmp_path: Path, monkeypatch: pytest.Monke
     app = upload(make_survey(tmp_path / "s", n_hits=1), npy(snippet()), monkeypatch)
     assert not app.exception
     assert not app.success
-    assert "nothing to measure that by" in words(app)
+    assert "nothing to measure that by" in sent(app)
 
 
 def test_another_upload_does_not_inherit_the_frequency_of_the_one_before(
     tiny_survey: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = opened(PAGES[2], tiny_survey, monkeypatch)
+    app = opened("lookalikes", tiny_survey, monkeypatch)
     app.number_input(key="lookalikes.upload_mhz").set_value(1420.4).run()
     app.file_uploader(key="lookalikes.upload").set_value(("a.npy", npy(snippet()), "application/octet-stream")).run()
-    assert "1420.400000 MHz" in words(app)  # typed in before the first upload: meant for it
+    assert "1420.400000 MHz" in sent(app)  # typed in before the first upload: meant for it
     app.file_uploader(key="lookalikes.upload").set_value(("b.npy", npy(snippet()), "application/octet-stream")).run()
     assert app.number_input(key="lookalikes.upload_mhz").value is None
-    assert "1420.400000 MHz" not in words(app)
+    assert "1420.400000 MHz" not in sent(app)
 
 
 def test_an_upload_without_a_frequency_has_no_frequency_weight(
@@ -299,7 +270,7 @@ def test_near_duplicates_appear_when_asked_for(tmp_path: Path, monkeypatch: pyte
     hits.loc[:9, "scan_id"] = 1  # ten hits within one snippet's width of each other
     hits.loc[:9, "frequency_mhz"] = 1420.5 + FOFF_MHZ * np.arange(10)
     hits.to_parquet(survey / "tables" / "hits.parquet")
-    app = opened(PAGES[2], survey, monkeypatch, hit=f"{hits['hit_id'].iloc[20]}")
+    app = opened("lookalikes", survey, monkeypatch, hit=f"{hits['hit_id'].iloc[20]}")
     assert len(app.dataframe[0].value) == 20
     app.toggle(key="lookalikes.duplicates").set_value(True).run()
     assert len(app.dataframe[0].value) == 29
@@ -308,14 +279,14 @@ def test_near_duplicates_appear_when_asked_for(tmp_path: Path, monkeypatch: pyte
 def test_the_hit_nearest_to_a_frequency_is_searched_for(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     survey = load(tiny_survey)
     hit = survey.hits[survey.hits["scan_id"] == 3].iloc[4]
-    app = opened(PAGES[2], tiny_survey, monkeypatch)
+    app = opened("lookalikes", tiny_survey, monkeypatch)
     app.button_group(key="lookalikes.source").set_value("Frequency").run()
     app.selectbox(key="lookalikes.scan").set_value(3).run()
     app.button_group(key="lookalikes.take").set_value("Nearest hit").run()
     app.number_input(key="lookalikes.mhz").set_value(float(hit["frequency_mhz"]) + 1e-5).run()
     assert not app.exception
-    assert f"Hit {hit['hit_id']}" in words(app)
-    assert "-0.010 kHz" in words(app)
+    assert f"Hit {hit['hit_id']}" in sent(app)
+    assert "-0.010 kHz" in sent(app)
 
 
 def test_what_a_scan_holds_at_a_frequency_is_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,15 +296,15 @@ def test_what_a_scan_holds_at_a_frequency_is_searched_for(tmp_path: Path, monkey
     scans = pd.read_parquet(survey / "tables" / "scans.parquet")
     scans.loc[scans["scan_id"] == 2, ["path", "n_time"]] = [f"{scan}", 32]
     scans.to_parquet(survey / "tables" / "scans.parquet")
-    app = opened(PAGES[2], survey, monkeypatch)
+    app = opened("lookalikes", survey, monkeypatch)
     app.button_group(key="lookalikes.source").set_value("Frequency").run()
     app.selectbox(key="lookalikes.scan").set_value(2).run()
     mhz = FCH1_MHZ + 1000 * FOFF_MHZ
     app.number_input(key="lookalikes.mhz").set_value(mhz).run()
     assert not app.exception
     assert [error.value for error in app.error] == []
-    assert f"{mhz:.6f} MHz" in words(app)
-    assert "32 spectra brought to 16 rows" in words(app)
+    assert f"{mhz:.6f} MHz" in sent(app)
+    assert "32 spectra brought to 16 rows" in sent(app)
     assert len(app.dataframe[0].value) > 5
     app.number_input(key="lookalikes.mhz").set_value(1420.0).run()
     assert "SNIPPET_EDGE" in app.error[0].value
@@ -354,12 +325,12 @@ def test_what_looks_like_nothing_here_is_called_so(tmp_path: Path, monkeypatch: 
     latents[columns] = np.random.default_rng(0).normal(1, 0.01, (60, len(columns))).astype(np.float32)
     latents.loc[7, columns] = -1.0
     latents.to_parquet(survey / "tables" / "latents.parquet")
-    app = opened(PAGES[2], survey, monkeypatch, hit=f"{latents['hit_id'].iloc[7]}")
+    app = opened("lookalikes", survey, monkeypatch, hit=f"{latents['hit_id'].iloc[7]}")
     assert "Nothing in this survey looks like this" in app.warning[0].value
     index = index_of(load(survey))
     cosine = index.columns.T @ index.columns - 2 * np.eye(60)
     usual = latents["hit_id"].iloc[np.unravel_index(cosine.argmax(), cosine.shape)[0]]
-    app = opened(PAGES[2], survey, monkeypatch, hit=f"{usual}")
+    app = opened("lookalikes", survey, monkeypatch, hit=f"{usual}")
     assert not app.warning
     assert "% of random pairs" in app.success[0].value
 
@@ -369,7 +340,7 @@ def test_a_hit_can_be_searched_for_when_the_model_is_gone_but_an_upload_is_refus
 ) -> None:
     survey = make_survey(tmp_path / "s", n_hits=20)
     (survey / "model.safetensors").unlink()
-    app = opened(PAGES[2], survey, monkeypatch, hit=f"{load(survey).strongest()}")
+    app = opened("lookalikes", survey, monkeypatch, hit=f"{load(survey).strongest()}")
     assert "CHECKPOINT" in app.error[0].value
     assert len(app.dataframe[0].value) > 5
     app = upload(survey, npy(snippet()), monkeypatch)
@@ -432,7 +403,7 @@ def test_hostile_upload_names_are_shown_as_text_and_never_used(
     name: str, tiny_survey: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for data in (npy(snippet()), b"rubbish"):
-        text = words(upload(tiny_survey, data, monkeypatch, name))
+        text = sent(upload(tiny_survey, data, monkeypatch, name))
         assert is_literal(text)
 
 
@@ -574,7 +545,7 @@ def test_selected_ids_are_read_from_the_points_not_from_their_places() -> None:
 
 
 def test_every_column_that_varies_can_colour_the_map(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(PAGES[1], tiny_survey, monkeypatch)
+    app = opened("map", tiny_survey, monkeypatch)
     options = app.selectbox(key="map.colour").options
     assert {"ON / OFF", "Target", "Scan", "Cadence", "SNR", "Frequency [MHz]", "K² statistic"} <= set(options)
     assert not [option for option in options if "Drift" in option]  # empty in this survey
@@ -585,7 +556,7 @@ def test_every_column_that_varies_can_colour_the_map(tiny_survey: Path, monkeypa
 
 def test_a_large_map_states_its_sample(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hitmap, "MOST_POINTS", 100)
-    text = words(opened(PAGES[1], tiny_survey, monkeypatch))
+    text = sent(opened("map", tiny_survey, monkeypatch))
     assert "Showing 100 of 240 hits" in text
     assert "seed 0" in text
 

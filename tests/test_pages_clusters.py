@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from apps import numbers, opened, words
 from make_survey import FCH1_MHZ, make_survey
 from streamlit.testing.v1 import AppTest
 
@@ -25,7 +26,6 @@ from rrs_core.survey import tables
 from rrs_core.survey.catalogue import Survey, load
 from rrs_core.survey.store import Store
 
-ROOT = Path(__file__).resolve().parents[1]
 HOSTILE = ("<img src=x onerror=alert(1)>", "[click](javascript:alert(1)) =cmd()")
 SOURCES = (
     "suggestion: GPS L1 <b>x</b> (navigation); 90% of 3 hits lie in 1-2 MHz, as do 3% of all hits; "
@@ -115,27 +115,6 @@ def made(tmp_path: Path) -> Path:
     return make(tmp_path / "survey")
 
 
-def opened(root: Path, monkeypatch: pytest.MonkeyPatch, page: str = "clusters", **query: str) -> AppTest:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("RRS_SURVEY", f"{root}")
-    app = AppTest.from_file(f"{ROOT / 'app.py'}", default_timeout=60).run()
-    for name, value in query.items():
-        app.query_params[name] = value
-    if page != "overview":
-        app.switch_page(f"pages/{page}.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.markdown, app.caption, app.error, app.warning, app.info, app.subheader, app.code)
-    return "\n".join(f"{element.value}" for kind in kinds for element in kind).replace("\\", "")
-
-
-def numbers(app: AppTest) -> dict[str, str]:
-    return {metric.label: metric.value for metric in app.metric}
-
-
 def shown(app: AppTest) -> pd.DataFrame:
     """Return the table of superclusters: the first with their ids."""
     return next(frame.value for frame in app.dataframe if "cluster_id" in frame.value)
@@ -157,7 +136,7 @@ def chart(app: AppTest, words_: str) -> dict:
 def test_the_numbers_are_those_of_the_tables(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     survey = load(made)
     anomalies = int((survey.clusters["status"] == "anomaly").sum())
-    app = opened(made, monkeypatch)
+    app = opened("clusters", made, monkeypatch)
     assert numbers(app) == {
         "Hits clustered": f"{N}",
         "Common interference": f"{N - anomalies}",
@@ -172,7 +151,7 @@ def test_the_numbers_are_those_of_the_tables(made: Path, monkeypatch: pytest.Mon
 def test_the_largest_supercluster_comes_first_with_its_share_of_on_hits(
     made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = shown(opened(made, monkeypatch))
+    rows = shown(opened("clusters", made, monkeypatch))
     assert rows["n_hits"].is_monotonic_decreasing
     members = cluster_table.members(load(made))
     for row in rows.itertuples():
@@ -182,7 +161,7 @@ def test_the_largest_supercluster_comes_first_with_its_share_of_on_hits(
 
 
 def test_a_suggested_source_is_shown_literally_in_table_and_text(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(made, monkeypatch, cluster="3")
+    app = opened("clusters", made, monkeypatch, cluster="3")
     cell = shown(app).set_index("cluster_id").loc[3, "likely_source"]
     assert cell == SOURCES  # no backslashes, nothing taken out
     lines = [element.value for element in app.markdown if "GPS" in element.value or "astronomy" in element.value]
@@ -205,7 +184,7 @@ def test_a_suggested_source_is_shown_literally_in_table_and_text(made: Path, mon
 def test_superclusters_are_filtered(
     widgets: dict[str, object], left: set[int], made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = opened(made, monkeypatch)
+    app = opened("clusters", made, monkeypatch)
     kinds = {"low": app.number_input, "high": app.number_input, "fewest": app.number_input, "on": app.toggle}
     for name, value in widgets.items():
         kinds.get(name, app.text_input)(key=f"clusters.{name}").set_value(value)
@@ -226,7 +205,7 @@ def test_hits_between_two_frequencies_are_counted(made: Path) -> None:
 
 
 def test_without_on_and_off_scans_no_share_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(make(tmp_path / "s", frequencies=False), monkeypatch, cluster="0")
+    app = opened("clusters", make(tmp_path / "s", frequencies=False), monkeypatch, cluster="0")
     assert shown(app)["on_share"].isna().all()
     assert app.toggle(key="clusters.on").disabled
     assert "ON scan" not in words(app)
@@ -240,47 +219,36 @@ def test_without_on_and_off_scans_no_share_is_claimed(tmp_path: Path, monkeypatc
 def test_a_link_opens_a_supercluster_and_it_stays_open_whatever_the_table_shows(
     made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = opened(made, monkeypatch, cluster="3")
+    app = opened("clusters", made, monkeypatch, cluster="3")
     size = int((load(made).clusters["cluster_id"] == 3).sum())
-    assert f"Cluster 3: {size} hits" in words(app)
+    assert f"Supercluster 3: {size} hits" in words(app)
     app.toggle(key="clusters.on").set_value(True).run()  # supercluster 3 is not in the table now
     assert shown(app)["cluster_id"].tolist() == [5]
-    assert f"Cluster 3: {size} hits" in words(app)
+    assert f"Supercluster 3: {size} hits" in words(app)
     assert app.query_params["cluster"] == "3"
 
 
 @pytest.mark.parametrize("bad", ["99", "1", "-1", "３", "<b>x</b>", "../3", "3 OR 1", "9" * 5000, "1e1", " 3"])
 def test_a_link_to_no_supercluster_is_said_in_one_line(bad: str, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(made, monkeypatch, cluster=bad)
-    assert any("There is no cluster" in info.value for info in app.info)
+    app = opened("clusters", made, monkeypatch, cluster=bad)
+    assert any("There is no supercluster" in info.value for info in app.info)
     assert not any(re.search(r"(?<!\\)<\w", info.value) for info in app.info)
     assert [element.value for element in app.subheader] == ["Superclusters"]
     assert not app.error
 
 
-def test_a_row_is_read_with_the_ids_that_were_shown() -> None:
-    state = {"selection": {"rows": [2], "columns": []}}
-    assert cluster_table.chosen_id(state, [7, 4, 9]) == 9
-    assert cluster_table.chosen_id(state, [7, 4]) is None
-    assert cluster_table.chosen_id({"selection": {"rows": []}}, [7]) is None
-    assert cluster_table.chosen_id({}, [7]) is None
-
-
-# One supercluster
-
-
 def test_members_are_told_in_words(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     members = cluster_table.members(load(made))
     own = members[members["cluster_id"] == 0]
-    text = words(opened(made, monkeypatch, cluster="0"))
+    text = words(opened("clusters", made, monkeypatch, cluster="0"))
     assert f"{own['on'].astype(bool).mean():.0%} of its hits are in ON scans; all are of cadence 1" in text
     assert f"HIP4436 {(own['source_name'] == 'HIP4436').mean():.0%}" in text
-    assert "All of its hits are in ON scans" in words(opened(made, monkeypatch, cluster="5"))
-    assert "by target: HIP4436 100%" in words(opened(made, monkeypatch, cluster="5"))
+    assert "All of its hits are in ON scans" in words(opened("clusters", made, monkeypatch, cluster="5"))
+    assert "by target: HIP4436 100%" in words(opened("clusters", made, monkeypatch, cluster="5"))
 
 
 def test_cadences_and_targets_add_up(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(made, monkeypatch, cluster="0")
+    app = opened("clusters", made, monkeypatch, cluster="0")
     (table,) = [frame.value for frame in app.dataframe if "of_all" in frame.value]
     members = cluster_table.members(load(made))
     own = members[members["cluster_id"] == 0]
@@ -293,7 +261,7 @@ def test_cadences_and_targets_add_up(made: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_every_picture_has_units_and_alternative_text(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(made, monkeypatch, cluster="3")
+    app = opened("clusters", made, monkeypatch, cluster="3")
     found = charts(app)
     assert len(found) == 10  # epochs, frequencies of all, batch clusters, six features, frequencies of this one
     assert "" not in found
@@ -309,7 +277,7 @@ def test_every_picture_has_units_and_alternative_text(made: Path, monkeypatch: p
 
 
 def test_the_picture_of_frequencies_has_the_rows_of_the_table(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(made, monkeypatch)
+    app = opened("clusters", made, monkeypatch)
     app.number_input(key="clusters.fewest").set_value(5).run()
     assert chart(app, "a row a supercluster")["data"][0]["y"] == [f"{number}" for number in shown(app)["cluster_id"]]
 
@@ -321,7 +289,7 @@ def test_members_that_are_gone_are_said_and_left_out(count: int, made: Path, mon
     for name in ("hits", "latents", "projection"):  # hits were searched for again, and not clustered
         table = store.read_table(name)
         store.write_table(name, table[~table["hit_id"].isin(gone)])
-    app = opened(made, monkeypatch, cluster="5")
+    app = opened("clusters", made, monkeypatch, cluster="5")
     assert f"{count} of its hits are no longer in the survey" in words(app)
     assert f"rrs cluster {made}" in words(app)
     assert ("by target: HIP4436 100%" in words(app)) == (count < 4)
@@ -346,7 +314,7 @@ def test_a_stage_that_has_not_run_is_named(
     page: str, stages: tuple[str, ...], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make(tmp_path / "s", stages=stages)
-    app = opened(root, monkeypatch, page)
+    app = opened(page, root, monkeypatch)
     assert [code.value for code in app.code] == [f"{code.value.split('rrs')[0]}{command} {root}" for code in app.code]
     assert len(app.code) == 1
     assert not app.metric
@@ -354,15 +322,15 @@ def test_a_stage_that_has_not_run_is_named(
 
 def test_no_supercluster_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make(tmp_path / "s", superclusters=False)
-    app = opened(root, monkeypatch, cluster="0")
+    app = opened("clusters", root, monkeypatch, cluster="0")
     assert "There are no superclusters" in words(app)
     assert numbers(app)["Hits clustered"] == f"{N}"
-    assert "fewer than two kinds" in words(opened(root, monkeypatch, "features"))
+    assert "fewer than two kinds" in words(opened("features", root, monkeypatch))
 
 
 @pytest.mark.parametrize("page", ["clusters", "features"])
 def test_no_hit_with_features_is_said(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(make(tmp_path / "s", none=True), monkeypatch, page)
+    app = opened(page, make(tmp_path / "s", none=True), monkeypatch)
     assert "a drift rate and 50 kHz" in words(app)
     assert not app.error
 
@@ -370,7 +338,7 @@ def test_no_hit_with_features_is_said(page: str, tmp_path: Path, monkeypatch: py
 def test_foreign_names_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make(tmp_path / "s", names=HOSTILE)
     for number in ("0", "3", "5"):
-        app = opened(root, monkeypatch, cluster=number)
+        app = opened("clusters", root, monkeypatch, cluster=number)
         assert HOSTILE[0] in words(app) or HOSTILE[1] in words(app)
         for element in [*app.markdown, *app.caption, *app.warning, *app.subheader, *app.info]:
             assert not re.search(r"(?<!\\)<\w|(?<!\\)\]\(", element.value), element.value
@@ -398,7 +366,7 @@ def test_every_feature_is_defined_with_its_unit_and_by_the_method_of_the_survey(
         changed = re.sub(r'(\[features\]\s*method = )"\w+"', rf'\1"{method}"', text)
         assert f'[features]\nmethod = "{method}"' in changed
         (made / "survey.toml").write_text(changed)
-        table = opened(made, monkeypatch, "features").table[0].value
+        table = opened("features", made, monkeypatch).table[0].value
         assert table["unit"].tolist() == [feature.unit or "1" for feature in FEATURES.values()]
         assert table[f"measured ({method} method)"].tolist() == [
             getattr(feature, method) for feature in FEATURES.values()
@@ -407,7 +375,7 @@ def test_every_feature_is_defined_with_its_unit_and_by_the_method_of_the_survey(
 
 
 def test_shapley_values_are_asked_for_shown_and_known_to_be_old(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(made, monkeypatch, "features")
+    app = opened("features", made, monkeypatch)
     assert f"rrs explain {made}" in words(app)
     assert not [alt for alt in charts(app) if "Shapley" in alt]
     hits = load(made).clusters["hit_id"].to_numpy()[:20]
@@ -419,22 +387,22 @@ def test_shapley_values_are_asked_for_shown_and_known_to_be_old(made: Path, monk
             "scaled_feature": 0.5, "method": "kernel",
         }
     ).to_parquet(path)  # fmt: skip
-    app = opened(made, monkeypatch, "features")
+    app = opened("features", made, monkeypatch)
     traces = {trace["name"]: trace for trace in chart(app, "Shapley")["data"]}
     assert set(traces) == set(featureviews.WORDS.values())
     assert "Of 20 hits drawn at random, by the paper's kernel explainer" in words(app)
     assert "clustered again since" not in words(app)
     os.utime(path, (1, 1))
-    assert "clustered again since" in words(opened(made, monkeypatch, "features"))
+    assert "clustered again since" in words(opened("features", made, monkeypatch))
     path.write_bytes(b"rubbish")
-    app = opened(made, monkeypatch, "features")
+    app = opened("features", made, monkeypatch)
     assert len(app.error) == 1
     assert "TABLE" in app.error[0].value
 
 
 @pytest.mark.parametrize("colour", list(featureviews.COLOURS))
 def test_pairs_draw_every_clustered_hit_once(colour: str, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(made, monkeypatch, "features")
+    app = opened("features", made, monkeypatch)
     app.selectbox(key="features.colour").set_value(colour).run()
     assert not app.exception
     data = chart(app, "Pairs of features")["data"]
@@ -448,7 +416,7 @@ def test_hits_without_a_verdict_are_not_drawn_in_anothers_colour(made: Path, mon
     store = Store(made)
     clusters = store.read_table("clusters")
     store.write_table("clusters", clusters.iloc[30:])  # features were made again, and there are more of them
-    data = chart(opened(made, monkeypatch, "features"), "Pairs of features")["data"]
+    data = chart(opened("features", made, monkeypatch), "Pairs of features")["data"]
     left = clusters.iloc[30:]["status"].value_counts()
     assert [trace["name"] for trace in data] == [
         f"common interference ({left['rfi']})",
@@ -461,7 +429,7 @@ def test_hits_without_a_verdict_are_not_drawn_in_anothers_colour(made: Path, mon
 
 
 def test_importances_are_in_words_and_components_are_counted(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(made, monkeypatch, "features")
+    app = opened("features", made, monkeypatch)
     assert set(chart(app, "importance of each feature")["data"][0]["y"]) == set(featureviews.WORDS.values())
     assert "12 components hold 95%" in words(app)  # 0.4, 0.45, ... 0.95 is the twelfth
 
@@ -481,7 +449,7 @@ def test_the_overview_counts_clusters_events_and_features(made: Path, monkeypatc
     store.write_table("events", pd.DataFrame(rows))
     store.finish("events", {}, "", "", [store.table_path("events")])
     anomalies = int((survey.clusters["status"] == "anomaly").sum())
-    app = opened(made, monkeypatch, "overview")
+    app = opened("overview", made, monkeypatch)
     labels = list(links(app).values())
     assert "Clusters of interference: 3" in labels
     assert f"Events: 1, anomalies: {anomalies}" in labels
@@ -490,7 +458,7 @@ def test_the_overview_counts_clusters_events_and_features(made: Path, monkeypatc
 
 
 def test_the_overview_says_what_waits_for_which_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(make(tmp_path / "s", stages=()), monkeypatch, "overview")
+    app = opened("overview", make(tmp_path / "s", stages=()), monkeypatch)
     assert not [label for label in links(app).values() if re.match("Clusters|Events|Features", label)]
     for stage in ("features", "cluster", "events"):
         assert f"when the stage `{stage}` has run" in words(app)

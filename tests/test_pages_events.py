@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from apps import numbers, opened, words
 from make_scans import FCH1_MHZ, write_scan
 from make_survey import FOFF_MHZ, make_survey
 from streamlit.testing.v1 import AppTest
@@ -22,7 +23,6 @@ from rrs_core.survey import tables
 from rrs_core.survey.catalogue import Survey, load
 from rrs_core.survey.store import Store
 
-ROOT = Path(__file__).resolve().parents[1]
 HOSTILE = ("<img src=x onerror=alert(1)>", "[click](javascript:alert(1)) =cmd()")
 SKIPPED = "incomplete cadence: position 3 is missing"
 GROUP = 7  #: the batch cluster of the first RFI hits
@@ -119,26 +119,6 @@ def made(tmp_path: Path) -> Made:
     return make(tmp_path / "survey")
 
 
-def opened(root: Path, monkeypatch: pytest.MonkeyPatch, **query: str) -> AppTest:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("RRS_SURVEY", f"{root}")
-    app = AppTest.from_file(f"{ROOT / 'app.py'}", default_timeout=60).run()
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.switch_page("pages/events.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.markdown, app.caption, app.error, app.warning, app.info, app.subheader)
-    return "\n".join(f"{element.value}" for kind in kinds for element in kind).replace("\\", "")
-
-
-def numbers(app: AppTest) -> dict[str, str]:
-    return {metric.label: metric.value for metric in app.metric}
-
-
 def heatmaps(app: AppTest) -> int:
     """Return how many scans the page's figure shows."""
     (chart,) = app.get("plotly_chart")
@@ -149,7 +129,7 @@ def heatmaps(app: AppTest) -> int:
 
 
 def test_the_funnel_counts_what_the_tables_hold(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(made.root, monkeypatch)
+    app = opened("events", made.root, monkeypatch)
     survey = load(made.root)
     assert numbers(app) == {
         "Hits with a drift rate": "120",
@@ -164,14 +144,14 @@ def test_the_funnel_counts_what_the_tables_hold(made: Made, monkeypatch: pytest.
 def test_a_cadence_that_was_not_scored_is_named_once_with_the_reason(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = opened(made.root, monkeypatch)
+    app = opened("events", made.root, monkeypatch)
     assert words(app).count(SKIPPED) == 1
     assert "1 cadence was not scored" in [expander.label for expander in app.expander]
     assert "in no cadence, in no event: 4" in words(app)
 
 
 def test_events_come_first_then_the_strongest(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = opened(made.root, monkeypatch).dataframe[0].value
+    shown = opened("events", made.root, monkeypatch).dataframe[0].value
     assert shown["event_id"].tolist() == [3, 1, 2]
 
 
@@ -185,7 +165,7 @@ def test_events_come_first_then_the_strongest(made: Made, monkeypatch: pytest.Mo
 def test_candidates_are_filtered(
     verdict: str, cadence: str, text: str, left: list[int], made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = opened(made.root, monkeypatch)
+    app = opened("events", made.root, monkeypatch)
     app.selectbox(key="events.verdict").set_value(verdict)
     app.selectbox(key="events.cadence").set_value(cadence)
     app.text_input(key="events.words").set_value(text).run()
@@ -198,7 +178,7 @@ def test_candidates_are_filtered(
 
 
 def test_a_link_opens_a_candidate_and_stays_in_the_address(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(made.root, monkeypatch, event="3")
+    app = opened("events", made.root, monkeypatch, event="3")
     assert "Candidate 3:" in words(app)
     assert "in 3 of 3 ON scans" in words(app)
     assert app.query_params["event"] == "3"
@@ -208,40 +188,29 @@ def test_a_link_opens_a_candidate_and_stays_in_the_address(made: Made, monkeypat
 
 @pytest.mark.parametrize("bad", ["99", "-3", "３", "<b>x</b>", "../3", "3 OR 1", "9" * 5000, "1e3"])
 def test_a_link_to_no_candidate_is_said_in_one_line(bad: str, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(made.root, monkeypatch, event=bad)
+    app = opened("events", made.root, monkeypatch, event=bad)
     assert any("There is no candidate" in info.value for info in app.info)
     assert not any(re.search(r"(?<!\\)<\w", info.value) for info in app.info)
     assert not app.subheader
 
 
-def test_a_row_is_read_with_the_ids_that_were_shown() -> None:
-    state = {"selection": {"rows": [2], "columns": []}}
-    assert event_table.chosen_id(state, [7, 4, 9]) == 9
-    assert event_table.chosen_id(state, [7, 4]) is None
-    assert event_table.chosen_id({"selection": {"rows": []}}, [7]) is None
-    assert event_table.chosen_id({}, [7]) is None
-
-
-# One candidate
-
-
 def test_its_hits_are_those_of_the_event_and_the_off_hit_that_rejects_it(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert opened(made.root, monkeypatch, event="3").dataframe[1].value["hit_id"].tolist() == made.event
-    shown = opened(made.root, monkeypatch, event="1").dataframe[1].value
+    assert opened("events", made.root, monkeypatch, event="3").dataframe[1].value["hit_id"].tolist() == made.event
+    shown = opened("events", made.root, monkeypatch, event="1").dataframe[1].value
     assert shown.loc[shown["rejects"], "hit_id"].tolist() == [made.off_hit]
     assert shown.loc[shown["rejects"], "side"].tolist() == ["OFF"]
     assert len(shown) == 2
 
 
 def test_what_became_of_a_hit_is_told_in_words(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = words(opened(made.root, monkeypatch, event="1"))
+    text = words(opened("events", made.root, monkeypatch, event="1"))
     assert "Taken for common interference in epoch 2" in text
     assert "epoch 2, batch 3, and removed there with batch cluster 7 of 3 hits" in text
     assert "supercluster 0 of 3 hits: GPS L1" in text
     assert "The 3 hits of its batch cluster" in text
-    kept = words(opened(made.root, monkeypatch, event="3"))
+    kept = words(opened("events", made.root, monkeypatch, event="3"))
     assert "An anomaly" in kept
     assert "no supercluster" in kept
     assert "batch cluster:" not in kept
@@ -251,7 +220,7 @@ def test_scans_that_are_gone_are_left_out_and_shown_when_they_are_back(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [Path(path) for path in load(made.root).scans["path"][:6]]
-    app = opened(made.root, monkeypatch, event="3")
+    app = opened("events", made.root, monkeypatch, event="3")
     assert heatmaps(app) == 6
     kept = paths[1].read_bytes()
     paths[1].unlink()
@@ -271,7 +240,7 @@ def test_an_old_event_of_hits_that_are_no_longer_there_says_so(made: Made, monke
     for name in ("hits", "latents", "projection", "clusters"):  # all but the events were made again
         table = store.read_table(name)
         store.write_table(name, table[~table["hit_id"].isin(made.event[:2])])
-    app = opened(made.root, monkeypatch, event="3")
+    app = opened("events", made.root, monkeypatch, event="3")
     assert "2 of its hits are no longer in the survey" in words(app)
     assert f"rrs events {made.root}" in words(app)
     assert app.dataframe[1].value["hit_id"].tolist() == made.event[2:]
@@ -300,14 +269,14 @@ def test_findevents_frequency_is_brought_to_the_start_of_the_cadence(made: Made)
 
 def test_a_stage_that_has_not_run_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make(tmp_path / "s", stage=False).root
-    app = opened(root, monkeypatch)
+    app = opened("events", root, monkeypatch)
     assert any(f"rrs events {root}" in code.value for code in app.code)
     assert not app.metric
 
 
 def test_without_clusters_nothing_is_called_an_anomaly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make(tmp_path / "s", clusters=False).root
-    app = opened(root, monkeypatch, event="3")
+    app = opened("events", root, monkeypatch, event="3")
     assert numbers(app)["Anomalies"] == "–"
     assert any(f"rrs cluster {root}" in code.value for code in app.code)
     assert "It was not clustered" in words(app)
@@ -315,7 +284,7 @@ def test_without_clusters_nothing_is_called_an_anomaly(tmp_path: Path, monkeypat
 
 
 def test_no_candidate_is_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(make(tmp_path / "s", events=False).root, monkeypatch, event="3")
+    app = opened("events", make(tmp_path / "s", events=False).root, monkeypatch, event="3")
     assert any("has a candidate" in info.value for info in app.info)
     assert numbers(app)["Events"] == "0"
 
@@ -330,7 +299,7 @@ def test_foreign_names_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     manifest |= {"notes": [HOSTILE[0]], "skipped": {HOSTILE[1]: HOSTILE[0]}}
     store.manifest_path("events").write_text(json.dumps(manifest))
     for number in ("1", "3"):
-        app = opened(root, monkeypatch, event=number)
+        app = opened("events", root, monkeypatch, event=number)
         for element in [*app.markdown, *app.caption, *app.warning, *app.subheader, *app.info]:
             assert not re.search(r"(?<!\\)<\w|(?<!\\)\]\(", element.value), element.value
         assert not any(element.allow_html for element in app.markdown)
@@ -347,7 +316,7 @@ def test_anomalies_are_ranked_by_what_was_asked(order: str, made: Made, monkeypa
     assert set(rows["hit_id"]) == set(kept["hit_id"])
     assert rows[order].is_monotonic_decreasing
     assert rows["rank"].tolist() == list(range(1, len(kept) + 1))
-    app = opened(made.root, monkeypatch)
+    app = opened("events", made.root, monkeypatch)
     app.selectbox(key="events.order").set_value(order).run()
     assert not app.exception
     assert f"{len(kept)} anomalies of 120" in words(app)

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from apps import opened, words
 from make_survey import NAMES, make_survey
 from streamlit.testing.v1 import AppTest
 
-from pages.components import export, hit_table, loaders
+from pages.components import choice, export, hit_filters, hit_table, loaders
 from rrs_core.figures import density as pictures
 from rrs_core.survey import filters
 from rrs_core.survey.catalogue import Survey, load
 from rrs_core.survey.store import Store
 
-ROOT = Path(__file__).resolve().parents[1]
 HOSTILE = ("<img src=x onerror=alert(1)>", "[click](javascript:alert(1)) =cmd()")
 
 
@@ -54,22 +54,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("surveys") / "hits")
 
 
-def opened(root: Path, monkeypatch: pytest.MonkeyPatch, **query: str | list[str]) -> AppTest:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("RRS_SURVEY", f"{root}")
-    app = AppTest.from_file(f"{ROOT / 'app.py'}", default_timeout=60).run()
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.switch_page("pages/hits.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.markdown, app.caption, app.error, app.warning, app.info, app.subheader)
-    return "\n".join(f"{element.value}" for kind in kinds for element in kind).replace("\\", "")
-
-
 def ids(app: AppTest) -> list[int]:
     return app.dataframe[0].value["hit_id"].tolist()
 
@@ -94,7 +78,7 @@ def joined(survey: Survey) -> pd.DataFrame:
 def test_without_filters_all_hits_are_counted_and_the_strongest_come_first(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = opened(root, monkeypatch)
+    app = opened("hits", root, monkeypatch)
     assert "240 of 240 hits" in words(app)
     assert "Showing 240 of 240, the strongest first" in words(app)
     assert ids(app) == load(root).hits.sort_values("snr", ascending=False)["hit_id"].tolist()
@@ -119,7 +103,7 @@ def test_without_filters_all_hits_are_counted_and_the_strongest_come_first(
 def test_a_link_shows_the_hits_that_it_asks_for(
     query: dict[str, Any], expression: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = opened(root, monkeypatch, **query)
+    app = opened("hits", root, monkeypatch, **query)
     frame = joined(load(root)).astype({"on": bool})
     expected = frame.query(expression).sort_values("snr", ascending=False)["hit_id"].tolist()
     assert 0 < len(expected) < 240
@@ -130,7 +114,7 @@ def test_a_link_shows_the_hits_that_it_asks_for(
 
 
 def test_filters_go_into_the_address_and_out_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(root, monkeypatch)
+    app = opened("hits", root, monkeypatch)
     app.number_input(key="hits.snr").set_value(50.5)
     app.multiselect(key="hits.detector").set_value(["doppler"])
     app.selectbox(key="hits.order").set_value("drift")
@@ -138,7 +122,7 @@ def test_filters_go_into_the_address_and_out_again(root: Path, monkeypatch: pyte
     assert address(app) == {"snr": ["50.5"], "detector": ["doppler"], "order": ["drift"], "y": ["snr"]}
     frame = load(root).table.query("snr >= 50.5 and detector == 'doppler'")
     assert ids(app) == frame.sort_values("drift_rate_hz_s", kind="stable")["hit_id"].tolist()
-    again = opened(root, monkeypatch, **address(app))
+    again = opened("hits", root, monkeypatch, **address(app))
     assert ids(again) == ids(app)
     assert again.selectbox(key="hits.y").value == "snr"
     app.button(key="hits.clear").click().run()
@@ -150,7 +134,7 @@ def test_filters_go_into_the_address_and_out_again(root: Path, monkeypatch: pyte
 def test_the_address_wins_where_it_changes_and_a_page_without_one_is_fresh(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = opened(root, monkeypatch, snr="100")
+    app = opened("hits", root, monkeypatch, snr="100")
     app.query_params["snr"] = "1000"
     app.run()
     assert app.number_input(key="hits.snr").value == 1000
@@ -167,7 +151,7 @@ def test_the_address_wins_where_it_changes_and_a_page_without_one_is_fresh(
 
 
 def test_no_hit_that_passes_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(root, monkeypatch, **{"from": "5000", "to": "5001"})
+    app = opened("hits", root, monkeypatch, **{"from": "5000", "to": "5001"})
     assert "0 of 240 hits" in words(app)
     assert any("No hit passes" in info.value for info in app.info)
     assert not app.dataframe
@@ -175,7 +159,7 @@ def test_no_hit_that_passes_is_said(root: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_empty_range_is_explained(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(root, monkeypatch, **{"from": "2000", "to": "1000"})
+    app = opened("hits", root, monkeypatch, **{"from": "2000", "to": "1000"})
     (error,) = app.error
     assert "lower end is above its upper end" in error.value
     assert "got 2000 to 1000" in error.value
@@ -193,7 +177,7 @@ def test_hostile_values_in_the_address_are_left_out_in_one_line(
 ) -> None:
     names = ["from", "to", "drift_from", "drift_to", "snr", "detector", "side", "target", "cadence", "status",
              "cluster", "x", "y", "order"]  # fmt: skip
-    app = opened(root, monkeypatch, **dict.fromkeys(names, bad))
+    app = opened("hits", root, monkeypatch, **dict.fromkeys(names, bad))
     assert "240 of 240 hits" in words(app)
     (info,) = app.info
     assert info.value.startswith("Left out of the address")
@@ -207,7 +191,7 @@ def test_hostile_values_in_the_address_are_left_out_in_one_line(
 
 @pytest.mark.parametrize("bad", ["99", "-3", "３", "<b>x</b>", "../3", "9" * 5000, "nan", "1e3"])
 def test_a_link_to_no_hit_is_said_in_one_line(bad: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(root, monkeypatch, hit=bad)
+    app = opened("hits", root, monkeypatch, hit=bad)
     (info,) = app.info
     assert "There is no hit" in info.value
     assert len(info.value) < 200
@@ -220,7 +204,7 @@ def test_a_link_to_no_hit_is_said_in_one_line(bad: str, root: Path, monkeypatch:
 
 def test_a_link_opens_the_waterfall_of_a_hit_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hit_id = int(load(root).hits["hit_id"].iloc[17])
-    app = opened(root, monkeypatch, hit=f"{hit_id}", snr="20")
+    app = opened("hits", root, monkeypatch, hit=f"{hit_id}", snr="20")
     assert f"**Hit {hit_id}**" in words(app)
     app.number_input(key="hits.snr").set_value(30.0).run()  # the dialog was closed: it does not come back
     assert f"**Hit {hit_id}**" not in words(app)
@@ -231,15 +215,15 @@ def test_a_link_opens_the_waterfall_of_a_hit_once(root: Path, monkeypatch: pytes
 
 def test_a_row_is_read_with_the_ids_that_were_shown() -> None:
     state = {"selection": {"rows": [2], "columns": []}}
-    assert hit_table.chosen_id(state, [7, 4, 9]) == 9
-    assert hit_table.chosen_id(state, [7, 4]) is None
-    assert hit_table.chosen_id({"selection": {"rows": []}}, [7]) is None
-    assert hit_table.chosen_id({}, [7]) is None
+    assert choice.chosen_id(state, [7, 4, 9]) == 9
+    assert choice.chosen_id(state, [7, 4]) is None
+    assert choice.chosen_id({"selection": {"rows": []}}, [7]) is None
+    assert choice.chosen_id({}, [7]) is None
 
 
 def test_another_choice_of_rows_is_another_table_and_another_plot(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A selection is by place: were the table the same, it would pass to another hit."""
-    app = opened(root, monkeypatch)
+    app = opened("hits", root, monkeypatch)
     before = app.dataframe[0].proto.id, app.get("plotly_chart")[0].proto.id
     app.number_input(key="hits.snr").set_value(30.0).run()
     after = app.dataframe[0].proto.id, app.get("plotly_chart")[0].proto.id
@@ -251,31 +235,31 @@ def test_another_choice_of_rows_is_another_table_and_another_plot(root: Path, mo
 
 
 def test_few_hits_are_points_with_their_ids(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(root, monkeypatch, detector="doppler")
+    app = opened("hits", root, monkeypatch, detector="doppler")
     traces = chart(app)["data"]
     assert {trace["type"] for trace in traces} == {"scattergl"}
     assert "120 hits, a point each" in words(app)
     assert "lack" not in words(app)
-    app = opened(root, monkeypatch)
+    app = opened("hits", root, monkeypatch)
     assert "120 hits, a point each" in words(app)
     assert "120 hits lack one of the two numbers and are not drawn" in words(app)
 
 
 def test_many_hits_are_counted_in_cells(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "MOST_POINTS", 100)
-    app = opened(root, monkeypatch, x="snr", y="s_statistic")
+    app = opened("hits", root, monkeypatch, x="snr", y="s_statistic")
     spec = chart(app)
     assert {trace["type"] for trace in spec["data"]} == {"heatmap"}
     assert "240 hits counted in cells" in words(app)
     assert spec["layout"]["xaxis"]["title"]["text"] == "SNR [1]"
     assert spec["layout"]["xaxis"]["type"] == "log"
-    app = opened(root, monkeypatch)
+    app = opened("hits", root, monkeypatch)
     assert chart(app)["layout"]["yaxis"]["title"]["text"] == "Drift rate [Hz/s]"
     assert "2 bands side by side" in words(app)
 
 
 def test_every_pair_of_columns_can_be_drawn(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(root, monkeypatch)
+    app = opened("hits", root, monkeypatch)
     columns = app.selectbox(key="hits.x").options
     assert len(columns) == 6
     for name in ("frequency_mhz", "drift_rate_hz_s", "snr", "s_statistic", "tstart_mjd", "anomaly_score"):
@@ -293,7 +277,7 @@ def test_every_pair_of_columns_can_be_drawn(root: Path, monkeypatch: pytest.Monk
 
 def test_the_table_shows_the_first_and_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hit_table, "MOST_ROWS", 50)
-    app = opened(root, monkeypatch, order="anomaly", status=["rfi", "anomaly"])
+    app = opened("hits", root, monkeypatch, order="anomaly", status=["rfi", "anomaly"])
     assert "Showing 50 of 120, the most anomalous first" in words(app)
     expected = joined(load(root)).sort_values("anomaly_score", ascending=False)["hit_id"]
     assert ids(app) == expected.tolist()[:50]
@@ -303,7 +287,7 @@ def test_the_export_holds_every_hit_that_passes_and_no_formula(tmp_path: Path, m
     root = make(tmp_path / "s", names=("=cmd()", "B"))
     survey = load(root)
     monkeypatch.setattr(hit_table, "MOST_ROWS", 10)
-    hits = hit_table.Hits(survey, filters.columns_of(survey), frozenset())
+    hits = hit_filters.Hits(survey, filters.columns_of(survey), frozenset())
     wanted = np.flatnonzero((survey.table["source_name"] == "=cmd()").to_numpy())
     rows = list(csv.DictReader(io.StringIO(export.csv_bytes(hit_table.frame_of(hits, wanted)).decode())))
     assert len(rows) == len(wanted) > 10
@@ -319,15 +303,15 @@ def test_the_export_is_built_only_when_asked(root: Path, monkeypatch: pytest.Mon
         raise AssertionError(len(frame))
 
     monkeypatch.setattr(export, "csv_bytes", built)
-    opened(root, monkeypatch)
+    opened("hits", root, monkeypatch)
 
 
 def test_more_rows_than_an_export_holds_are_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hit_table, "MOST_EXPORTED", 100)
-    (button,) = opened(root, monkeypatch).get("download_button")
+    (button,) = opened("hits", root, monkeypatch).get("download_button")
     assert button.proto.disabled
     assert f"rrs export {root} hits" in button.proto.help
-    (button,) = opened(root, monkeypatch, cadence="1", detector="energy").get("download_button")
+    (button,) = opened("hits", root, monkeypatch, cadence="1", detector="energy").get("download_button")
     assert not button.proto.disabled
 
 
@@ -335,21 +319,21 @@ def test_more_rows_than_an_export_holds_are_said(root: Path, monkeypatch: pytest
 
 
 def test_a_survey_without_clusters_has_no_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(make(tmp_path / "s", clusters=False), monkeypatch, status="anomaly")
+    app = opened("hits", make(tmp_path / "s", clusters=False), monkeypatch, status="anomaly")
     assert "240 of 240 hits" in words(app)
     assert "hits.status" not in [box.key for box in app.multiselect]
     assert "status" not in app.dataframe[0].value
 
 
 def test_one_hit_is_a_point_and_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(make(tmp_path / "s", n_hits=1, clusters=False), monkeypatch)
+    app = opened("hits", make(tmp_path / "s", n_hits=1, clusters=False), monkeypatch)
     assert "1 of 1 hits" in words(app)
     assert len(ids(app)) == 1
 
 
 def test_hits_without_frequencies_are_shown_by_what_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_survey(tmp_path / "s", n_hits=20, frequencies=False)
-    app = opened(root, monkeypatch, x="frequency_mhz")
+    app = opened("hits", root, monkeypatch, x="frequency_mhz")
     assert "20 of 20 hits" in words(app)
     assert app.selectbox(key="hits.x").options == ["K² statistic [1]"]
     strongest = load(root).hits.sort_values("s_statistic", ascending=False)
@@ -361,7 +345,7 @@ def test_a_survey_without_hits_says_what_is_missing(
     stages: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_survey(tmp_path / "s", n_hits=0, stages=stages)
-    app = opened(root, monkeypatch, snr="3", hit="7")
+    app = opened("hits", root, monkeypatch, snr="3", hit="7")
     assert not app.dataframe
     assert any("no hits" in info.value for info in app.info)
     assert any(f"rrs detect {root}" in code.value for code in app.code) == (stages == ("ingest",))
@@ -370,7 +354,7 @@ def test_a_survey_without_hits_says_what_is_missing(
 def test_foreign_names_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make(tmp_path / "s", names=HOSTILE)
     hit_id = int(load(root).hits["hit_id"].iloc[0])
-    app = opened(root, monkeypatch, target=HOSTILE[0], hit=f"{hit_id}")
+    app = opened("hits", root, monkeypatch, target=HOSTILE[0], hit=f"{hit_id}")
     frame = load(root).table
     assert len(ids(app)) == (frame["source_name"] == HOSTILE[0]).sum() > 0
     assert address(app)["target"] == [HOSTILE[0]]
@@ -381,7 +365,7 @@ def test_foreign_names_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_survey_that_was_built_again_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make(tmp_path / "s")
-    app = opened(root, monkeypatch, cluster="2", snr="20")
+    app = opened("hits", root, monkeypatch, cluster="2", snr="20")
     store = Store(root)
     clusters = store.read_table("clusters")
     store.write_table("clusters", clusters.assign(cluster_id=clusters["cluster_id"].clip(upper=1)))

@@ -30,7 +30,7 @@ def show(survey: Survey, number: int) -> None:
     hits = cluster_table.members(survey)
     hits = hits[hits["cluster_id"] == number]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
-    left.subheader(f"Cluster {number}: {int(row['n_hits']):,} hits")
+    left.subheader(f"Supercluster {number}: {int(row['n_hits']):,} hits")
     right.download_button(
         "Export its hits", lambda: export.csv_bytes(hits), f"supercluster_{number}.csv", "text/csv",
         on_click="ignore", icon=":material/download:", key="clusters.members", width="stretch",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import export, frame
+from pages.components import choice, export, frame
 from rrs_core.describe.features import FEATURES
 from rrs_core.figures import clusters as pictures
 from rrs_core.group.superclusters import principal_components
@@ -16,8 +16,6 @@ from rrs_core.survey.tables import EPOCHS, SUPERCLUSTERS
 from rrs_core.text import markdown_text, safe_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rrs_core.survey.catalogue import Survey
 
 CLUSTER = "cluster"  #: in the page's address: the only place that holds which supercluster is open
@@ -191,47 +189,19 @@ def _rows(rows: pd.DataFrame, key: str, total: int) -> None:
         hide_index=True,
         key=key,
         height=min(388, 38 + 35 * max(1, len(rows))),
-        on_select=_opener(key, rows["cluster_id"].tolist()),
+        on_select=choice.opener(CLUSTER, key, rows["cluster_id"].tolist()),
         selection_mode="single-row",
         column_config=config,
         alt="Table of superclusters",
     )
 
 
-def _opener(key: str, cluster_ids: list[int]) -> Callable[[], None]:
-    """Return what puts the selected row's supercluster into the address; `cluster_ids` are those of the rows shown."""
-
-    def opened() -> None:
-        chosen = chosen_id(st.session_state[key], cluster_ids)
-        if chosen is None:
-            st.query_params.pop(CLUSTER, None)
-        else:
-            st.query_params[CLUSTER] = f"{chosen}"
-
-    return opened
-
-
-def chosen_id(state: dict[str, Any], cluster_ids: list[int]) -> int | None:
-    """Return the supercluster in the row that a table's state says is selected; None where there is none.
-
-    >>> chosen_id({"selection": {"rows": [1]}}, [7, 4]), chosen_id({"selection": {"rows": [5]}}, [7, 4])
-    (4, None)
-    """
-    rows = state.get("selection", {}).get("rows", [])
-    return cluster_ids[rows[0]] if rows and 0 <= rows[0] < len(cluster_ids) else None
-
-
 def asked(survey: Survey) -> int | None:
     """Return the supercluster that the address names; say so where there is none of that number."""
-    text = st.query_params.get(CLUSTER, "")
-    if not text:
+    if not st.query_params.get(CLUSTER):
         st.info("Choose a row for its waterfalls, features and frequencies.", icon=":material/touch_app:")
         return None
-    known = survey.superclusters["cluster_id"]
-    if text.isascii() and text.isdecimal() and len(text) < 17 and (known == int(text)).any():
-        return int(text)
-    st.info(f"There is no cluster {markdown_text(text, 40)} in this survey.", icon=":material/search_off:")
-    return None
+    return choice.named(CLUSTER, survey.superclusters["cluster_id"], "supercluster")
 
 
 def _frequencies(survey: Survey, rows: pd.DataFrame) -> None:

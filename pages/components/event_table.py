@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages.components import export
+from pages.components import choice, export
 from rrs_core.text import markdown_text, safe_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pandas as pd
 
     from rrs_core.survey.catalogue import Survey
@@ -103,7 +101,7 @@ def table(survey: Survey) -> int | None:
         hide_index=True,
         key=key,
         height=min(420, 38 + 35 * max(1, len(rows))),
-        on_select=_opener(key, rows["event_id"].tolist()),
+        on_select=choice.opener(EVENT, key, rows["event_id"].tolist()),
         selection_mode="single-row",
         column_config={name: st.column_config.Column(title) for name, title in SHOWN.items()}
         | {
@@ -117,36 +115,9 @@ def table(survey: Survey) -> int | None:
     return asked(survey)
 
 
-def _opener(key: str, event_ids: list[int]) -> Callable[[], None]:
-    """Return what puts the selected row's candidate into the address; `event_ids` are those of the rows shown."""
-
-    def opened() -> None:
-        chosen = chosen_id(st.session_state[key], event_ids)
-        if chosen is None:
-            st.query_params.pop(EVENT, None)
-        else:
-            st.query_params[EVENT] = f"{chosen}"
-
-    return opened
-
-
-def chosen_id(state: dict[str, Any], event_ids: list[int]) -> int | None:
-    """Return the candidate in the row that a table's state says is selected; None where there is none.
-
-    >>> chosen_id({"selection": {"rows": [1]}}, [7, 4]), chosen_id({"selection": {"rows": [5]}}, [7, 4])
-    (4, None)
-    """
-    rows = state.get("selection", {}).get("rows", [])
-    return event_ids[rows[0]] if rows and 0 <= rows[0] < len(event_ids) else None
-
-
 def asked(survey: Survey) -> int | None:
     """Return the candidate that the address names; say so where there is none of that number."""
-    text = st.query_params.get(EVENT, "")
-    if not text:
+    if not st.query_params.get(EVENT):
         st.info("Choose a row for its cadence.", icon=":material/touch_app:")
         return None
-    if text.isascii() and text.isdecimal() and len(text) < 17 and (survey.events["event_id"] == int(text)).any():
-        return int(text)
-    st.info(f"There is no candidate {markdown_text(text, 40)} in this survey.", icon=":material/search_off:")
-    return None
+    return choice.named(EVENT, survey.events["event_id"], "candidate")
