@@ -106,6 +106,24 @@ def test_bytes_turned_over_never_raise_anything_but_a_refusal(schema: object, tm
         assert np.isfinite(found.hits["frequency_mhz"]).all()
 
 
+def test_targets_that_all_point_to_the_same_scans_are_not_read_over_and_over(schema: object, tmp_path: Path) -> None:
+    """A small file that unfolds to 400 times its scan: words are counted as they are visited."""
+    root, n = schema.Cadence.new_message(), 400  # type: ignore[attr-defined]
+    targets = root.init("observations", n)
+    set_scan(targets[0].init("scans", 1)[0], hits=10)
+    words = np.frombuffer(bytes(root.to_bytes()), "<u8").copy()
+    assert words[0] >> 32 == len(words) - 1  # one segment
+    body = words[1:]  # after the table of segments; word 0 points to the root, whose one pointer is to the targets
+    first = 1 + 1 + (int(body[1] & 0xFFFFFFFF) >> 2) + 1  # behind the list's tag: one pointer a target
+    offset, rest = int(body[first] & 0xFFFFFFFF) >> 2, int(body[first] >> 32)
+    for k in range(1, n):
+        body[first + k] = rest << 32 | (offset - k) << 2 & 0xFFFFFFFF | 1
+    assert len(read_hit_file(written(tmp_path, bliss_message(schema, "Cadence", 20), "sound.hits")).hits) == 240
+    with pytest.raises(FileRefused) as refused:
+        read_hit_file(written(tmp_path, words.tobytes()))
+    assert "limit" in str(refused.value)
+
+
 def test_voyagers_five_hits_are_as_seticore_computed_them() -> None:
     folder = real_data.real_data()
     if folder is None:
