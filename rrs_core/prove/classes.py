@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rrs_core import units
-from rrs_core.simulate.families import draw, render
-from rrs_core.simulate.noise import observe_signal
+from rrs_core.describe.snippets import location_and_scale
+from rrs_core.simulate.noise import NOISE_STD, draw_noise, observe_power
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 FIRST_CHANNEL, LAST_CHANNEL = 50, 180  #: where a line starts (facts of the authors' code)
+TO_SIGMA = 2 * np.sqrt(2 * np.log(2))  #: full width at half maximum over the standard deviation of a Gaussian
 
 
 @dataclass(frozen=True)
@@ -22,33 +25,113 @@ class Protocol:
     """Ranges of a class's line: the paper's text, or the authors' code."""
 
     snr: tuple[float, float] = (20.0, 70.0)
-    width_hz: tuple[float, float] = (20.0, 70.0)
-    drift_rate_hz_s: tuple[float, float] = (-2.0, 2.0)
+    width_hz: tuple[float, float] = (20.0, 70.0)  #: full width at half maximum
+    drift_rate_hz_s: float = 2.0  #: largest, either way
+    rising: float = 0.5  #: share of the classes whose frequency rises
 
 
 PAPER = Protocol()
-CODE = Protocol(snr=(100.0, 150.0), width_hz=(20.0, 50.0))
+CODE = Protocol(snr=(100.0, 150.0), width_hz=(20.0, 50.0), rising=2 / 3)
+
+
+@dataclass(frozen=True)
+class LineClass:
+    """One class: all its members have this line."""
+
+    drift_rate_hz_s: float
+    width_hz: float
+    snr: float  #: setigen's: of the brightest channel when 16 spectra are added up
+
+
+def draw_classes(n: int, rng: np.random.Generator, protocol: Protocol = PAPER) -> list[LineClass]:
+    """Draw n classes, every parameter evenly over its range."""
+    found = []
+    for _ in range(n):
+        sign = 1.0 if rng.random() < protocol.rising else -1.0
+        rate = sign * rng.uniform(0, protocol.drift_rate_hz_s)
+        found.append(LineClass(rate, rng.uniform(*protocol.width_hz), rng.uniform(*protocol.snr)))
+    return found
+
+
+def line(one: LineClass, start: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the line of a class alone, as setigen draws it for the paper, shape (n, 16, 256).
+
+    Constant brightness, Gaussian over frequency, in each spectrum where it is at that
+    spectrum's begin (setigen's constant path, without smearing). Channels run from
+    high to low frequency.
+
+    Parameters
+    ----------
+    one : LineClass
+    start : ndarray, shape (n,)
+        Channel in the first spectrum.
+
+    Returns
+    -------
+    ndarray
+        Power in standard deviations of a pixel's noise; snr / sqrt(16) in the middle of the line.
+    """
+    t_s = np.arange(units.SNIPPET_TIMES) * units.SPECTRUM_S
+    middle = start[:, None] - one.drift_rate_hz_s * t_s / units.FINE_CHANNEL_HZ
+    sigma = one.width_hz / units.FINE_CHANNEL_HZ / TO_SIGMA
+    away = (np.arange(units.SNIPPET_CHANNELS) - middle[:, :, None]) / sigma
+    level = one.snr / np.sqrt(units.SNIPPET_TIMES)
+    return np.asarray(level * np.exp(-0.5 * away**2), np.float32)
+
+
+def members(
+    one: LineClass, n: int, rng: np.random.Generator, backgrounds: NDArray[np.generic] | None = None
+) -> NDArray[np.float32]:
+    """Return n members of a class, raw power, shape (n, 16, 256): each at its own place on its own background.
+
+    Parameters
+    ----------
+    one : LineClass
+    n : int
+    rng : Generator
+    backgrounds : ndarray, shape (m, 16, 256), optional
+        Snippets in any unit, drawn from with replacement; a line's SNR counts in their own
+        robust noise. None: receiver noise. There are few of them and many members, so each
+        is slid round and turned over at random.
+    """
+    power = draw_noise(rng, n * units.SNIPPET_TIMES, units.SNIPPET_CHANNELS).reshape(n, units.SNIPPET_TIMES, -1)
+    signal = line(one, rng.uniform(FIRST_CHANNEL, LAST_CHANNEL, n))
+    if backgrounds is not None:
+        power = 1 + np.float32(NOISE_STD) * _varied(backgrounds[rng.integers(0, len(backgrounds), n)], rng)
+    return observe_power(power, signal, np.zeros_like(signal))
 
 
 def line_classes(
-    n_classes: int, per_class: int, rng: np.random.Generator, protocol: Protocol = PAPER
+    n_classes: int,
+    per_class: int,
+    rng: np.random.Generator,
+    protocol: Protocol = PAPER,
+    backgrounds: NDArray[np.generic] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return snippets of lines on noise and their classes, shapes (n, 16, 256) and (n,).
+    """Return snippets of classes of lines and their classes, shapes (n, 16, 256) and (n,)."""
+    drawn = draw_classes(n_classes, rng, protocol)
+    power = [members(one, per_class, rng, backgrounds) for one in drawn]
+    return np.concatenate(power), np.repeat(np.arange(n_classes), per_class)
 
-    A class is one (drift, SNR, width); its members differ in start channel and noise.
-    """
-    power = np.empty((n_classes * per_class, units.SNIPPET_TIMES, units.SNIPPET_CHANNELS), np.float32)
-    for number in range(n_classes):
-        snr, width, rate = (rng.uniform(*span) for span in (protocol.snr, protocol.width_hz, protocol.drift_rate_hz_s))
-        source = draw(
-            "technosignature", np.random.default_rng(number), 1500.0, snr, drift_rate_hz_s=rate, width_hz=width
-        )
-        for member in range(per_class):
-            start = rng.uniform(FIRST_CHANNEL, LAST_CHANNEL)
-            middle = start - 0.5 * rate * units.SNIPPET_TIMES * units.SPECTRUM_S / units.FINE_CHANNEL_HZ
-            shift_hz = (middle - units.SNIPPET_CHANNELS / 2) * units.FINE_CHANNEL_HZ
-            power[number * per_class + member] = observe_signal(render(source, shift_hz=shift_hz), rng)
-    return power, np.repeat(np.arange(n_classes), per_class)
+
+def iter_members(
+    drawn: list[LineClass], per_class: int, rng: np.random.Generator, backgrounds: NDArray[np.generic] | None = None
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the members of each class, shape (per_class, 16, 256): a whole test set is 1.6 GB."""
+    for one in drawn:
+        yield members(one, per_class, rng, backgrounds)
+
+
+def _varied(snippets: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Bring snippets to zero median and unit spread, slid round by any amount and half of them turned over."""
+    n, _, n_chan = snippets.shape
+    flat = np.asarray(snippets, np.float32).reshape(n, -1)
+    middle, scale = location_and_scale(flat)
+    plain = ((flat - middle) / np.where(scale > 0, scale, 1)).reshape(snippets.shape)
+    columns = (np.arange(n_chan) + rng.integers(0, n_chan, n)[:, None]) % n_chan
+    turned = rng.random(n) < 0.5
+    columns[turned] = columns[turned, ::-1]
+    return np.asarray(np.take_along_axis(plain, columns[:, None, :], axis=2), np.float32)
 
 
 def spread_over_distance(vectors: NDArray[np.floating], classes: NDArray[np.int64]) -> float:
