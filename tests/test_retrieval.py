@@ -8,7 +8,15 @@ import pytest
 from rrs_core.detect.energy import window_statistic
 from rrs_core.errors import SettingsRefused
 from rrs_core.prove import retrieval
-from rrs_core.prove.retrieval import confusion, neighbours, plant, precision_at
+from rrs_core.prove.retrieval import (
+    average_precision,
+    bootstrap,
+    confusion,
+    neighbour_errors,
+    neighbours,
+    plant,
+    precision_at,
+)
 from rrs_core.simulate.families import FAMILIES
 
 
@@ -103,3 +111,42 @@ def test_more_neighbours_than_there_are_others_is_refused() -> None:
         neighbours(vectors, 4)
     with pytest.raises(SettingsRefused, match="outside its group"):
         neighbours(vectors, 3, np.array([0, 0, 1, 2]))
+
+
+def test_average_precision_is_that_of_scikit_learn() -> None:
+    from sklearn.metrics import average_precision_score
+
+    rng = np.random.default_rng(40)
+    vectors = rng.normal(0, 1, (300, 6))
+    kind = rng.integers(0, 5, 300)
+    vectors[np.arange(300), kind] += 1.5
+    found = average_precision(vectors, kind)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    for query in range(0, 300, 7):
+        others = np.delete(np.arange(300), query)
+        exact = average_precision_score(kind[others] == kind[query], unit[others] @ unit[query])
+        assert found[query] == pytest.approx(exact, abs=1e-6)
+
+
+def test_a_query_alone_in_its_class_has_no_average_precision() -> None:
+    found = average_precision(np.eye(5) + 0.1, np.array([0, 0, 1, 2, 2]))
+    assert np.isnan(found).tolist() == [False, False, True, False, False]
+
+
+def test_the_error_of_neighbours_is_the_mean_difference_to_the_nearest() -> None:
+    angle = np.array([0.0, 0.1, 0.25, 2.0, 2.1])
+    vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    truth = np.array([[1.0, 0], [3, 0], [7, 1], [100, 5], [110, 5]])
+    found = neighbour_errors(vectors, truth, 2)
+    assert found.tolist() == [[4, 0.5], [3, 0.5], [5, 1], [51.5, 2], [56.5, 2]]
+
+
+def test_the_bootstrap_of_a_mean_is_as_wide_as_theory_says() -> None:
+    rng = np.random.default_rng(41)
+    values = rng.normal(3, 2, 400)
+    low, high = bootstrap(values, rng, draws=4000)
+    assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.02)
+    assert high - low == pytest.approx(2 * 1.96 * 2 / 20, rel=0.08)
+    copies = bootstrap(np.repeat(values, 25), rng, np.repeat(np.arange(400), 25), draws=4000)
+    assert copies[1] - copies[0] == pytest.approx(high - low, rel=0.08)  # 25 copies of a measurement are one
+    assert bootstrap(np.append(values, np.nan), np.random.default_rng(0)) == bootstrap(values, np.random.default_rng(0))

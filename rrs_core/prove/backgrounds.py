@@ -12,7 +12,8 @@ import numpy as np
 
 from rrs_core import units
 from rrs_core.describe.snippets import cut_snippets
-from rrs_core.detect.energy import detect_block
+from rrs_core.detect.energy import detect_block, radiometer_dof
+from rrs_core.observe import blocks
 from rrs_core.simulate.plan import CADENCE_STEP_S, ORDER, plan_cadence, preset_named
 from rrs_core.simulate.scans import coarse_blocks
 from rrs_core.simulate.sources import add_power
@@ -76,7 +77,9 @@ def simulated(
         for position in range(len(ORDER)):
             header, shining = planned.headers[position], _shining(planned, position)
             for coarse, block in enumerate(coarse_blocks(planned, position, seed)):
-                found = detect_block(block, settings)
+                if (spike := blocks.dc_channel(header, coarse)) is not None:
+                    blocks.excise_dc_spike(block, spike - header.coarse_span(coarse)[0])
+                found = detect_block(block, settings, dof_floor=radiometer_dof(header))
                 centre = np.asarray(found.columns["centre"], np.int64)
                 if len(centre):
                     power = cut_snippets(np.asarray(found.flat), centre, foff_mhz=header.foff_mhz)

@@ -78,8 +78,7 @@ def neighbours(vectors: NDArray[np.floating], k: int, group: NDArray[np.int64] |
     """
     if k >= len(vectors):
         raise SettingsRefused("TOO_FEW", "fewer vectors than neighbours asked for", got=len(vectors), expected=k + 1)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+    unit = _unit(vectors)
     nearest = np.empty((len(unit), k), np.int64)
     for start in range(0, len(unit), 512):
         rows = np.arange(start, min(start + 512, len(unit)))
@@ -113,3 +112,73 @@ def confusion(
     near = family[neighbours(vectors, k)]
     table = np.array([[float((near[family == row] == column).mean()) for column in names] for row in names])
     return names, table
+
+
+def average_precision(
+    vectors: NDArray[np.floating], classes: NDArray[np.int64] | NDArray[np.str_]
+) -> NDArray[np.float64]:
+    """Return the average precision of each vector as a query among all others by cosine, shape (n,).
+
+    The mean, over the others of its class, of the share of its class among what ranks
+    at least as high (Manning et al. 2008, section 8.4); the mean of it all is the mean average precision.
+    Of equal cosines the earlier row ranks first. A query alone in its class has none: NaN.
+    """
+    unit = _unit(vectors)
+    found = np.empty(len(unit))
+    for start in range(0, len(unit), 256):
+        rows = np.arange(start, min(start + 256, len(unit)))
+        score = unit[rows] @ unit.T
+        score[np.arange(len(rows)), rows] = -np.inf
+        order = np.argsort(-score, axis=1, kind="stable")[:, :-1]  # the query itself comes last
+        hit = classes[order] == classes[rows][:, None]
+        count = hit.sum(axis=1)
+        precision = np.cumsum(hit, axis=1) / np.arange(1, hit.shape[1] + 1)
+        with np.errstate(invalid="ignore"):
+            found[rows] = (precision * hit).sum(axis=1) / count
+    return found
+
+
+def neighbour_errors(vectors: NDArray[np.floating], truth: NDArray[np.float64], k: int = 10) -> NDArray[np.float64]:
+    """Return the mean absolute difference in some true numbers between each vector and its k nearest, shape (n, m).
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, d)
+    truth : ndarray, shape (n, m)
+        For example drift rate, logarithm of width, logarithm of SNR.
+    """
+    return np.asarray(np.abs(truth[neighbours(vectors, k)] - truth[:, None]).mean(axis=1))
+
+
+def bootstrap(
+    values: NDArray[np.floating],
+    rng: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
+    *,
+    draws: int = 1000,
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Return the interval of a mean by drawing groups anew with replacement (Efron 1979, percentiles).
+
+    Members of one class are no independent measurements, so whole classes are drawn.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        NaN does not count.
+    groups : ndarray, shape (n,), optional
+        Class of each; None: each its own.
+    """
+    known = np.isfinite(values)
+    kind = np.unique(np.arange(len(values))[known] if groups is None else groups[known], return_inverse=True)[1]
+    total, count = np.bincount(kind, values[known]), np.bincount(kind)
+    drawn = rng.integers(0, len(total), (draws, len(total)))
+    means = total[drawn].sum(axis=1) / count[drawn].sum(axis=1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)

@@ -1,0 +1,161 @@
+"""The search paper's tables: figures of vectors whose answer is known, parts, summary, and the campaign itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rrs_core import config, units
+from rrs_core.prove import backgrounds, evaluate
+from rrs_core.prove.backgrounds import Detected
+from rrs_core.prove.classes import LineClass, draw_classes
+
+SMALL = evaluate.Sizes(
+    runs=1, n_classes=5, per_class=30, sampled=30, retrieval=20, factors=200, partners=50, per_family=8
+)
+
+
+def test_vectors_that_are_the_truth_have_the_best_figures() -> None:
+    rng = np.random.default_rng(1)
+    drawn = draw_classes(6, rng)
+    truth = [np.array([one.drift_rate_hz_s, np.log(one.width_hz), np.log(one.snr)], np.float32) for one in drawn]
+    parts = [one + 1e-4 * rng.normal(0, 1, (40, 3)).astype(np.float32) for one in truth]
+    found = evaluate.line_figures(parts, drawn, SMALL)
+    assert found["silhouette"] > 0.99
+    assert found["precision_at_10"] == 1
+    assert found["precision_at_10_by_class"] == [1] * 6
+    assert found["mean_average_precision"] == 1
+    assert found["drift_error_hz_s"] == found["width_error"] == found["snr_error"] == 0
+    assert found["n"] == 240
+
+
+def test_vectors_of_noise_find_the_share_of_their_class_and_its_mean_differences() -> None:
+    rng = np.random.default_rng(2)
+    drawn = [LineClass(rate, 20 * np.e**k, 20.0) for k, rate in enumerate((-1.0, 0.0, 1.0, 2.0))]
+    parts = [rng.normal(0, 1, (200, 6)).astype(np.float32) for _ in drawn]
+    found = evaluate.line_figures(parts, drawn, evaluate.Sizes(retrieval=200, sampled=200))
+    assert found["silhouette"] == pytest.approx(0, abs=0.02)
+    assert found["precision_at_10"] == pytest.approx(199 / 799, abs=0.02)
+    apart = np.abs(np.arange(4)[:, None] - np.arange(4)).mean()  # of drift and of log width alike
+    assert found["drift_error_hz_s"] == pytest.approx(apart, rel=0.05)
+    assert found["width_error"] == pytest.approx(apart, rel=0.05)
+    assert found["snr_error"] == 0
+
+
+def test_a_part_gives_all_encoders_the_same_snippets_and_slow_ones_fewer() -> None:
+    seen: dict[str, list[np.ndarray]] = {"all": [], "few": []}
+
+    def remembering(name: str):  # noqa: ANN202
+        def encode(power: np.ndarray) -> np.ndarray:
+            seen[name].append(power)
+            return power.max(axis=1)[:, ::16]
+
+        return encode
+
+    found = evaluate.line_part(
+        {name: remembering(name) for name in seen}, evaluate.PROTOCOLS["paper"], SMALL, [3, 1], most={"few": 12}
+    )
+    assert (found["all"]["n"], found["few"]["n"]) == (150, 60)
+    for whole, some in zip(seen["all"], seen["few"], strict=True):
+        np.testing.assert_array_equal(whole[:12], some)
+    again = evaluate.line_part({"all": remembering("all")}, evaluate.PROTOCOLS["paper"], SMALL, [3, 1])
+    assert again["all"] == found["all"]
+
+
+def test_an_encoder_that_reads_the_start_tells_when_it_is_held_and_noise_tells_nothing() -> None:
+    def start(power: np.ndarray) -> np.ndarray:
+        return power[:, :2].mean(axis=1).argmax(axis=1, keepdims=True) / np.float32(60)
+
+    def noise(power: np.ndarray) -> np.ndarray:
+        return np.random.default_rng(len(power)).normal(0, 1, (len(power), 3))
+
+    found = evaluate.factor_part({"start": start, "noise": noise}, SMALL, [4])
+    assert found["start"]["n"] == 800
+    assert found["start"]["disentanglement"] > 0.45  # a quarter surely, and a third of the rest by chance
+    assert found["noise"]["disentanglement"] == pytest.approx(0.25, abs=0.1)
+
+
+def detected(rng: np.random.Generator) -> Detected:
+    names = np.repeat(["a", "b", "technosignature", ""], 12)
+    power = rng.uniform(0, 0.01, (48, 16, 256))
+    power[:12, 0, 0], power[12:24, 0, 1] = 1, 1
+    return Detected(power.astype(np.float16), names, np.repeat(np.arange(16), 3), np.full(48, 500.0))
+
+
+def test_families_are_judged_without_their_own_source_and_without_what_is_no_interference() -> None:
+    rng = np.random.default_rng(5)
+    seen = []
+
+    def first_row(power: np.ndarray) -> np.ndarray:
+        seen.append(power)
+        return power[:, 0, :8]
+
+    sizes = evaluate.Sizes(per_family=12)
+    found = evaluate.family_part({"x": first_row}, detected(rng), sizes, [6])["x"]
+    assert len(seen[0]) == found["n"] == 24
+    # twelve of a family in sources of three: nine others, so the tenth neighbour is of the other family
+    assert found["precision_at_10"] == pytest.approx(0.9)
+    assert found["precision_at_10_by_class"] == pytest.approx([0.9, 0.9])
+
+
+def test_a_summary_has_mean_sd_and_interval_and_the_contracts_names() -> None:
+    parts = {
+        ("ours", "simulated", 0): {"silhouette": 0.5, "precision_at_10": 0.6, "precision_at_10_by_class": [0.5, 0.7]},
+        ("ours", "simulated", 1): {"silhouette": 0.7, "precision_at_10": 0.8, "precision_at_10_by_class": [0.8, 0.8]},
+        ("ours", "noise", 0): {"silhouette": 0.9, "n": 9.0},
+        ("ours", "factors", 0): {"disentanglement": 0.4, "n": 9.0},
+    }  # fmt: skip
+    found = evaluate.nested(evaluate.summary(parts))["ours"]
+    assert found["silhouette"]["mean"] == pytest.approx(0.6)
+    assert found["silhouette"]["sd"] == pytest.approx(np.std([0.5, 0.7], ddof=1))
+    assert found["silhouette"]["runs"] == 2
+    assert found["silhouette"]["low"] is None
+    assert found["precision_at_10"]["low"] == pytest.approx(0.575, abs=0.03)
+    assert found["precision_at_10"]["high"] == pytest.approx(0.8, abs=0.03)
+    assert found["silhouette_noise"]["mean"] == 0.9
+    assert found["silhouette_noise"]["sd"] is None
+    assert found["disentanglement"]["mean"] == 0.4
+    assert next(iter(found)) == "silhouette"
+
+
+# Energy detections of simulated scans
+
+
+@pytest.fixture(scope="module")
+def found() -> Detected:
+    return backgrounds.simulated("tiny", 3, config.DetectSettings())
+
+
+def test_detections_of_simulated_scans_carry_the_family_that_shines_in_them(found: Detected) -> None:
+    assert len(found) > 100
+    assert found.power.shape == (len(found), units.SNIPPET_TIMES, units.SNIPPET_CHANNELS)
+    assert np.median(found.power.astype(np.float32)) == pytest.approx(1, abs=0.05)
+    named = found.family != ""
+    assert named.mean() > 0.8
+    assert (found.source[named] > 0).all()
+    assert (found.source[~named] == -1).all()
+    by_source = {source: set(found.family[found.source == source]) for source in found.source[named]}
+    assert all(len(names) == 1 for names in by_source.values())
+
+
+def test_detections_are_those_of_the_scans_on_disk(found: Detected, tmp_path) -> None:  # noqa: ANN001
+    from rrs_core.detect.energy import detect_scan
+    from rrs_core.observe.filterbank import open_scan
+    from rrs_core.simulate.scans import simulate
+
+    simulate(tmp_path, "tiny", 3)
+    statistic = []
+    for path in sorted((tmp_path / "scans").iterdir()):
+        with open_scan(path) as scan:
+            statistic += detect_scan(scan)["s_statistic"].tolist()
+    np.testing.assert_allclose(np.sort(found.statistic), np.sort(statistic), rtol=1e-6)
+
+
+def test_a_family_is_that_of_the_nearest_source_in_the_truth(found: Detected) -> None:
+    """Where one source alone lies in a window, it is the one."""
+    from rrs_core.simulate.plan import plan_cadence, preset_named
+
+    planned = plan_cadence(preset_named("tiny"), 3, 0)
+    named = {item.source_id: item.source.family for item in planned.sources}
+    known = found.source >= 0
+    assert [named[source] for source in found.source[known]] == found.family[known].tolist()
