@@ -247,7 +247,7 @@ def test_the_paper_network_does_see_where_a_signal_sits() -> None:
 def whitened(vectors: torch.Tensor, kinds: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
     """Return unit vectors after centring and whitening with their own statistics."""
     model = ShiftInvariantEncoder(ShiftInvariantSettings(latent=vectors.shape[1]))
-    monkeypatch.setattr(ShiftInvariantEncoder, "embed", lambda _, x: x)
+    monkeypatch.setattr(ShiftInvariantEncoder, "look", lambda _, x: encoders.Seen(x, None, None))
     model.fit_whitening(list(vectors.split(100)), kinds)
     with torch.no_grad():
         return model(vectors).double()
@@ -293,4 +293,4 @@ def test_build_makes_the_network_of_its_settings(settings: VAESettings | ShiftIn
     assert module.settings == settings
     assert type(module) is (BetaVAE if isinstance(settings, VAESettings) else ShiftInvariantEncoder)
     assert encoders.SETTINGS["paper"] is VAESettings
-    assert encoders.NORMALISATION == {"paper": "log", "default": "robust"}
+    assert encoders.NORMALISATION == {"paper": "log", "default": "robust", "autoencoder": "log"}

@@ -8,6 +8,7 @@ import pytest
 from rrs_core import units
 from rrs_core.errors import SettingsRefused
 from rrs_core.prove import classes, factors, published
+from rrs_core.simulate.lines import draw_lines
 
 
 @pytest.mark.parametrize(("rate", "width", "snr"), [(1.3, 35.0, 40.0), (-2.0, 20.0, 70.0), (0.0, 70.0, 20.0)])
@@ -26,7 +27,7 @@ def test_a_line_is_what_setigen_draws(rate: float, width: float, snr: float) -> 
         setigen.gaussian_f_profile(width=width * u.Hz),
         setigen.constant_bp_profile(level=1),
     )
-    ours = classes.line(classes.LineClass(rate, width, snr), np.array([float(start)]))[0]
+    ours = draw_lines(np.array([float(start)]), rate, width, snr)[0]
     np.testing.assert_allclose(ours, frame.data[:, ::-1], atol=2e-3 * snr / 4)
     assert ours.max() == pytest.approx(snr / 4, rel=0.02)
 
@@ -148,6 +149,6 @@ def test_snippets_of_factors_hold_the_lines_asked_for() -> None:
     power = factors.snippets_of(drawn, np.random.default_rng(10)) - 1
     sigma = np.sqrt(2 / units.NOISE_DOF)
     for row, (rate, snr, width, start) in enumerate(drawn):
-        one = classes.line(classes.LineClass(rate, width, snr), np.array([start]))[0]
+        one = draw_lines(np.array([start]), rate, width, snr)[0]
         assert np.corrcoef(power[row].ravel(), one.ravel())[0, 1] > 0.7
         assert (power[row] * one).sum() / (one**2).sum() == pytest.approx(sigma, rel=0.1)

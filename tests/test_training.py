@@ -14,7 +14,7 @@ import torch
 from make_scans import write_scan
 
 from rrs_core import pipeline
-from rrs_core.describe import checkpoints, encoders, training
+from rrs_core.describe import checkpoints, encoders, pairs, training
 from rrs_core.describe.pairs import PairSettings, draw_bank, kind_names, other_looks, views
 from rrs_core.describe.training import ContrastiveTask, PaperTask, Sample, TrainSettings, fit, split_by_scan
 from rrs_core.errors import RRSError
@@ -331,7 +331,7 @@ def test_the_signals_of_validation_are_not_those_of_training() -> None:
 
 
 def test_views_are_positive_finite_power_of_the_right_shape_and_differ() -> None:
-    bank = draw_bank(40, np.random.default_rng(0), PairSettings())
+    bank = draw_bank(40, np.random.default_rng(0))
     chosen = np.arange(40)
     backgrounds = snippets(20)
     first = views(bank, chosen, np.random.default_rng(1), PairSettings(), backgrounds)
@@ -345,13 +345,56 @@ def test_views_are_positive_finite_power_of_the_right_shape_and_differ() -> None
 
 
 def test_the_bank_holds_every_family_by_its_number() -> None:
-    bank = draw_bank(300, np.random.default_rng(0), PairSettings(lines=0.2))
+    bank = draw_bank(300, np.random.default_rng(0))
     assert bank.kinds == kind_names()
     assert "technosignature" not in bank.kinds
-    assert set(np.unique(bank.kind)) == set(range(-1, len(bank.kinds)))
-    assert np.mean(bank.kind == -1) == pytest.approx(0.2, abs=0.07)
+    assert bank.kinds[-1] == "line"
+    assert set(np.unique(bank.kind)) == set(range(len(bank.kinds) - 1))  # plain lines are drawn anew each time
     assert np.isfinite(bank.power).all()
     assert (bank.power.max(axis=(1, 2)) > 0).mean() > 0.95
+
+
+def test_detections_are_held_back_by_stretches_and_drawn_evenly_by_family() -> None:
+    kind = np.repeat([0, 3, 1, 3], [700, 100, 150, 50])
+    every = pairs.Detections(np.arange(1000, dtype=np.float16)[:, None, None], kind)
+    learnt, held = every.divided(5)
+    number = held.power[:, 0, 0].astype(int)
+    assert len(learnt.kind) + len(held.kind) == 1000
+    assert not set(number) & set(learnt.power[:, 0, 0].astype(int))
+    assert len(held.kind) == 200
+    assert set(held.kind) == {0, 1, 3}
+    assert (np.diff(number) == 1).mean() > 0.8  # neighbours are alike: they stay together
+    rows = learnt.draw(60_000, np.random.default_rng(0))
+    counts = np.bincount(learnt.kind[rows], minlength=4) / 60_000
+    assert counts == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3], abs=0.03)
+    for family in (0, 1, 3):
+        assert set(rows[learnt.kind[rows] == family]) == set(np.flatnonzero(learnt.kind == family))
+
+
+def test_plain_lines_have_the_ranges_of_the_settings() -> None:
+    settings = PairSettings()
+    lines = pairs.draw_plain_lines(4000, np.random.default_rng(1), settings)
+    assert np.abs(lines.drift_rate_hz_s).max() <= settings.line_drift_hz_s
+    assert lines.drift_rate_hz_s.mean() == pytest.approx(0, abs=0.1)
+    for values, (low, high) in ((lines.width_hz, settings.line_width_hz), (lines.snr, settings.line_snr)):
+        assert low <= values.min() < 1.05 * low
+        assert 0.95 * high < values.max() <= high
+        assert np.median(values) == pytest.approx(np.sqrt(low * high), rel=0.05)
+
+
+def test_views_of_a_line_share_it_and_say_where_it_is() -> None:
+    lines = pairs.Lines(np.array([1.0, -0.5, 0.0]), np.array([20.0, 40.0, 8.0]), np.array([150.0, 150.0, 150.0]))
+    backgrounds = snippets(20)
+    for seed in range(3):
+        power, middle = pairs.line_views(
+            lines, np.random.default_rng(seed), PairSettings(line_on_noise=1.0), backgrounds
+        )
+        brightest = power[:, 7:9].sum(axis=1).argmax(axis=1)
+        assert np.abs(brightest - middle).max() < 8
+    one, _ = pairs.line_views(lines, np.random.default_rng(4), PairSettings(line_on_noise=0.0), backgrounds)
+    other, _ = pairs.line_views(lines, np.random.default_rng(4), PairSettings(line_on_noise=0.0), None)
+    assert (one > 0).all()
+    assert not np.allclose(one, other)
 
 
 def test_a_full_disk_at_a_checkpoint_is_one_refusal_and_the_last_one_stays(tmp_path: Path) -> None:
@@ -399,7 +442,7 @@ def test_own_hits_are_seen_twice_slid_and_never_turned_round() -> None:
 
 def test_a_dip_is_in_the_bank_and_darkens_its_view() -> None:
     rng = np.random.default_rng(0)
-    bank = draw_bank(400, rng, PairSettings(lines=0))
+    bank = draw_bank(400, rng)
     dips = np.flatnonzero((bank.power.min(axis=(1, 2)) < -1) & (bank.power.max(axis=(1, 2)) < 1))
     assert len(dips) >= 2
     assert {bank.kinds[kind] for kind in bank.kind[dips]} == {"block"}

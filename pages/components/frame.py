@@ -47,6 +47,7 @@ def pages() -> dict[str, list[st.Page]]:
         ],
         "Search": [
             st.Page("pages/lookalikes.py", title="Lookalikes", icon=":material/image_search:"),
+            st.Page("pages/latents.py", title="Latents", icon=":material/tune:"),
         ],
     }
 

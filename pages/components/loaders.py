@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO = REPOSITORY / "cache" / "demo"
+SPREADS = (-2.0, -1.0, 0.0, 1.0, 2.0)  #: standard deviations that a latent is moved by
 MOST_THREADS = 2  #: of torch; one search must not take the machine from everybody else
 _inference = threading.Lock()
 
@@ -93,11 +94,40 @@ def encoder() -> Encoder:
 
     found = survey()
     model = found.settings.encode.model
-    weights = checkpoints.SHIPPED / f"{model}.safetensors" if model in ("default", "paper") else Path(model)
-    stat = weights.stat() if weights.is_file() else None
-    loaded = _encoder(model, (stat.st_mtime_ns, stat.st_size) if stat else (0, 0))
+    shipped = model in checkpoints.SHIPPED_NAMES
+    loaded = _encoder(model, _stamp(checkpoints.SHIPPED / f"{model}.safetensors" if shipped else Path(model)))
     check_made_by(found, loaded)
     return loaded
+
+
+def shown_encoder(name: str) -> Encoder:
+    """Return the encoder that a page about encoders shows: `survey`, that of the survey, or a shipped one."""
+    from rrs_core.describe import checkpoints
+
+    return encoder() if name == "survey" else _encoder(name, _stamp(checkpoints.SHIPPED / f"{name}.safetensors"))
+
+
+def decodes(name: str) -> bool:
+    """Tell whether an encoder can draw what its latents mean."""
+    return shown_encoder(name).decodes
+
+
+def following(name: str, n: int) -> NDArray[np.float64]:
+    """Return which factor of a line each latent follows: see `prove.latents.following`."""
+    model = shown_encoder(name)
+    return _following(model.digest, n, model)
+
+
+def traversed(name: str, hit_id: int, sample: int) -> NDArray[np.float32]:
+    """Return what is decoded of a hit as each latent is moved by `SPREADS`; spreads are those of `sample` hits."""
+    found, model = survey(), shown_encoder(name)
+    return _traversed(_key(found, model), hit_id, sample, found, model)
+
+
+def reconstructed(name: str, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32], list[int]]:
+    """Return n hits drawn at random as an encoder sees them, its reconstructions, and their ids."""
+    found, model = survey(), shown_encoder(name)
+    return _reconstructed(_key(found, model), n, found, model)
 
 
 def uploaded(data: bytes, name: str, frequency_mhz: float | None) -> Snippet:
@@ -122,6 +152,16 @@ def encode(power: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the latent of one snippet (16, 256) by the survey's encoder; one inference at a time."""
     model = encoder()
     return _encode(model.digest, hashlib.sha256(power.tobytes()).hexdigest(), model, power)
+
+
+def _key(found: Survey, model: Encoder) -> str:
+    return f"{found.store.root} {_digest(found.store)} {model.digest}"
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written anew."""
+    stat = path.stat() if path.is_file() else None
+    return (stat.st_mtime_ns, stat.st_size) if stat else (0, 0)
 
 
 def _digest(store: Store) -> str:
@@ -205,3 +245,42 @@ def _cut(path: str, sha256: str, frequency_mhz: float) -> Snippet:  # noqa: ARG0
 def _encode(model: str, snippet: str, _encoder: Encoder, _power: NDArray[np.float32]) -> NDArray[np.float32]:  # noqa: ARG001
     with _inference:
         return _encoder.encode(_power[None])[0]
+
+
+@st.cache_data(max_entries=4, show_spinner="Measuring the latents")
+def _following(model: str, n: int, _encoder: Encoder) -> NDArray[np.float64]:  # noqa: ARG001
+    from rrs_core.prove.latents import following
+
+    with _inference:
+        return following(_encoder, n, np.random.default_rng(0))
+
+
+@st.cache_data(max_entries=16, show_spinner="Decoding")
+def _traversed(key: str, hit_id: int, sample: int, _survey: Survey, _encoder: Encoder) -> NDArray[np.float32]:  # noqa: ARG001
+    from rrs_core.prove.latents import traversed
+
+    some = _some_hits(_survey, sample)
+    with _inference:
+        sd = _encoder.encode(_survey.snippets_of(some)).std(axis=0)
+        return traversed(_encoder, _survey.snippets_of([hit_id])[0], sd, SPREADS)
+
+
+@st.cache_data(max_entries=4, show_spinner="Decoding")
+def _reconstructed(
+    key: str,  # noqa: ARG001
+    n: int,
+    _survey: Survey,
+    _encoder: Encoder,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], list[int]]:
+    from rrs_core.prove.latents import reconstructed
+
+    some = _some_hits(_survey, n)
+    with _inference:
+        return *reconstructed(_encoder, _survey.snippets_of(some)), some
+
+
+def _some_hits(found: Survey, most: int) -> list[int]:
+    """Return hits drawn at random, the same ones each time, in order of their ids."""
+    ids = np.sort(found.hits["hit_id"].to_numpy(np.int64))
+    rng = np.random.default_rng(found.settings.seed)
+    return [int(one) for one in np.sort(rng.choice(ids, min(most, len(ids)), replace=False))]

@@ -23,7 +23,7 @@ from safetensors.torch import save as bytes_of
 from rrs_core import units
 from rrs_core.describe import encoders
 from rrs_core.describe.snippets import normalise
-from rrs_core.errors import FileRefused
+from rrs_core.errors import FileRefused, SettingsRefused
 from rrs_core.observe.snippetfiles import fit_times
 from rrs_core.survey.store import atomic, sha256_of, write_text
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from rrs_core.config import Normalisation
 
-SHIPPED = Path(__file__).parent / "models"  #: `default` and `paper`
+SHIPPED = Path(__file__).parent / "models"
+SHIPPED_NAMES = ("default", "paper", "autoencoder")
 BATCH = 128  #: snippets at a time; the activations of a batch stay in the last-level cache
 LARGEST_BYTES = 2**30
 
@@ -45,7 +46,7 @@ class Encoder:
 
     name: str
     architecture: encoders.Architecture
-    module: encoders.BetaVAE | encoders.ShiftInvariantEncoder
+    module: encoders.Network
     normalisation: Normalisation
     digest: str  #: sha256 of the weights
     card: dict[str, Any]
@@ -87,6 +88,29 @@ class Encoder:
                 progress(min(start + batch, len(snippets)))
         return out
 
+    @property
+    def decodes(self) -> bool:
+        """Tell whether the network can turn latents into snippets."""
+        return hasattr(self.module, "decode")
+
+    def decode(self, latents: NDArray[np.float32], *, batch: int = BATCH) -> NDArray[np.float32]:
+        """Return snippets as the network draws them from latents (n, d), shape (n, 16, 256), scaled as its input.
+
+        Raises
+        ------
+        SettingsRefused
+            NO_DECODER.
+        """
+        if not self.decodes:
+            raise SettingsRefused(
+                "NO_DECODER", "this encoder makes latents and no snippets of them", got=self.name,
+                expected="an encoder with a decoder, as the paper's β-VAE",
+            )  # fmt: skip
+        with torch.inference_mode():
+            given = torch.from_numpy(latents).to(self.device)
+            parts = [self.module.decode(part)[:, 0].float().cpu() for part in torch.split(given, batch)]
+        return np.asarray(torch.cat(parts).numpy())
+
     @cached_property
     def _fast(self) -> torch.nn.Module:
         return encoders.for_inference(self.module)
@@ -103,14 +127,14 @@ class Encoder:
 
 
 def load(name: str | Path, *, device: str = "cpu") -> Encoder:
-    """Load `default`, `paper`, or a model of one's own by the path of its .safetensors file.
+    """Load `default`, `paper`, `autoencoder`, or a model of one's own by the path of its .safetensors file.
 
     Raises
     ------
     FileRefused
         CHECKPOINT, with the reason; nothing is half-loaded.
     """
-    path = SHIPPED / f"{name}.safetensors" if f"{name}" in ("default", "paper") else Path(name)
+    path = SHIPPED / f"{name}.safetensors" if f"{name}" in SHIPPED_NAMES else Path(name)
     card_path = path.with_suffix(".json")
     for needed in (path, card_path):
         if not needed.is_file():
@@ -162,9 +186,9 @@ def load(name: str | Path, *, device: str = "cpu") -> Encoder:
     return Encoder(f"{name}", architecture, module, encoders.NORMALISATION[architecture], digest, card, device)
 
 
-def save(path: Path, module: encoders.BetaVAE | encoders.ShiftInvariantEncoder, **card: object) -> None:
+def save(path: Path, module: encoders.Network, **card: object) -> None:
     """Write weights and card, the card last; `card` holds how the model was made and how it does."""
-    architecture = "paper" if isinstance(module, encoders.BetaVAE) else "default"
+    architecture = encoders.architecture_of(module)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     with atomic(path) as temporary:
         temporary.write_bytes(bytes_of(tensors))
@@ -174,7 +198,7 @@ def save(path: Path, module: encoders.BetaVAE | encoders.ShiftInvariantEncoder, 
             {
                 "architecture": architecture,
                 "settings": dataclasses.asdict(module.settings),
-                "normalisation": encoders.NORMALISATION[architecture],  # type: ignore[index]
+                "normalisation": encoders.NORMALISATION[architecture],
                 "sha256": sha256_of(path),
                 **card,
             },

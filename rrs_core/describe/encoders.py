@@ -1,8 +1,9 @@
 """Encoders: snippets to latents.
 
-`BetaVAE` is the paper's; `ShiftInvariantEncoder` is the default. Both are plain torch
-modules; `checkpoints` reads and writes their weights, `training` fits them, and
-`Encoder` is what everything downstream uses: raw snippets in, search vectors out.
+`BetaVAE` is the paper's; `ShiftInvariantEncoder` is the default; `Autoencoder` is what the
+paper compares its own with. All are plain torch modules; `checkpoints` reads and writes
+their weights, `training` fits them, and `Encoder` is what everything downstream uses: raw
+snippets in, search vectors out.
 
 Shapes: n snippets, 16 times, 256 channels, d latents.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +21,13 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rrs_core import units
+from rrs_core.describe.linereader import FEATURES, LineReader, Reading, evidence
+from rrs_core.simulate.lines import LINE
 
 if TYPE_CHECKING:
     from rrs_core.config import Normalisation
 
-Architecture = Literal["paper", "default"]
+Architecture = Literal["paper", "default", "autoencoder"]
 
 
 @dataclass(frozen=True)
@@ -46,19 +49,35 @@ class VAESettings:
 CODE_NETWORK = VAESettings(filters=(32, 64, 64, 128, 128), dense=(256, 32), pool_last=True)
 
 
-class BetaVAE(nn.Module):
-    """The β-VAE of Ma et al. 2023, section 2.4.
+@dataclass(frozen=True)
+class AutoencoderSettings:
+    """The paper's autoencoder: the sizes of its β-VAE, so that the two differ in nothing but the sampling.
+
+    The text says only that it is simple. The final one of the authors' code has other
+    sizes than their β-VAE: `CODE_AUTOENCODER`.
+    """
+
+    filters: tuple[int, ...] = VAESettings.filters
+    dense: tuple[int, int] = VAESettings.dense
+    latent: int = VAESettings.latent
+    pool_last: bool = VAESettings.pool_last
+
+
+CODE_AUTOENCODER = AutoencoderSettings(filters=(3, 64, 64, 64, 64), dense=(256, 64), pool_last=True)
+
+
+class PaperNetwork(nn.Module):
+    """Encoder and decoder of Ma et al. 2023, section 2.4, without what lies between them.
 
     Encoder: 3 x 3 convolutions with ReLU, a (1, 2) max pool between them, batch
-    normalisation before the last convolution, two dense layers, then mean and log
-    variance. Decoder: the same in reverse, transposed convolutions with stride 2 in
-    both axes, each followed by batch normalisation and a (2, 1) max pool that undoes
+    normalisation before the last convolution, two dense layers, then the heads, linear
+    layers of that name. Decoder: the same in reverse, transposed convolutions with stride
+    2 in both axes, each followed by batch normalisation and a (2, 1) max pool that undoes
     the doubling of time. Input and target: snippets scaled to 0-1.
     """
 
-    def __init__(self, settings: VAESettings) -> None:
+    def __init__(self, settings: VAESettings | AutoencoderSettings, heads: tuple[str, ...]) -> None:
         super().__init__()
-        self.settings = settings
         filters, (wide, narrow) = settings.filters, settings.dense
         self.pools = len(filters) if settings.pool_last else len(filters) - 1
         self.start = (filters[-1], units.SNIPPET_TIMES, units.SNIPPET_CHANNELS >> self.pools)
@@ -68,8 +87,8 @@ class BetaVAE(nn.Module):
         )
         self.norm = nn.BatchNorm2d(filters[-2])
         self.dense = nn.Sequential(nn.Linear(size, wide), nn.ReLU(), nn.Linear(wide, narrow), nn.ReLU())
-        self.mean = nn.Linear(narrow, settings.latent)
-        self.log_variance = nn.Linear(narrow, settings.latent)
+        for head in heads:
+            self.add_module(head, nn.Linear(narrow, settings.latent))
         self.expand = nn.Sequential(
             nn.Linear(settings.latent, narrow),
             nn.ReLU(),
@@ -86,8 +105,8 @@ class BetaVAE(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(after) for after in backwards[: self.pools])
         self.last = nn.Conv2d(backwards[self.pools - 1], 1, 3, padding=1)
 
-    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log variance of the latents, shapes (n, d), of inputs (n, 1, 16, 256)."""
+    def condense(self, x: Tensor) -> Tensor:
+        """Return what the heads read, shape (n, m), of inputs (n, 1, 16, 256)."""
         for layer, convolution in enumerate(self.convolutions):
             if layer == len(self.convolutions) - 1:
                 x = self.norm(x)
@@ -95,16 +114,36 @@ class BetaVAE(nn.Module):
             if layer < self.pools:
                 x = halve_frequency(x)  # before the ReLU: the same numbers for half the work
             x = functional.relu(x)
-        hidden = self.dense(x.flatten(1))
+        hidden: Tensor = self.dense(x.flatten(1))
+        return hidden
+
+    def expand_latents(self, z: Tensor) -> Tensor:
+        """Return the decoder's last layer, which is linear, shape (n, 1, 16, 256), of latents (n, d)."""
+        x = self.expand(z).view(-1, *self.start).contiguous(memory_format=torch.channels_last)
+        for transposed, norm in zip(self.transposed, self.norms, strict=True):
+            x = norm(functional.relu(functional.max_pool2d(transposed(x), (2, 1))))
+        out: Tensor = self.last(x)
+        return out
+
+
+class BetaVAE(PaperNetwork):
+    """The β-VAE: mean and log variance of the latents, and a reconstruction in 0-1."""
+
+    mean: nn.Linear
+    log_variance: nn.Linear
+
+    def __init__(self, settings: VAESettings) -> None:
+        super().__init__(settings, heads=("mean", "log_variance"))
+        self.settings = settings
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of the latents, shapes (n, d), of inputs (n, 1, 16, 256)."""
+        hidden = self.condense(x)
         return self.mean(hidden), self.log_variance(hidden)
 
     def decode_logits(self, z: Tensor) -> Tensor:
         """Return logits of the reconstruction, shape (n, 1, 16, 256), of latents (n, d)."""
-        x = self.expand(z).view(-1, *self.start).contiguous(memory_format=torch.channels_last)
-        for transposed, norm in zip(self.transposed, self.norms, strict=True):
-            x = norm(functional.relu(functional.max_pool2d(transposed(x), (2, 1))))
-        logits: Tensor = self.last(x)
-        return logits
+        return self.expand_latents(z)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the reconstruction in 0-1, shape (n, 1, 16, 256)."""
@@ -113,6 +152,35 @@ class BetaVAE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the mean of the latents: what the search compares (section 2.8)."""
         return self.moments(x)[0]
+
+
+class Autoencoder(PaperNetwork):
+    """The autoencoder of section 3.1: no sampling, no divergence, a linear reconstruction.
+
+    By default of the same size as our β-VAE, which follows the paper's text (filters
+    16-32-32-32-32, dense 32-16, 10 latents), so that the comparison is of methods and
+    not of sizes. The loss is that of the authors' code, `squared_error`.
+    """
+
+    latents: nn.Linear
+
+    def __init__(self, settings: AutoencoderSettings) -> None:
+        super().__init__(settings, heads=("latents",))
+        self.settings = settings
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the reconstruction, shape (n, 1, 16, 256), near 0-1, of latents (n, d)."""
+        return self.expand_latents(z)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the latents, shape (n, d), of inputs (n, 1, 16, 256)."""
+        latents: Tensor = self.latents(self.condense(x))
+        return latents
+
+
+def squared_error(model: Autoencoder, x: Tensor) -> Tensor:
+    """Return the sum of squared errors of a snippet's pixels, averaged over snippets: the autoencoder's loss."""
+    return (model.decode(model(x)).float() - x).square().sum(dim=(1, 2, 3)).mean()
 
 
 def halve_frequency(x: Tensor) -> Tensor:
@@ -156,6 +224,9 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
 
 
+LINE_KINDS = (LINE, "cw", "slow_drift")  #: straight lines that stay in the window throughout the scan
+
+
 @dataclass(frozen=True)
 class ShiftInvariantSettings:
     """The default network."""
@@ -170,6 +241,16 @@ class ShiftInvariantSettings:
     kinds: tuple[str, ...] = ()  #: families that training names, each with a direction among the latents
     pull: float = 1.0  #: how far a latent is drawn towards the families that it resembles
     pull_scale: float = 16.0  #: of the cosines in that; the scale that training tells families apart with
+    line_latents: int = 0  #: of the latents, those that a line's drift, width and strength are read into: none or 3
+    line_weights: tuple[float, ...] = (1.2, 0.4, 0.2)  #: of these three beside the others, whose length is 1
+
+
+class Seen(NamedTuple):
+    """What the default network makes of n snippets."""
+
+    kind: Tensor  #: (n, latent - line_latents), what a snippet looks like
+    reading: Reading | None  #: of the line in it, where the network reads lines
+    scores: Tensor | None  #: where that line may be, see `LineReader.scores`
 
 
 class ShiftInvariantEncoder(nn.Module):
@@ -178,9 +259,11 @@ class ShiftInvariantEncoder(nn.Module):
     3 x 5 convolutions with stride 2 in frequency, one over the whole time axis,
     then maximum and mean over frequency: a shift in frequency moves features and the
     pooling forgets where they were. Trained with contrastive pairs (`training`): the
-    same signal at another place on another background. The output is centred and
-    whitened with the statistics of the training set (`fit_whitening`), so that a cosine
-    of random snippets lies around zero.
+    same signal at another place on another background. With `line_latents` a
+    `LineReader` beside it finds the line that stands out most and reads its drift, width and
+    strength, which become latents of their own where the snippet is a line. The output
+    is centred and whitened with the statistics of the training set (`fit_whitening`), so
+    that a cosine of random snippets lies around zero.
     """
 
     centre: Tensor
@@ -199,43 +282,83 @@ class ShiftInvariantEncoder(nn.Module):
         left = units.SNIPPET_TIMES // math.prod(settings.time_strides)
         wide = settings.over_width
         self.over_time = nn.Conv2d(filters[-1], settings.over_time, (left, wide), padding=(0, wide // 2))
+        read = FEATURES + 2 if settings.line_latents else 0
+        own = settings.latent - settings.line_latents
+        self.reader = LineReader() if settings.line_latents else None
         self.head = nn.Sequential(
-            nn.Linear(2 * settings.over_time, settings.hidden), nn.ReLU(), nn.Linear(settings.hidden, settings.latent)
+            nn.Linear(2 * settings.over_time + read, settings.hidden), nn.ReLU(), nn.Linear(settings.hidden, own)
         )
-        self.directions = nn.Parameter(torch.randn(len(settings.kinds), settings.latent))
-        self.register_buffer("centre", torch.zeros(settings.latent))
-        self.register_buffer("whitener", torch.eye(settings.latent))
+        self.directions = nn.Parameter(torch.randn(len(settings.kinds), own))
+        self.register_buffer("centre", torch.zeros(own))
+        self.register_buffer("whitener", torch.eye(own))
+
+    def look(self, x: Tensor, tracks: Tensor | None = None) -> Seen:
+        """Return what is seen in inputs (n, 1, 16, 256).
+
+        `tracks`, drift rate [Hz/s] and middle channel, shape (n, 2), are read along in place of the best ones where
+        they are no NaN: training knows them.
+        """
+        features = x
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            features = functional.relu(norm(convolution(features)))
+        features = functional.relu(self.over_time(features)).squeeze(2)
+        pooled = torch.cat([features.amax(dim=2), features.mean(dim=2)], dim=1).float()
+        if self.reader is None:
+            with torch.autocast(x.device.type, enabled=False):  # the few numbers that are left deserve float32
+                return Seen(self.head(pooled), None, None)
+        scores = self.reader.scores(x)
+        reading = self.reader.read_best(x, scores) if tracks is None else self.reader.read_near(x, scores, tracks)
+        with torch.autocast(x.device.type, enabled=False):
+            together = torch.cat([pooled, reading.features.float(), evidence(scores)], dim=1)
+            return Seen(self.head(together), reading, scores)
 
     def embed(self, x: Tensor) -> Tensor:
-        """Return embeddings before whitening, shape (n, d): what the contrastive loss sees."""
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = functional.relu(norm(convolution(x)))
-        x = functional.relu(self.over_time(x)).squeeze(2)
-        pooled = torch.cat([x.amax(dim=2), x.mean(dim=2)], dim=1)
-        with torch.autocast(x.device.type, enabled=False):  # the few numbers that are left deserve float32
-            embedded: Tensor = self.head(pooled.float())
-        return embedded
+        """Return embeddings before whitening, shape (n, latent): what the contrastive loss sees."""
+        return self.embedded(self.look(x))
 
-    def settled(self, x: Tensor) -> Tensor:
-        """Return unit embeddings drawn towards the directions of the families that they resemble, shape (n, d).
+    def embedded(self, seen: Seen) -> Tensor:
+        """Return the embedding of what was seen."""
+        if seen.reading is None:
+            return seen.kind
+        with torch.autocast(seen.kind.device.type, enabled=False):
+            unit = functional.normalize(seen.kind, dim=1)
+            return torch.cat([self._line(unit, seen.reading), unit], dim=1)
+
+    def settled(self, seen: Seen) -> Tensor:
+        """Return unit vectors drawn towards the directions of the families that they resemble, (n, own latents).
 
         One step of attention: z + pull * softmax(scale * cosines) @ directions. Members of a
         family come closer to each other, and what sets them apart within it stays.
         """
-        embedded = self.embed(x)
-        with torch.autocast(x.device.type, enabled=False):
-            unit = functional.normalize(embedded, dim=1)
+        with torch.autocast(seen.kind.device.type, enabled=False):
+            unit = functional.normalize(seen.kind, dim=1)
             if not self.settings.kinds:
                 return unit
             directions = functional.normalize(self.directions, dim=1)
-            alike = torch.softmax(self.settings.pull_scale * unit @ directions.T, dim=1)
-            return functional.normalize(unit + self.settings.pull * alike @ directions, dim=1)
+            return functional.normalize(unit + self.settings.pull * self._alike(unit) @ directions, dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return search vectors, shape (n, d), of inputs (n, 1, 16, 256)."""
-        settled = self.settled(x)
+        """Return search vectors, shape (n, d), of inputs (n, 1, 16, 256); of unit length where lines are read."""
+        seen = self.look(x)
         with torch.autocast(x.device.type, enabled=False):
-            return (settled - self.centre) @ self.whitener
+            own = (self.settled(seen) - self.centre) @ self.whitener
+            if seen.reading is None:
+                return own
+            unit = functional.normalize(seen.kind, dim=1)
+            line = self._line(unit, seen.reading)
+            return functional.normalize(torch.cat([line, functional.normalize(own, dim=1)], dim=1), dim=1)
+
+    def _alike(self, unit: Tensor) -> Tensor:
+        """Return how much each unit vector resembles each family, shape (n, families); rows add up to 1."""
+        directions = functional.normalize(self.directions, dim=1)
+        return torch.softmax(self.settings.pull_scale * unit @ directions.T, dim=1)
+
+    def _line(self, unit: Tensor, reading: Reading) -> Tensor:
+        """Return drift, width and strength as latents, shape (n, 3): as far as the snippet is a line at all."""
+        weights = torch.tensor(self.settings.line_weights, device=unit.device)
+        lines = [place for place, name in enumerate(self.settings.kinds) if name in LINE_KINDS]
+        is_line = self._alike(unit)[:, lines].sum(dim=1, keepdim=True) if lines else unit.new_ones(len(unit), 1)
+        return is_line * weights * reading.parameters.float().clamp(-2, 2)
 
     def fit_whitening(self, x_batches: list[Tensor], kinds: Tensor) -> None:
         """Set centre and whitener from the embeddings of training snippets.
@@ -250,7 +373,7 @@ class ShiftInvariantEncoder(nn.Module):
             Family of each snippet; unlabelled ones (-1) are a family of their own.
         """
         with torch.no_grad():
-            embedded = torch.cat([self.settled(x) for x in x_batches]).double()
+            embedded = torch.cat([self.settled(self.look(x)) for x in x_batches]).double()
         within = embedded.clone()
         for kind in torch.unique(kinds):
             within[kinds == kind] -= embedded[kinds == kind].mean(dim=0)
@@ -261,7 +384,7 @@ class ShiftInvariantEncoder(nn.Module):
         self.whitener.copy_((vectors * scale @ vectors.T).float())
 
 
-def for_inference(module: BetaVAE | ShiftInvariantEncoder) -> nn.Module:
+def for_inference(module: Network) -> nn.Module:
     """Return a copy that only encodes: batch normalisation folded into the convolutions before it, channels last."""
     copied = copy.deepcopy(module).eval()
     if isinstance(copied, ShiftInvariantEncoder):
@@ -269,6 +392,8 @@ def for_inference(module: BetaVAE | ShiftInvariantEncoder) -> nn.Module:
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 copied.convolutions[place] = fuse_conv_bn_eval(convolution, norm)
                 copied.norms[place] = nn.Identity()
+        if copied.reader is not None:
+            copied.reader.fuse()
     for parameter in copied.parameters():
         if parameter.ndim == 4:  # convolution weights
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -316,13 +441,27 @@ def kind_loss(embedded: Tensor, directions: Tensor, kinds: Tensor, *, scale: flo
         return functional.cross_entropy(scale * cosine, kinds, ignore_index=-1)
 
 
-def build(settings: VAESettings | ShiftInvariantSettings) -> BetaVAE | ShiftInvariantEncoder:
+Network = BetaVAE | ShiftInvariantEncoder | Autoencoder
+NetworkSettings = VAESettings | ShiftInvariantSettings | AutoencoderSettings
+
+
+def build(settings: NetworkSettings) -> Network:
     """Return an untrained network."""
+    if isinstance(settings, AutoencoderSettings):
+        return Autoencoder(settings)
     return BetaVAE(settings) if isinstance(settings, VAESettings) else ShiftInvariantEncoder(settings)
 
 
-SETTINGS: dict[Architecture, type[VAESettings | ShiftInvariantSettings]] = {
+def architecture_of(module: Network) -> Architecture:
+    """Return the name of a network's architecture."""
+    if isinstance(module, Autoencoder):
+        return "autoencoder"
+    return "paper" if isinstance(module, BetaVAE) else "default"
+
+
+SETTINGS: dict[Architecture, type[NetworkSettings]] = {
     "paper": VAESettings,
     "default": ShiftInvariantSettings,
+    "autoencoder": AutoencoderSettings,
 }
-NORMALISATION: dict[Architecture, Normalisation] = {"paper": "log", "default": "robust"}
+NORMALISATION: dict[Architecture, Normalisation] = {"paper": "log", "default": "robust", "autoencoder": "log"}

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rrs_core import units
+from rrs_core.describe.snippets import slid_round, standardised
 from rrs_core.simulate.families import FAMILIES, draw, render
-from rrs_core.simulate.noise import NOISE_STD, observe_power
+from rrs_core.simulate.lines import CHANNELS_PER_HZ_S, LINE, draw_lines
+from rrs_core.simulate.noise import NOISE_STD, draw_noise, observe_power
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +32,14 @@ UNLABELLED = -1
 class PairSettings:
     """How views differ. The ranges are the method's, not tuned on any real file."""
 
-    own: float = 0.1  #: share of pairs that are two looks at one hit of the survey trained on
-    lines: float = 0.3  #: share of plain lines with the search paper's ranges of SNR, drift and width
+    own: float = 0.05  #: share of pairs that are two looks at one hit of the survey trained on
+    lines: float = 0.35  #: share of plain lines, drawn anew each time
+    detections: float = 0.3  #: share that are two looks at one detection of a simulated scan, whose family is known
+    line_drift_hz_s: float = 2.2  #: largest drift of a plain line, either way
+    line_width_hz: tuple[float, float] = (3.0, 85.0)  #: its full width at half maximum; logarithmic, as its SNR
+    line_snr: tuple[float, float] = (14.0, 160.0)
+    line_start: tuple[float, float] = (45.0, 185.0)  #: channel in the first spectrum
+    line_on_noise: float = 0.25  #: share of plain lines on nothing but noise
     foreign: float = 0.4  #: share of views with another signal in the background
     foreign_level: tuple[float, float] = (0.05, 0.5)  #: its brightness over the signal's
     uneven_rows: float = 0.5  #: share of views whose rows differ in level, as nearly all real windows do
@@ -45,7 +53,7 @@ class Bank:
     """Signals drawn once, without noise.
 
     power: (n, 16, 512) float16, in standard deviations of a noise pixel; kind: (n,) number
-    of the family, `UNLABELLED` for plain lines; reach: (n,) half width of what is drawn [channels].
+    of the family; reach: (n,) half width of what is drawn [channels].
     """
 
     power: NDArray[np.float16]
@@ -57,32 +65,51 @@ class Bank:
         return len(self.power)
 
 
+@dataclass(frozen=True)
+class Detections:
+    """Detections of simulated scans: power (n, 16, 256) float16 over the bandpass level, kind (n,) their family."""
+
+    power: NDArray[np.float16]
+    kind: NDArray[np.int64]
+
+    def divided(self, share: int) -> tuple[Detections, Detections]:
+        """Return what is learnt from, and one in `share` to validate with; by stretches, for neighbours are alike."""
+        stretch = max(1, len(self.kind) // (20 * share))
+        held = np.arange(len(self.kind)) // stretch % share == 0
+        return Detections(self.power[~held], self.kind[~held]), Detections(self.power[held], self.kind[held])
+
+    def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Draw n rows, every family as often."""
+        kinds, first = np.unique(np.sort(self.kind), return_index=True)
+        order, size = np.argsort(self.kind, kind="stable"), np.diff([*first, len(self.kind)])
+        which = rng.integers(0, len(kinds), n)
+        return np.asarray(order[first[which] + rng.integers(0, size[which])])
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Plain lines, arrays of shape (n,); see `simulate.lines.draw_lines`."""
+
+    drift_rate_hz_s: NDArray[np.float64]
+    width_hz: NDArray[np.float64]
+    snr: NDArray[np.float64]
+
+
 def kind_names() -> tuple[str, ...]:
-    """Return the families of interference, in the order of their numbers in a bank."""
-    return tuple(name for name in FAMILIES if name != "technosignature")
+    """Return the families of interference, in the order of their numbers, and plain lines."""
+    return (*(name for name in FAMILIES if name != "technosignature"), LINE)
 
 
-def draw_bank(
-    n: int, rng: np.random.Generator, settings: PairSettings, *, progress: Callable[[int], None] | None = None
-) -> Bank:
-    """Draw n signals: a share of plain lines, the rest evenly over the simulator's families."""
+def draw_bank(n: int, rng: np.random.Generator, *, progress: Callable[[int], None] | None = None) -> Bank:
+    """Draw n signals, evenly over the simulator's families."""
     kinds = kind_names()
+    families = kinds[:-1]
     power = np.zeros((n, units.SNIPPET_TIMES, BANK_CHANNELS), np.float16)
     kind = np.empty(n, np.int64)
     reach = np.empty(n, np.int64)
     for row in range(n):
-        if rng.random() < settings.lines:
-            kind[row] = UNLABELLED
-            source = draw(
-                "technosignature",
-                rng,
-                snr=rng.uniform(20, 70),
-                drift_rate_hz_s=rng.uniform(-2, 2),
-                width_hz=rng.uniform(20, 70),
-            )
-        else:
-            kind[row] = rng.integers(len(kinds))
-            source = draw(kinds[kind[row]], rng)
+        kind[row] = rng.integers(len(families))
+        source = draw(families[kind[row]], rng)
         drawn = render(source, n_chan=BANK_CHANNELS)
         power[row] = np.clip(drawn, -1 / NOISE_STD, 6e4)
         reach[row] = _reach(drawn)
@@ -124,7 +151,7 @@ def views(
     if backgrounds is not None and len(backgrounds):
         real = np.flatnonzero(rng.random(m) < 1 / 3)
         if real.size:
-            given = _standardised(backgrounds[rng.integers(0, len(backgrounds), len(real))])
+            given = standardised(backgrounds[rng.integers(0, len(backgrounds), len(real))])
             given = np.roll(given, int(rng.integers(0, units.SNIPPET_CHANNELS)), axis=2)
             noise[real] = np.flip(given, axis=2) if rng.random() < 0.5 else given
     power = observe_power(np.asarray(1 + NOISE_STD * noise, np.float32), np.maximum(signal, 0), np.minimum(signal, 0))
@@ -133,9 +160,40 @@ def views(
     return power
 
 
+def draw_plain_lines(n: int, rng: np.random.Generator, settings: PairSettings) -> Lines:
+    """Draw n plain lines, drift evenly, width and SNR evenly in their logarithms."""
+    width, snr = (np.exp(rng.uniform(*np.log(span), n)) for span in (settings.line_width_hz, settings.line_snr))
+    return Lines(rng.uniform(-settings.line_drift_hz_s, settings.line_drift_hz_s, n), width, snr)
+
+
+def line_views(
+    lines: Lines,
+    rng: np.random.Generator,
+    settings: PairSettings,
+    backgrounds: NDArray[np.float16] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return one fresh view of each line, raw power (n, 16, 256), and its channel in the middle of the scan, (n,).
+
+    On noise, or on one of the `backgrounds` (m, 16, 256), slid and turned over, half of them first made an 8-bit
+    image; its SNR counts in their own noise, as in the search paper's test.
+    """
+    n = len(lines.snr)
+    start = rng.uniform(*settings.line_start, n)
+    signal = draw_lines(start, lines.drift_rate_hz_s, lines.width_hz, lines.snr)
+    power = draw_noise(rng, n * units.SNIPPET_TIMES, units.SNIPPET_CHANNELS).reshape(signal.shape)
+    if backgrounds is not None and len(backgrounds):
+        rows = np.flatnonzero(rng.random(n) >= settings.line_on_noise)
+        given = backgrounds[np.sort(rng.integers(0, len(backgrounds), len(rows)))].astype(np.float32)
+        imaged = np.flatnonzero(rng.random(len(rows)) < 0.5)
+        given[imaged] = _eight_bit(given[imaged])
+        power[rows] = 1 + np.float32(NOISE_STD) * slid_round(standardised(given), rng)
+    middle = start - lines.drift_rate_hz_s * CHANNELS_PER_HZ_S * 0.5 * (units.SNIPPET_TIMES - 1)
+    return observe_power(power, signal, np.zeros_like(signal)), middle
+
+
 def other_looks(snippets: NDArray[np.float16], rng: np.random.Generator, settings: PairSettings) -> NDArray[np.float32]:
     """Return another look at each of some snippets, raw power, same shape: slid, noisier, some as 8-bit images."""
-    plain = _standardised(snippets)
+    plain = standardised(snippets)
     slide = rng.integers(-settings.farthest_shift, settings.farthest_shift + 1, len(plain))
     columns = (np.arange(plain.shape[2]) - slide[:, None]) % plain.shape[2]
     slid = np.take_along_axis(plain, columns[:, None, :], axis=2)
@@ -173,15 +231,6 @@ def _uneven_rows(m: int, rng: np.random.Generator) -> NDArray[np.float32]:
     shape = np.where((rng.random(m) < 0.5)[:, None], step, ragged)
     level = np.exp(rng.uniform(np.log(0.1), np.log(2), m))[:, None]
     return (level * shape)[:, :, None].astype(np.float32)
-
-
-def _standardised(snippets: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Bring snippets to zero median and unit spread."""
-    from rrs_core.describe.snippets import location_and_scale
-
-    flat = snippets.astype(np.float32).reshape(len(snippets), units.SNIPPET_TIMES * units.SNIPPET_CHANNELS)
-    middle, scale = location_and_scale(flat)
-    return np.asarray((flat - middle) / np.where(scale > 0, scale, 1), np.float32).reshape(snippets.shape)
 
 
 def _eight_bit(power: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ search and uploads all normalise with `normalise`.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -150,6 +151,21 @@ def location_and_scale(flat: NDArray[np.floating]) -> tuple[NDArray[np.floating]
     if flatlined.any():
         scale[flatlined] = NORMAL_MEAN_DEVIATION * deviation[flatlined].mean(axis=1, keepdims=True)
     return middle, scale
+
+
+def standardised(snippets: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return snippets (n, n_time, n_chan) of any unit with median 0 and a robust standard deviation of 1."""
+    flat = np.asarray(snippets, np.float32).reshape(len(snippets), math.prod(snippets.shape[1:]))
+    middle, scale = location_and_scale(flat)
+    return np.asarray((flat - middle) / np.where(scale > 0, scale, 1), np.float32).reshape(snippets.shape)
+
+
+def slid_round(snippets: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return snippets slid round by any number of channels, half of them turned over, shape (n, n_time, n_chan)."""
+    n, _, n_chan = snippets.shape
+    columns = (np.arange(n_chan) + rng.integers(0, n_chan, n)[:, None]) % n_chan
+    columns = np.where(rng.random(n)[:, None] < 0.5, columns[:, ::-1], columns)
+    return np.take_along_axis(snippets, columns[:, None, :], axis=2)
 
 
 def _robust(flat: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -1,6 +1,6 @@
 """Fit the encoders: early stopping on whole scans held back, resumable after a kill.
 
-One loop for both networks. The state after every epoch (weights, optimiser, the
+One loop for all networks. The state after every epoch (weights, optimiser, the
 random generator, what was measured) is written atomically beside the model, so a run
 that is killed goes on from its last epoch and ends as an undisturbed one would.
 """
@@ -24,9 +24,10 @@ from safetensors.torch import save as bytes_of
 from torch import Tensor
 
 from rrs_core import config
-from rrs_core.describe import checkpoints, encoders, pairs
+from rrs_core.describe import checkpoints, encoders, linereader, pairs
 from rrs_core.describe.snippets import normalise
 from rrs_core.errors import FileRefused, SettingsRefused
+from rrs_core.simulate.lines import LINE
 from rrs_core.survey.store import atomic
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ STEPS_PER_EPOCH = 200  #: of the contrastive training, which has no end of data
 WHITENING_VIEWS = 8192
 VALIDATION_PAIRS = 1024
 VALIDATION_SNIPPETS = 4096
+HELD_BACK = 5  #: one in so many detections of each family is for validation
 
 #: mallopt's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD (malloc.h), and how large
 MALLOC_OPTIONS = ((-3, 2**30), (-1, 2**31 - 1), (-2, 2**28))
@@ -57,6 +59,7 @@ class TrainSettings:
     temperature: float = 0.1
     kind_weight: float = 3.0  #: weight of telling families apart
     kind_scale: float = 16.0  #: of the cosines in that
+    line_weight: float = 10.0  #: weight of reading lines
     bank: int = 100_000  #: signals drawn for the contrastive pairs; 16 kB each
     seed: int = 0
     views: pairs.PairSettings = field(default_factory=pairs.PairSettings)
@@ -72,10 +75,10 @@ class Sample:
 
 
 class Task(Protocol):
-    """What differs between the two networks."""
+    """What differs between the networks."""
 
     @property
-    def module(self) -> encoders.BetaVAE | encoders.ShiftInvariantEncoder:
+    def module(self) -> encoders.Network:
         """The network."""
 
     def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
@@ -126,15 +129,11 @@ class PaperTask:
 
     def __init__(self, module: encoders.BetaVAE, sample: Sample, settings: TrainSettings, device: str) -> None:
         self.module, self.settings, self.device = module, settings, device
-        self.kind = encoders.NORMALISATION["paper"]
-        some = np.random.default_rng([settings.seed, 3]).permutation(len(sample.valid))[:VALIDATION_SNIPPETS]
-        self.train, self.valid = sample.train, sample.valid[np.sort(some)]
+        self.train, self.valid = sample.train, _validated(sample, settings)
 
     def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
         """Yield the β-VAE loss of shuffled batches, one pass over the snippets."""
-        order = rng.permutation(len(self.train))
-        for start in range(0, len(order) - self.settings.batch + 1, self.settings.batch):
-            rows = np.sort(order[start : start + self.settings.batch])
+        for rows in _batches(len(self.train), self.settings.batch, rng):
             noise = rng.standard_normal((len(rows), self.module.settings.latent)).astype(np.float32)
             x = self._inputs(self.train[rows])
             yield partial(self._loss, x, torch.from_numpy(noise).to(x.device))
@@ -159,16 +158,52 @@ class PaperTask:
         return encoders.vae_loss(self.module, x, noise)[0]
 
     def _inputs(self, snippets: NDArray[np.float16]) -> Tensor:
-        x = torch.from_numpy(normalise(snippets, self.kind)[:, None]).to(self.device)
-        return x.contiguous(memory_format=torch.channels_last)
+        return _network_inputs(snippets, "paper", self.device)
+
+
+class AutoencoderTask:
+    """The paper's autoencoder on the data of `PaperTask` (section 3.1: trained on the same data)."""
+
+    def __init__(self, module: encoders.Autoencoder, sample: Sample, settings: TrainSettings, device: str) -> None:
+        self.module, self.settings, self.device = module, settings, device
+        self.train, self.valid = sample.train, _validated(sample, settings)
+
+    def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
+        """Yield the squared error of shuffled batches, one pass over the snippets."""
+        for rows in _batches(len(self.train), self.settings.batch, rng):
+            yield partial(encoders.squared_error, self.module, self._inputs(self.train[rows]))
+
+    def validate(self) -> dict[str, float]:
+        """Return the squared error per snippet on held-back scans."""
+        total = 0.0
+        for start in range(0, len(self.valid), 256):
+            x = self._inputs(self.valid[start : start + 256])
+            total += len(x) * float(encoders.squared_error(self.module, x))
+        return {"loss": total / len(self.valid), "squared_error": total / len(self.valid)}
+
+    def finish(self, rng: np.random.Generator) -> None:
+        """Nothing is left to do."""
+
+    def _inputs(self, snippets: NDArray[np.float16]) -> Tensor:
+        return _network_inputs(snippets, "autoencoder", self.device)
+
+
+@dataclass(frozen=True)
+class _Views:
+    """Two views each of m signals, and what is known of them."""
+
+    power: NDArray[np.float32]  #: shape (2 m, 16, 256): all first views, then all second ones
+    kind: NDArray[np.int64]  #: shape (m,)
+    line: NDArray[np.float32]  #: shape (2 m, 4): `linereader.parameters` and middle channel; NaN for what is no line
 
 
 class ContrastiveTask:
     """The default encoder on pairs of views.
 
-    Most signals are drawn from the simulator's families, on the survey's snippets as
-    backgrounds; a share are the survey's own hits, so that a morphology that no family
-    has is learnt as a signal too.
+    A share are plain lines, drawn anew each time, whose drift, width and strength are read; a
+    share are detections of simulated scans, whose family is known; the others are drawn
+    from the simulator's families, on the survey's snippets as backgrounds. A few are the
+    survey's own hits, so that a morphology that no family has is learnt as a signal too.
     """
 
     def __init__(
@@ -178,69 +213,161 @@ class ContrastiveTask:
         settings: TrainSettings,
         device: str,
         progress: Callable[[int], None] | None = None,
+        *,
+        detections: pairs.Detections | None = None,
     ) -> None:
         self.module, self.settings, self.device = module, settings, device
-        rng = np.random.default_rng([settings.seed, 1])
-        self.bank = pairs.draw_bank(settings.bank, rng, settings.views, progress=progress)
-        self.held = pairs.draw_bank(VALIDATION_PAIRS, np.random.default_rng([settings.seed, 2]), settings.views)
+        self.bank = pairs.draw_bank(settings.bank, np.random.default_rng([settings.seed, 1]), progress=progress)
+        self.held = pairs.draw_bank(VALIDATION_PAIRS, np.random.default_rng([settings.seed, 2]))
         self.own = None if sample is None else sample.hits
         self.backgrounds = None if sample is None else sample.train
         self.held_backgrounds = None if sample is None else sample.valid
+        self.detections, self.held_detections = (None, None) if detections is None else detections.divided(HELD_BACK)
 
     def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
         """Yield the contrastive loss of fresh pairs."""
         for _ in range(STEPS_PER_EPOCH):
-            chosen = rng.integers(0, len(self.bank), self.settings.batch)
-            seen = [pairs.views(self.bank, chosen, rng, self.settings.views, self.backgrounds) for _ in range(2)]
-            kinds = self.bank.kind[chosen]
-            if self.backgrounds is not None and self.own is not None and len(self.own):
-                rows = np.flatnonzero(rng.random(len(chosen)) < self.settings.views.own)
-                given = self.backgrounds[rng.choice(self.own, len(rows))]
-                for view in seen:
-                    view[rows] = pairs.other_looks(given, rng, self.settings.views)
-                kinds[rows] = pairs.UNLABELLED
-            yield partial(self._loss, self._inputs(np.concatenate(seen)), torch.from_numpy(kinds).to(self.device))
+            drawn = self._draw(self.settings.batch, rng, self.bank, self.backgrounds, self.detections)
+            tracks = self._jitter(drawn, rng)
+            yield partial(self._loss, self._inputs(drawn.power), *self._tensors(drawn), tracks)
 
     def validate(self) -> dict[str, float]:
-        """Return the loss of fixed pairs of unseen signals, and how often the other view comes first."""
+        """Return the loss of fixed pairs of unseen signals, how often a partner comes first, how wrong lines are."""
         rng = np.random.default_rng([self.settings.seed, 3])
-        held = np.arange(len(self.held))
-        seen = [pairs.views(self.held, held, rng, self.settings.views, self.held_backgrounds) for _ in range(2)]
-        x = self._inputs(np.concatenate(seen))
-        embedded = torch.cat([self.module.embed(part).float() for part in torch.split(x, 256)])
-        kind = torch.from_numpy(self.held.kind).to(embedded.device).repeat(2)
-        named = encoders.kind_loss(embedded, self.module.directions, kind, scale=self.settings.kind_scale)
+        drawn = self._draw(VALIDATION_PAIRS, rng, self.held, self.held_backgrounds, self.held_detections)
+        x = self._inputs(drawn.power)
+        seen = [self.module.look(part) for part in torch.split(x, 256)]
+        own = torch.cat([one.kind.float() for one in seen])
+        embedded = torch.cat([self.module.embedded(one).float() for one in seen])
+        kind, line = self._tensors(drawn)
+        both = kind.repeat(2)
+        named = encoders.kind_loss(own, self.module.directions, both, scale=self.settings.kind_scale)
         first, second = embedded.chunk(2)
         paired = encoders.contrastive_loss(first, second, temperature=self.settings.temperature)
         unit = torch.nn.functional.normalize(embedded, dim=1)
         partner = (unit[: len(first)] @ unit[len(first) :].T).argmax(dim=1).cpu()
-        guess = (unit @ torch.nn.functional.normalize(self.module.directions, dim=1).T).argmax(dim=1)
-        return {
-            "loss": float(paired + self.settings.kind_weight * named),
+        directions = torch.nn.functional.normalize(self.module.directions, dim=1)
+        guess = (torch.nn.functional.normalize(own, dim=1) @ directions.T).argmax(dim=1)
+        figures = {
             "pair_loss": float(paired),
             "pair_first": float((partner == torch.arange(len(first))).float().mean()),
-            "kind_right": float((guess == kind)[kind >= 0].float().mean()),
+            "kind_right": float((guess == both)[both >= 0].float().mean()),
         }
+        total = float(paired + self.settings.kind_weight * named)
+        known = ~line[:, 0].isnan()
+        if seen[0].reading is not None and bool(known.any()):
+            read = torch.cat([one.reading.parameters.float() for one in seen if one.reading is not None])
+            wrong = (read - line[:, : linereader.READ])[known].abs()
+            total += self.settings.line_weight * float(wrong.mean())
+            words = ("drift_wrong", "width_wrong", "snr_wrong")
+            figures |= {word: float(value) for word, value in zip(words, wrong.median(dim=0).values, strict=True)}
+        return {"loss": total, **figures}
 
     def finish(self, rng: np.random.Generator) -> None:
-        """Set the whitening from fresh views of the bank."""
+        """Set the whitening from fresh views."""
         batches, kinds = [], []
         for _ in range(WHITENING_VIEWS // 256):
-            chosen = rng.integers(0, len(self.bank), 256)
-            batches.append(self._inputs(pairs.views(self.bank, chosen, rng, self.settings.views, self.backgrounds)))
-            kinds.append(torch.from_numpy(self.bank.kind[chosen]))
+            drawn = self._draw(128, rng, self.bank, self.backgrounds, self.detections)
+            batches.append(self._inputs(drawn.power))
+            kinds.append(torch.from_numpy(drawn.kind).repeat(2))
         self.module.eval()
         self.module.fit_whitening(batches, torch.cat(kinds).to(self.device))
 
-    def _loss(self, x: Tensor, kinds: Tensor) -> Tensor:
-        embedded, settings = self.module.embed(x), self.settings
-        named = encoders.kind_loss(embedded, self.module.directions, kinds.repeat(2), scale=settings.kind_scale)
-        paired = encoders.contrastive_loss(*embedded.chunk(2), temperature=settings.temperature)
-        return paired + settings.kind_weight * named
+    def _draw(
+        self,
+        m: int,
+        rng: np.random.Generator,
+        bank: pairs.Bank,
+        backgrounds: NDArray[np.float16] | None,
+        detections: pairs.Detections | None,
+    ) -> _Views:
+        """Draw two views each of m signals of all sorts."""
+        views = self.settings.views
+        sort = rng.random(m)
+        chosen = rng.integers(0, len(bank), m)
+        seen = [pairs.views(bank, chosen, rng, views, backgrounds) for _ in range(2)]
+        kind = bank.kind[chosen]
+        line = np.full((2, m, linereader.READ + 1), np.nan, np.float32)
+        edges = np.cumsum(
+            [views.lines, views.detections if detections is not None else 0.0, views.own if self._has_own else 0.0]
+        )
+        plain, detected, own = (
+            np.flatnonzero((sort >= low) & (sort < high)) for low, high in zip((0, *edges), edges, strict=False)
+        )
+        lines = pairs.draw_plain_lines(len(plain), rng, views)
+        behind = backgrounds if detections is None else detections.power
+        for view in range(2):
+            seen[view][plain], middle = pairs.line_views(lines, rng, views, behind)
+            line[view, plain, : linereader.READ] = linereader.parameters(
+                lines.drift_rate_hz_s, lines.width_hz, lines.snr
+            )
+            line[view, plain, linereader.READ] = middle
+        kind[plain] = bank.kinds.index(LINE)
+        if detections is not None and len(detected):
+            rows = detections.draw(len(detected), rng)
+            self._look_again(seen, detected, detections.power[rows], rng)
+            kind[detected] = detections.kind[rows]
+        if self._has_own and backgrounds is not None and len(own):
+            hits = self.own if backgrounds is self.backgrounds else np.arange(len(backgrounds))
+            self._look_again(seen, own, backgrounds[rng.choice(hits, len(own))], rng)
+            kind[own] = pairs.UNLABELLED
+        return _Views(np.concatenate(seen), kind, line.reshape(2 * m, -1))
+
+    @property
+    def _has_own(self) -> bool:
+        return self.own is not None and len(self.own) > 0
+
+    def _look_again(
+        self, seen: list[NDArray[np.float32]], rows: NDArray[np.int64], given: NDArray[np.float16],
+        rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        for view in seen:
+            view[rows] = pairs.other_looks(given, rng, self.settings.views)
+
+    def _jitter(self, drawn: _Views, rng: np.random.Generator) -> Tensor:
+        """Return tracks near the true ones, drift [Hz/s] and middle channel, shape (2 m, 2); NaN: the best one.
+
+        A reading has to do with tracks that are a little off, as those that are found will be.
+        """
+        n = len(drawn.line)
+        tracks = np.stack([linereader.DRIFT_UNIT_HZ_S * drawn.line[:, 0], drawn.line[:, linereader.READ]], axis=1)
+        tracks += rng.normal(0, 1, (n, 2)) * (0.12, 4.0)
+        tracks[rng.random(n) < 0.5] = np.nan
+        return torch.from_numpy(tracks.astype(np.float32)).to(self.device)
+
+    def _tensors(self, drawn: _Views) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(drawn.kind).to(self.device), torch.from_numpy(drawn.line).to(self.device)
+
+    def _loss(self, x: Tensor, kinds: Tensor, line: Tensor, tracks: Tensor) -> Tensor:
+        settings, seen = self.settings, self.module.look(x, tracks)
+        named = encoders.kind_loss(seen.kind, self.module.directions, kinds.repeat(2), scale=settings.kind_scale)
+        paired = encoders.contrastive_loss(*self.module.embedded(seen).chunk(2), temperature=settings.temperature)
+        loss = paired + settings.kind_weight * named
+        if seen.reading is not None and seen.scores is not None:
+            loss = loss + settings.line_weight * linereader.line_loss(seen.reading, seen.scores, line)
+        return loss
 
     def _inputs(self, power: NDArray[np.float32]) -> Tensor:
-        x = torch.from_numpy(normalise(power, encoders.NORMALISATION["default"])[:, None]).to(self.device)
-        return x.contiguous(memory_format=torch.channels_last)
+        return _network_inputs(power, "default", self.device)
+
+
+def _validated(sample: Sample, settings: TrainSettings) -> NDArray[np.float16]:
+    """Return the held-back snippets that are looked at after every epoch, always the same."""
+    some = np.random.default_rng([settings.seed, 3]).permutation(len(sample.valid))[:VALIDATION_SNIPPETS]
+    return sample.valid[np.sort(some)]
+
+
+def _batches(n: int, batch: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of whole batches, one pass over n rows in random order."""
+    order = rng.permutation(n)
+    for start in range(0, n - batch + 1, batch):
+        yield np.sort(order[start : start + batch])
+
+
+def _network_inputs(snippets: NDArray[np.generic], architecture: encoders.Architecture, device: str) -> Tensor:
+    """Return a network's input, shape (n, 1, 16, 256), channels last."""
+    x = torch.from_numpy(normalise(snippets, encoders.NORMALISATION[architecture])[:, None]).to(device)
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def fit(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rrs_core import units
-from rrs_core.describe.snippets import location_and_scale
+from rrs_core.describe.snippets import slid_round, standardised
+from rrs_core.simulate.lines import draw_lines
 from rrs_core.simulate.noise import NOISE_STD, draw_noise, observe_power
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FIRST_CHANNEL, LAST_CHANNEL = 50, 180  #: where a line starts (facts of the authors' code)
-TO_SIGMA = 2 * np.sqrt(2 * np.log(2))  #: full width at half maximum over the standard deviation of a Gaussian
 
 
 @dataclass(frozen=True)
@@ -53,32 +53,6 @@ def draw_classes(n: int, rng: np.random.Generator, protocol: Protocol = PAPER) -
     return found
 
 
-def line(one: LineClass, start: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the line of a class alone, as setigen draws it for the paper, shape (n, 16, 256).
-
-    Constant brightness, Gaussian over frequency, in each spectrum where it is at that
-    spectrum's begin (setigen's constant path, without smearing). Channels run from
-    high to low frequency.
-
-    Parameters
-    ----------
-    one : LineClass
-    start : ndarray, shape (n,)
-        Channel in the first spectrum.
-
-    Returns
-    -------
-    ndarray
-        Power in standard deviations of a pixel's noise; snr / sqrt(16) in the middle of the line.
-    """
-    t_s = np.arange(units.SNIPPET_TIMES) * units.SPECTRUM_S
-    middle = start[:, None] - one.drift_rate_hz_s * t_s / units.FINE_CHANNEL_HZ
-    sigma = one.width_hz / units.FINE_CHANNEL_HZ / TO_SIGMA
-    away = (np.arange(units.SNIPPET_CHANNELS) - middle[:, :, None]) / sigma
-    level = one.snr / np.sqrt(units.SNIPPET_TIMES)
-    return np.asarray(level * np.exp(-0.5 * away**2), np.float32)
-
-
 def members(
     one: LineClass, n: int, rng: np.random.Generator, backgrounds: NDArray[np.generic] | None = None
 ) -> NDArray[np.float32]:
@@ -95,9 +69,12 @@ def members(
         is slid round and turned over at random.
     """
     power = draw_noise(rng, n * units.SNIPPET_TIMES, units.SNIPPET_CHANNELS).reshape(n, units.SNIPPET_TIMES, -1)
-    signal = line(one, rng.uniform(FIRST_CHANNEL, LAST_CHANNEL, n))
+    start = rng.uniform(FIRST_CHANNEL, LAST_CHANNEL, n)
+    signal = draw_lines(start, one.drift_rate_hz_s, one.width_hz, one.snr)
     if backgrounds is not None:
-        power = 1 + np.float32(NOISE_STD) * _varied(backgrounds[rng.integers(0, len(backgrounds), n)], rng)
+        power = 1 + np.float32(NOISE_STD) * slid_round(
+            standardised(backgrounds[rng.integers(0, len(backgrounds), n)]), rng
+        )
     return observe_power(power, signal, np.zeros_like(signal))
 
 
@@ -120,18 +97,6 @@ def iter_members(
     """Yield the members of each class, shape (per_class, 16, 256): a whole test set is 1.6 GB."""
     for one in drawn:
         yield members(one, per_class, rng, backgrounds)
-
-
-def _varied(snippets: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Bring snippets to zero median and unit spread, slid round by any amount and half of them turned over."""
-    n, _, n_chan = snippets.shape
-    flat = np.asarray(snippets, np.float32).reshape(n, -1)
-    middle, scale = location_and_scale(flat)
-    plain = ((flat - middle) / np.where(scale > 0, scale, 1)).reshape(snippets.shape)
-    columns = (np.arange(n_chan) + rng.integers(0, n_chan, n)[:, None]) % n_chan
-    turned = rng.random(n) < 0.5
-    columns[turned] = columns[turned, ::-1]
-    return np.asarray(np.take_along_axis(plain, columns[:, None, :], axis=2), np.float32)
 
 
 def spread_over_distance(vectors: NDArray[np.floating], classes: NDArray[np.int64]) -> float:

@@ -215,5 +215,24 @@ def nested(rows: list[dict[str, object]]) -> dict[str, dict[str, dict[str, objec
     return found
 
 
+def printed(rows: list[dict[str, object]]) -> str:
+    """Return a summary as a table for a terminal: a line an encoder and test set, mean and sd of each figure."""
+    figures = [figure for figure in FIGURES if any(entry["figure"] == figure for entry in rows)]
+    keys = list(dict.fromkeys((f"{entry['row']}", f"{entry['test_set']}") for entry in rows))
+    cells = {(entry["row"], entry["test_set"], entry["figure"]): entry for entry in rows}
+    table = [["encoder", "test set", *figures]]
+    for row, test in keys:
+        line = [row, test]
+        for figure in figures:
+            entry = cells.get((row, test, figure))
+            sd = "" if entry is None or entry["sd"] is None else f" ± {entry['sd']:.3f}"
+            line.append("" if entry is None else f"{entry['mean']:.3f}{sd}")
+        table.append(line)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in table
+    )
+
+
 def _list(value: object) -> Iterator[float]:
     return iter(value if isinstance(value, list) else ())

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rrs_core.prove.classes import FIRST_CHANNEL, LAST_CHANNEL, LineClass, Protocol, line
+from rrs_core.prove.classes import FIRST_CHANNEL, LAST_CHANNEL, Protocol
+from rrs_core.simulate.lines import draw_lines
 from rrs_core.simulate.noise import draw_noise, observe_power
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ def draw_factors(n: int, rng: np.random.Generator, protocol: Protocol = PROTOCOL
 
 def snippets_of(factors: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:
     """Return one line on receiver noise for each row of factors, raw power, shape (n, 16, 256)."""
-    signal = np.concatenate(
-        [line(LineClass(rate, width, snr), np.array([start])) for rate, snr, width, start in factors]
-    )
+    rate, snr, width, start = factors.T
+    signal = draw_lines(start, rate, width, snr)
     n, n_time, n_chan = signal.shape
     return observe_power(draw_noise(rng, n * n_time, n_chan).reshape(signal.shape), signal, np.zeros_like(signal))
 

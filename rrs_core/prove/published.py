@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rrs_core.describe import probe
 from rrs_core.errors import SettingsRefused
 
 if TYPE_CHECKING:
@@ -100,9 +101,7 @@ def pair_differences(
     return total / partners
 
 
-def disentanglement(
-    groups: list[NDArray[np.floating]], rng: np.random.Generator, *, partners: int = 1000, epochs: int = 150
-) -> float:
+def disentanglement(groups: list[NDArray[np.floating]], rng: np.random.Generator, *, partners: int = 1000) -> float:
     """Return how often a linear classifier names the factor that was held fixed (section 3.1.3; Higgins et al. 2017).
 
     One dense softmax layer, Adam with a rate of 5e-3, 150 epochs of batches of 128, a third held back
@@ -118,23 +117,9 @@ def disentanglement(
     float
         Accuracy on the third held back; chance is one over the number of groups.
     """
-    import torch
-
     x = np.concatenate([pair_differences(group, rng, partners) for group in groups]).astype(np.float32)
     y = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     order = rng.permutation(len(x))
-    x, y = x[order], y[order]
-    held = len(x) // 3
-    inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
-    with torch.random.fork_rng():
-        torch.manual_seed(int(rng.integers(2**31)))
-        layer = torch.nn.Linear(x.shape[1], len(groups))
-    optimiser = torch.optim.Adam(layer.parameters(), lr=5e-3)
-    for _ in range(epochs):
-        for rows in torch.split(torch.from_numpy(held + rng.permutation(len(x) - held)), 128):
-            optimiser.zero_grad(set_to_none=True)
-            torch.nn.functional.cross_entropy(layer(inputs[rows]), targets[rows]).backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-    with torch.inference_mode():
-        guess = layer(inputs[:held]).argmax(dim=1)
-    return float((guess == targets[:held]).float().mean())
+    held, rest = order[: len(x) // 3], order[len(x) // 3 :]
+    guess = probe.fit_softmax(x[rest], y[rest], rng)(x[held])
+    return float((guess == y[held]).mean())
