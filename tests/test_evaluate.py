@@ -159,3 +159,25 @@ def test_a_family_is_that_of_the_nearest_source_in_the_truth(found: Detected) ->
     named = {item.source_id: item.source.family for item in planned.sources}
     known = found.source >= 0
     assert [named[source] for source in found.source[known]] == found.family[known].tolist()
+
+
+def test_a_table_has_a_line_an_encoder_and_test_set() -> None:
+    parts = {
+        ("ours", "noise", 0): {"silhouette": 0.91, "n": 9.0},
+        ("ours", "noise", 1): {"silhouette": 0.93, "n": 9.0},
+        ("theirs", "factors", 0): {"disentanglement": 0.4, "n": 9.0},
+    }
+    lines = evaluate.printed(evaluate.summary(parts)).splitlines()
+    assert lines[0].split() == ["encoder", "test", "set", "silhouette", "disentanglement"]
+    assert lines[1].split() == ["ours", "noise", "0.920", "±", "0.014"]
+    assert lines[2].split() == ["theirs", "factors", "0.400"]
+
+
+def test_the_limit_is_above_any_encoder_and_below_one() -> None:
+    sizes = evaluate.Sizes(n_classes=40, per_class=60, sampled=60, retrieval=30)
+    by_range, whitened = (
+        evaluate.limit_part(axes, evaluate.PROTOCOLS["paper"], sizes, [7]) for axes in ("range", "whitened")
+    )
+    assert 0.8 < by_range["silhouette"] < whitened["silhouette"] < 1
+    assert by_range["precision_at_10"] > 0.98
+    assert by_range["drift_error_hz_s"] < 0.02

@@ -91,7 +91,7 @@ class Encoder:
     @property
     def decodes(self) -> bool:
         """Tell whether the network can turn latents into snippets."""
-        return hasattr(self.module, "decode")
+        return not isinstance(self.module, encoders.ShiftInvariantEncoder)
 
     def decode(self, latents: NDArray[np.float32], *, batch: int = BATCH) -> NDArray[np.float32]:
         """Return snippets as the network draws them from latents (n, d), shape (n, 16, 256), scaled as its input.
@@ -101,7 +101,7 @@ class Encoder:
         SettingsRefused
             NO_DECODER.
         """
-        if not self.decodes:
+        if isinstance(self.module, encoders.ShiftInvariantEncoder):
             raise SettingsRefused(
                 "NO_DECODER", "this encoder makes latents and no snippets of them", got=self.name,
                 expected="an encoder with a decoder, as the paper's β-VAE",

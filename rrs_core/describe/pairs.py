@@ -162,7 +162,8 @@ def views(
 
 def draw_plain_lines(n: int, rng: np.random.Generator, settings: PairSettings) -> Lines:
     """Draw n plain lines, drift evenly, width and SNR evenly in their logarithms."""
-    width, snr = (np.exp(rng.uniform(*np.log(span), n)) for span in (settings.line_width_hz, settings.line_snr))
+    spans = (settings.line_width_hz, settings.line_snr)
+    width, snr = (low * (high / low) ** rng.random(n) for low, high in spans)
     return Lines(rng.uniform(-settings.line_drift_hz_s, settings.line_drift_hz_s, n), width, snr)
 
 

@@ -222,7 +222,10 @@ class ContrastiveTask:
         self.own = None if sample is None else sample.hits
         self.backgrounds = None if sample is None else sample.train
         self.held_backgrounds = None if sample is None else sample.valid
-        self.detections, self.held_detections = (None, None) if detections is None else detections.divided(HELD_BACK)
+        self.detections: pairs.Detections | None = None
+        self.held_detections: pairs.Detections | None = None
+        if detections is not None:
+            self.detections, self.held_detections = detections.divided(HELD_BACK)
 
     def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
         """Yield the contrastive loss of fresh pairs."""
@@ -288,9 +291,8 @@ class ContrastiveTask:
         seen = [pairs.views(bank, chosen, rng, views, backgrounds) for _ in range(2)]
         kind = bank.kind[chosen]
         line = np.full((2, m, linereader.READ + 1), np.nan, np.float32)
-        edges = np.cumsum(
-            [views.lines, views.detections if detections is not None else 0.0, views.own if self._has_own else 0.0]
-        )
+        has_own = self.own is not None and len(self.own) > 0
+        edges = np.cumsum([views.lines, views.detections * (detections is not None), views.own * has_own])
         plain, detected, own = (
             np.flatnonzero((sort >= low) & (sort < high)) for low, high in zip((0, *edges), edges, strict=False)
         )
@@ -307,15 +309,11 @@ class ContrastiveTask:
             rows = detections.draw(len(detected), rng)
             self._look_again(seen, detected, detections.power[rows], rng)
             kind[detected] = detections.kind[rows]
-        if self._has_own and backgrounds is not None and len(own):
+        if self.own is not None and backgrounds is not None and len(own):
             hits = self.own if backgrounds is self.backgrounds else np.arange(len(backgrounds))
             self._look_again(seen, own, backgrounds[rng.choice(hits, len(own))], rng)
             kind[own] = pairs.UNLABELLED
         return _Views(np.concatenate(seen), kind, line.reshape(2 * m, -1))
-
-    @property
-    def _has_own(self) -> bool:
-        return self.own is not None and len(self.own) > 0
 
     def _look_again(
         self, seen: list[NDArray[np.float32]], rows: NDArray[np.int64], given: NDArray[np.float16],

@@ -13,7 +13,8 @@ import numpy as np
 
 from rrs_core.prove import factors, published
 from rrs_core.prove.classes import CODE, PAPER, LineClass, Protocol, draw_classes, iter_members
-from rrs_core.prove.retrieval import average_precision, neighbour_errors, neighbours
+from rrs_core.prove.limit import limit_vectors
+from rrs_core.prove.retrieval import average_precision, bootstrap, neighbour_errors, neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rrs_core.prove.backgrounds import Detected
+    from rrs_core.prove.limit import Axes
 
     Vectors = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 
@@ -128,6 +130,19 @@ def line_figures(
     }
 
 
+def limit_part(axes: Axes, protocol: Protocol, sizes: Sizes, seed: list[int]) -> dict[str, float | list[float]]:
+    """Return the figures of the best estimates that the noise allows (`limit.limit_vectors`); no encoder is asked.
+
+    Neighbours are looked for by cosine, so the estimates stand away from the origin on an axis of their own
+    (not too far: in float32 a cosine near 1 is known to 1e-7).
+    """
+    rng = np.random.default_rng(seed)
+    drawn = draw_classes(sizes.n_classes, rng, protocol)
+    parts = limit_vectors(drawn, sizes.per_class, rng, protocol, axes=axes)
+    away = 5 * max(float(np.abs(part).max()) for part in parts)
+    return line_figures([np.pad(part, ((0, 0), (0, 1)), constant_values=away) for part in parts], drawn, sizes)
+
+
 def factor_part(vectors: Mapping[str, Vectors], sizes: Sizes, seed: list[int]) -> dict[str, dict[str, float]]:
     """Measure how well the factor that was held fixed can be told from differences of latents."""
     rng = np.random.default_rng(seed)
@@ -178,8 +193,6 @@ def summary(parts: Mapping[tuple[str, str, int], Mapping[str, float | list[float
     parts : mapping
         By encoder, test set and run, in the order in which they are to be shown.
     """
-    from rrs_core.prove.retrieval import bootstrap
-
     keys = list(dict.fromkeys((row, test) for row, test, _ in parts))
     rows: list[dict[str, object]] = []
     for row, test in keys:

@@ -150,18 +150,16 @@ def _detections(seeds: Sequence[int], seed: int, report: Report) -> Detections:
     names = kind_names()
     power, kind = [], []
     rng = np.random.default_rng([seed, 6])
-    for done, one in enumerate(seeds):
-        for method in ("paper", "default"):
-            found = simulated_detections(
-                PRESET, one, config.DetectSettings(method=method),
-                progress=lambda scan, total, before=done: report.progress(
-                    "scans", before * total + scan, len(seeds) * total
-                ),
-            )  # fmt: skip
-            for number, name in enumerate(names):
-                rows = rng.permutation(np.flatnonzero(found.family == name))[:MOST_OF_A_KIND]
-                power.append(found.power[rows])
-                kind.append(np.full(len(rows), number))
+    methods: tuple[config.Method, ...] = ("paper", "default")
+    jobs = [(one, method) for one in seeds for method in methods]
+    for done, (one, method) in enumerate(jobs):
+        report.progress("simulated", done, len(jobs))
+        found = simulated_detections(PRESET, one, config.DetectSettings(method=method))
+        for number, name in enumerate(names):
+            rows = rng.permutation(np.flatnonzero(found.family == name))[:MOST_OF_A_KIND]
+            power.append(found.power[rows])
+            kind.append(np.full(len(rows), number))
+    report.progress("simulated", len(jobs), len(jobs))
     return Detections(np.concatenate(power), np.concatenate(kind))
 
 

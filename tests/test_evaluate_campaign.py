@@ -1,0 +1,126 @@
+"""`rrs evaluate`: every part once, kept, taken up again; rows by the names that they have when fitted."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from rrs_core.cli import app
+from rrs_core.errors import SettingsRefused
+from rrs_core.prove import evaluate
+from rrs_core.prove.rows import Row
+from rrs_core.stages import evaluate as stage
+from rrs_core.stages.report import Silent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TINY = evaluate.Sizes(
+    runs=2, n_classes=3, per_class=12, sampled=12, retrieval=12, factors=60, partners=20, per_family=12
+)
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Two cheap rows in place of the real ones; how many snippets each was given."""
+    counts = {"peak": 0, "fitted": 0}
+
+    def make(name: str):  # noqa: ANN202
+        def encode(power: np.ndarray) -> np.ndarray:
+            counts[name] += len(power)
+            return np.stack([power.max(axis=(1, 2)), power.std(axis=(1, 2)), power[:, 0].argmax(axis=1)], axis=1)
+
+        def made(sample: np.ndarray, _: np.random.Generator):  # noqa: ANN202
+            assert (len(sample) > 0) == (name == "fitted")
+            return (", of few" if name == "fitted" else ""), encode
+
+        return made
+
+    rows = {
+        "peak": Row("peak", "", make("peak"), lambda: "1"),
+        "fitted": Row("fitted", "", make("fitted"), lambda: "1", fit_needs=10, has_latents=False),
+    }
+    monkeypatch.setattr(stage, "ROWS", rows)
+    monkeypatch.setattr(evaluate, "QUICK", TINY)
+    return counts
+
+
+def test_a_campaign_measures_every_part_once_and_keeps_it(encoded: dict[str, int], tmp_path: Path) -> None:
+    first = stage.run(tmp_path, Silent(), quick=True)
+    tables = evaluate.nested(first)
+    assert list(tables) == ["peak", "fitted, of few", *stage.LIMITS]
+    assert "disentanglement" in tables["peak"]
+    assert "disentanglement" not in tables["fitted, of few"]
+    assert {"silhouette", "silhouette_noise", "precision_at_10_families"} <= set(tables["peak"])
+    assert set(tables["Cramér-Rao limit"]) >= {"silhouette_noise", "precision_at_10_noise"}
+    assert "silhouette" not in tables["Cramér-Rao limit"]
+    assert tables["peak"]["silhouette"]["runs"] == 2
+    said = json.loads((tmp_path / "paper" / stage.RESULTS).read_text())
+    assert said["rows"] == json.loads(json.dumps(first))
+    assert said["quick"] is True
+    before = dict(encoded)
+    assert stage.run(tmp_path, Silent(), quick=True) == first
+    assert encoded == before
+
+
+def test_a_lost_or_broken_part_is_measured_again_alone(encoded: dict[str, int], tmp_path: Path) -> None:
+    first = stage.run(tmp_path, Silent(), quick=True, only=["peak"], runs=1)
+    parts = sorted((tmp_path / "paper" / "parts").glob("peak-noise-0-*.json"))
+    assert len(parts) == 1
+    parts[0].write_text("{")
+    before = encoded["peak"]
+    assert stage.run(tmp_path, Silent(), quick=True, only=["peak"], runs=1) == first
+    assert encoded["peak"] - before == TINY.n_classes * TINY.per_class
+
+
+def test_another_seed_protocol_or_version_of_a_row_is_measured_anew(
+    encoded: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = stage.run(tmp_path, Silent(), quick=True, only=["peak"], runs=1)
+    other = stage.run(tmp_path, Silent(), quick=True, only=["peak"], runs=1, seed=1)
+    assert one != other
+    before = encoded["peak"]
+    newer = Row("peak", "", stage.ROWS["peak"].make, lambda: "2")
+    monkeypatch.setattr(stage, "ROWS", {"peak": newer})
+    assert stage.run(tmp_path, Silent(), quick=True, only=["peak"], runs=1) == one
+    assert encoded["peak"] > before
+    code = stage.run(tmp_path, Silent(), protocol="code", quick=True, only=["peak"], runs=1)
+    assert (tmp_path / "code" / stage.RESULTS).is_file()
+    assert code != one
+
+
+def test_a_telescopes_snippets_are_one_more_background_and_told_from_the_simulated(
+    encoded: dict[str, int], tmp_path: Path
+) -> None:
+    given = np.random.default_rng(0).chisquare(204, (30, 16, 256))
+    given[:, :, 100:104] *= 1.6
+    np.save(tmp_path / "real.npy", given.astype(np.float32))
+    rows = stage.run(tmp_path, Silent(), quick=True, only=["peak"], runs=1, real=tmp_path / "real.npy")
+    assert "silhouette_real" in evaluate.nested(rows)["peak"]
+    realism = json.loads((tmp_path / "paper" / stage.RESULTS).read_text())["realism"]
+    assert 0.5 < realism["area"] <= 1
+    assert len(realism["alone"]) > 5
+    assert encoded["peak"] > 0
+
+
+@pytest.mark.parametrize(("options", "code"), [({"protocol": "x"}, "PROTOCOL"), ({"only": ["nobody"]}, "ROW")])
+def test_what_there_is_not_is_refused(options: dict, code: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        stage.run(tmp_path, Silent(), quick=True, **options)
+    assert refused.value.code == code
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_verb_prints_a_table_or_one_json_object(encoded: dict[str, int], tmp_path: Path) -> None:
+    options = ["evaluate", "--quick", "--out", f"{tmp_path}", "--row", "peak", "--runs", "1"]
+    printed = CliRunner().invoke(app, options)
+    assert printed.exit_code == 0, printed.output
+    assert printed.stdout.startswith("encoder")
+    found = json.loads(CliRunner().invoke(app, [*options, "--json"]).stdout)
+    assert set(found) == {"peak"}
+    assert {"mean", "sd"} <= set(found["peak"]["silhouette"])
+    assert encoded["peak"] > 0
