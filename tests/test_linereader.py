@@ -147,7 +147,7 @@ def test_search_vectors_have_unit_length_and_hold_the_line(network: encoders.Shi
     assert seen.reading is not None
     unit = torch.nn.functional.normalize(seen.kind, dim=1)
     with torch.no_grad():
-        gate = network._alike(unit)[:, 1:].sum(dim=1, keepdim=True)  # cw and line
+        gate = (2 * network._alike(unit)[:, 1:].sum(dim=1, keepdim=True)).clamp(max=1)  # cw and line
     line = gate * torch.tensor(network.settings.line_weights) * seen.reading.parameters
     with torch.no_grad():
         own = torch.nn.functional.normalize(network.settled(seen) - network.centre, dim=1)

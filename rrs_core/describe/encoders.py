@@ -322,20 +322,23 @@ class ShiftInvariantEncoder(nn.Module):
             return seen.kind
         with torch.autocast(seen.kind.device.type, enabled=False):
             unit = functional.normalize(seen.kind, dim=1)
-            return torch.cat([self._line(unit, seen.reading), unit], dim=1)
+            alike, line = self._alike(unit), self._is_line(unit)
+            own = functional.normalize((1 - line) * unit + line * self._typical(alike), dim=1)
+            return torch.cat([self._line(line, seen.reading), own], dim=1)
 
     def settled(self, seen: Seen) -> Tensor:
         """Return unit vectors drawn towards the directions of the families that they resemble, (n, own latents).
 
         One step of attention: z + pull * softmax(scale * cosines) @ directions. Members of a
-        family come closer to each other, and what sets them apart within it stays.
+        family come closer to each other, and what sets them apart within it stays. What
+        sets lines apart is read, so there nothing else stays.
         """
         with torch.autocast(seen.kind.device.type, enabled=False):
             unit = functional.normalize(seen.kind, dim=1)
             if not self.settings.kinds:
                 return unit
-            directions = functional.normalize(self.directions, dim=1)
-            return functional.normalize(unit + self.settings.pull * self._alike(unit) @ directions, dim=1)
+            stays = unit if seen.reading is None else (1 - self._is_line(unit)) * unit
+            return functional.normalize(stays + self.settings.pull * self._typical(self._alike(unit)), dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return search vectors, shape (n, d), of inputs (n, 1, 16, 256); of unit length where lines are read."""
@@ -344,8 +347,7 @@ class ShiftInvariantEncoder(nn.Module):
             own = (self.settled(seen) - self.centre) @ self.whitener
             if seen.reading is None:
                 return own
-            unit = functional.normalize(seen.kind, dim=1)
-            line = self._line(unit, seen.reading)
+            line = self._line(self._is_line(functional.normalize(seen.kind, dim=1)), seen.reading)
             return functional.normalize(torch.cat([line, functional.normalize(own, dim=1)], dim=1), dim=1)
 
     def _alike(self, unit: Tensor) -> Tensor:
@@ -353,11 +355,23 @@ class ShiftInvariantEncoder(nn.Module):
         directions = functional.normalize(self.directions, dim=1)
         return torch.softmax(self.settings.pull_scale * unit @ directions.T, dim=1)
 
-    def _line(self, unit: Tensor, reading: Reading) -> Tensor:
-        """Return drift, width and strength as latents, shape (n, 3): as far as the snippet is a line at all."""
-        weights = torch.tensor(self.settings.line_weights, device=unit.device)
+    def _typical(self, alike: Tensor) -> Tensor:
+        """Return the mean direction of the families that a snippet resembles, shape (n, own latents)."""
+        return alike @ functional.normalize(self.directions, dim=1)
+
+    def _is_line(self, unit: Tensor) -> Tensor:
+        """Return how far a snippet is a line, 0 to 1, shape (n, 1); 1 as soon as it is one rather than not.
+
+        Not the bare share: that moves with the background, and with it all that is multiplied by it.
+        """
         lines = [place for place, name in enumerate(self.settings.kinds) if name in LINE_KINDS]
-        is_line = self._alike(unit)[:, lines].sum(dim=1, keepdim=True) if lines else unit.new_ones(len(unit), 1)
+        if not lines:
+            return unit.new_ones(len(unit), 1)
+        return (2 * self._alike(unit)[:, lines].sum(dim=1, keepdim=True)).clamp(max=1.0)
+
+    def _line(self, is_line: Tensor, reading: Reading) -> Tensor:
+        """Return drift, width and strength as latents, shape (n, 3): as far as the snippet is a line at all."""
+        weights = torch.tensor(self.settings.line_weights, device=is_line.device)
         return is_line * weights * reading.parameters.float().clamp(-2, 2)
 
     def fit_whitening(self, x_batches: list[Tensor], kinds: Tensor) -> None:

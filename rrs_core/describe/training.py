@@ -60,6 +60,7 @@ class TrainSettings:
     kind_weight: float = 3.0  #: weight of telling families apart
     kind_scale: float = 16.0  #: of the cosines in that
     line_weight: float = 10.0  #: weight of reading lines
+    lines_first: int = 0  #: epochs in which the default network learns to read lines and nothing else
     bank: int = 100_000  #: signals drawn for the contrastive pairs; 16 kB each
     seed: int = 0
     views: pairs.PairSettings = field(default_factory=pairs.PairSettings)
@@ -81,7 +82,7 @@ class Task(Protocol):
     def module(self) -> encoders.Network:
         """The network."""
 
-    def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
+    def losses(self, rng: np.random.Generator, epoch: int) -> Iterator[Callable[[], Tensor]]:
         """Yield one closure a step: the loss of a batch."""
 
     def validate(self) -> dict[str, float]:
@@ -131,7 +132,7 @@ class PaperTask:
         self.module, self.settings, self.device = module, settings, device
         self.train, self.valid = sample.train, _validated(sample, settings)
 
-    def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
+    def losses(self, rng: np.random.Generator, epoch: int) -> Iterator[Callable[[], Tensor]]:  # noqa: ARG002
         """Yield the β-VAE loss of shuffled batches, one pass over the snippets."""
         for rows in _batches(len(self.train), self.settings.batch, rng):
             noise = rng.standard_normal((len(rows), self.module.settings.latent)).astype(np.float32)
@@ -168,7 +169,7 @@ class AutoencoderTask:
         self.module, self.settings, self.device = module, settings, device
         self.train, self.valid = sample.train, _validated(sample, settings)
 
-    def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
+    def losses(self, rng: np.random.Generator, epoch: int) -> Iterator[Callable[[], Tensor]]:  # noqa: ARG002
         """Yield the squared error of shuffled batches, one pass over the snippets."""
         for rows in _batches(len(self.train), self.settings.batch, rng):
             yield partial(encoders.squared_error, self.module, self._inputs(self.train[rows]))
@@ -227,9 +228,15 @@ class ContrastiveTask:
         if detections is not None:
             self.detections, self.held_detections = detections.divided(HELD_BACK)
 
-    def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], Tensor]]:
-        """Yield the contrastive loss of fresh pairs."""
+    def losses(self, rng: np.random.Generator, epoch: int) -> Iterator[Callable[[], Tensor]]:
+        """Yield the loss of reading lines alone in the first epochs, then the contrastive loss of fresh pairs."""
+        lines_alone = self.module.reader is not None and epoch < self.settings.lines_first
         for _ in range(STEPS_PER_EPOCH):
+            if lines_alone:
+                drawn = self._draw_lines(2 * self.settings.batch, rng)
+                line = torch.from_numpy(drawn.line).to(self.device)
+                yield partial(self._line_loss, self._inputs(drawn.power), line, self._jitter(drawn, rng))
+                continue
             drawn = self._draw(self.settings.batch, rng, self.bank, self.backgrounds, self.detections)
             tracks = self._jitter(drawn, rng)
             yield partial(self._loss, self._inputs(drawn.power), *self._tensors(drawn), tracks)
@@ -314,6 +321,21 @@ class ContrastiveTask:
             self._look_again(seen, own, backgrounds[rng.choice(hits, len(own))], rng)
             kind[own] = pairs.UNLABELLED
         return _Views(np.concatenate(seen), kind, line.reshape(2 * m, -1))
+
+    def _draw_lines(self, m: int, rng: np.random.Generator) -> _Views:
+        """Draw one view each of m plain lines."""
+        lines = pairs.draw_plain_lines(m, rng, self.settings.views)
+        behind = self.backgrounds if self.detections is None else self.detections.power
+        power, middle = pairs.line_views(lines, rng, self.settings.views, behind)
+        read = linereader.parameters(lines.drift_rate_hz_s, lines.width_hz, lines.snr)
+        line = np.concatenate([read, middle[:, None]], axis=1).astype(np.float32)
+        return _Views(power, np.full(m, self.bank.kinds.index(LINE)), line)
+
+    def _line_loss(self, x: Tensor, line: Tensor, tracks: Tensor) -> Tensor:
+        if (reader := self.module.reader) is None:
+            return x.new_zeros(())
+        scores = reader.scores(x)
+        return self.settings.line_weight * linereader.line_loss(reader.read_near(x, scores, tracks), scores, line)
 
     def _look_again(
         self, seen: list[NDArray[np.float32]], rows: NDArray[np.int64], given: NDArray[np.float16],
@@ -404,7 +426,7 @@ def fit(
         module.train()
         rng = np.random.default_rng([settings.seed, 4, epoch])
         total, steps = 0.0, 0
-        for step, loss_of in enumerate(_ahead(task.losses(rng))):
+        for step, loss_of in enumerate(_ahead(task.losses(rng, epoch))):
             _set_rate(optimiser, settings, epoch, step)
             optimiser.zero_grad(set_to_none=True)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
@@ -462,10 +484,8 @@ class _State:
         tensors = {f"now/{name}": tensor for name, tensor in module.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
         for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
-            held = optimiser.state[parameter]
-            tensors |= {
-                f"adam/{index}/{name}": torch.as_tensor(held[name]) for name in ("step", "exp_avg", "exp_avg_sq")
-            }
+            held = optimiser.state.get(parameter, {})  # nothing where it has not been trained yet
+            tensors |= {f"adam/{index}/{name}": torch.as_tensor(value) for name, value in held.items()}
         weights, note = _parts(out)
         notes = {"key": self.key, "epoch": self.epoch, "best_epoch": self.best_epoch, "curve": self.curve}
         with atomic(weights) as temporary:  # state and note in one file, so that they cannot differ
@@ -493,10 +513,11 @@ class _State:
             return cls(key)
         module.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("now/")})
         for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
-            optimiser.state[parameter] = {
-                name: tensors[f"adam/{index}/{name}"].to(parameter.device if name != "step" else "cpu")
-                for name in ("step", "exp_avg", "exp_avg_sq")
-            }
+            if f"adam/{index}/step" in tensors:
+                optimiser.state[parameter] = {
+                    name: tensors[f"adam/{index}/{name}"].to(parameter.device if name != "step" else "cpu")
+                    for name in ("step", "exp_avg", "exp_avg_sq")
+                }
         best = {name[5:]: tensor for name, tensor in tensors.items() if name.startswith("best/")}
         log.info("continuing after epoch %d", notes["epoch"])
         return cls(key, notes["epoch"], notes["best_epoch"], best, notes["curve"])

@@ -51,6 +51,7 @@ def run(
     network: encoders.NetworkSettings | None = None,
     learning_rate: float | None = None,
     simulated: Sequence[int] = (),
+    lines_first: int = 0,
 ) -> dict[str, Any]:
     """Train a model on surveys and write it to `out`; return its training curve.
 
@@ -74,6 +75,8 @@ def run(
         Otherwise 2e-3 for the default network, 1e-3 for the paper's.
     simulated : sequence of int
         Seeds of simulated surveys whose detections, of known families, the default network learns from too.
+    lines_first : int
+        Epochs in which the default network learns to read lines and nothing else.
 
     Raises
     ------
@@ -98,7 +101,9 @@ def run(
     module = _module(architecture, network, start)
     module.to(device=chosen, memory_format=torch.channels_last)  # type: ignore[call-overload]
     usual = OUR_RATE if architecture == "default" else RATE
-    settings = training.TrainSettings(epochs=epochs, seed=seed, learning_rate=learning_rate or usual)
+    settings = training.TrainSettings(
+        epochs=epochs, seed=seed, learning_rate=learning_rate or usual, lines_first=lines_first
+    )
     task: training.Task
     if isinstance(module, encoders.BetaVAE):
         settings = replace(settings, batch=PAPER_BATCH, patience=PAPER_PATIENCE)
