@@ -22,6 +22,8 @@ from rrs_core.errors import RRSError, SettingsRefused
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rrs_core.describe.encoders import NetworkSettings
+
 INTERRUPTED = 130  #: exit code after Ctrl-C
 
 app = typer.Typer(
@@ -41,10 +43,25 @@ class MethodName(StrEnum):
     paper = "paper"
 
 
+class ArchitectureName(StrEnum):
+    """Networks that can be trained."""
+
+    default = "default"
+    paper = "paper"
+    autoencoder = "autoencoder"
+
+
 class VariantName(StrEnum):
     """Which of the paper's networks: that of its text, or the larger one of the authors' code."""
 
     text = "text"
+    code = "code"
+
+
+class ProtocolName(StrEnum):
+    """The search paper's test sets: as its text has them, or its code."""
+
+    paper = "paper"
     code = "code"
 
 
@@ -202,26 +219,40 @@ def project(survey: SurveyFolder) -> None:
 def train(
     surveys: Annotated[list[Path], typer.Argument(metavar="SURVEY...", help="Surveys to learn from.")],
     out: Annotated[Path, typer.Option(help="Model to write, NAME.safetensors.")],
-    architecture: Annotated[MethodName, typer.Option(help="Which network.")] = MethodName.default,
+    architecture: Annotated[ArchitectureName, typer.Option(help="Which network.")] = ArchitectureName.default,
     epochs: Annotated[int, typer.Option(help="At most.", min=1)] = 60,
     seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 0,
     start: Annotated[str | None, typer.Option("--from", help="Go on from a model (fine-tuning).")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     variant: Annotated[
-        VariantName | None, typer.Option(help="Of the paper's network: text, or the larger code (wants a GPU).")
+        VariantName | None, typer.Option(help="Of the paper's networks: text, or the larger code (wants a GPU).")
     ] = None,
-    latent: Annotated[int | None, typer.Option(help="Latents of the paper's network.", min=1, max=1024)] = None,
-    beta: Annotated[float | None, typer.Option(help="Beta of the paper's network, as the paper counts it.")] = None,
+    latent: Annotated[int | None, typer.Option(help="Latents of the paper's networks.", min=1, max=1024)] = None,
+    beta: Annotated[float | None, typer.Option(help="Beta of its β-VAE, as the paper counts it.")] = None,
+    simulated: Annotated[
+        list[int] | None,
+        typer.Option(help="Seed of a simulated survey whose detections the default learns from too; repeat it."),
+    ] = None,
+    lines_first: Annotated[
+        int, typer.Option(help="Epochs in which the default learns to read lines and nothing else.", min=0)
+    ] = 0,
 ) -> None:
     """Train an encoder on surveys; a killed run goes on where it stopped."""
     from rrs_core.console import Console
     from rrs_core.stages import train as stage
 
-    network = None
+    network: NetworkSettings | None = None
     if variant is not None or latent is not None or beta is not None:
-        if architecture is not MethodName.paper or start is not None:
-            raise SettingsRefused("USAGE", "--variant, --latent and --beta make a new network of --architecture paper")
-        network = stage.paper_network(variant.value if variant else "text", latent=latent, beta=beta)
+        ours = architecture is ArchitectureName.default
+        if ours or start is not None or (beta is not None and architecture is not ArchitectureName.paper):
+            raise SettingsRefused(
+                "USAGE",
+                "--variant, --latent and --beta make a new network of --architecture paper; autoencoder: no beta",
+            )
+        if architecture is ArchitectureName.paper:
+            network = stage.paper_network(variant.value if variant else "text", latent=latent, beta=beta)
+        else:
+            network = stage.autoencoder_network(variant.value if variant else "text", latent=latent)
     with Console() as console:
         training = stage.run(
             surveys,
@@ -233,6 +264,8 @@ def train(
             start=start,
             device=device,
             network=network,
+            simulated=simulated or (),
+            lines_first=lines_first,
         )
     best = training["curve"][training["best_epoch"]]
     sys.stdout.write(f"{out}: best epoch {training['best_epoch']}, {json.dumps(best)}\n")
@@ -372,6 +405,75 @@ def tune_clusters(
     for note in found.notes:
         sys.stdout.write(f"{note}\n")
     sys.stdout.write(f"min_cluster_size = {chosen.min_cluster_size}, epsilon = {chosen.epsilon:g}\n")
+
+
+@app.command()
+def recover(
+    survey: SurveyFolder,
+    method: Annotated[MethodName | None, typer.Option(help="One method; else both, side by side.")] = None,
+    injections: Annotated[int, typer.Option(help="Signals of each set, over all cadences.", min=1, max=100_000)] = 100,
+    simulate: Annotated[
+        PresetName | None, typer.Option(help="Of simulated scans, made and dropped one by one; else the survey's own.")
+    ] = None,
+    cadences: Annotated[int | None, typer.Option(help="The first so many.", min=1, max=10_000)] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every draw.", min=0)] = None,
+    seeds: Annotated[int, typer.Option(help="Repeats of the clustering.", min=1, max=100)] = 5,
+    seed_signals: Annotated[
+        bool, typer.Option("--seed-signals/--no-seed-signals", help="Cluster with seed signals.")
+    ] = True,
+    curve: Annotated[bool, typer.Option("--curve/--no-curve", help="Other settings too, for the trade-off.")] = True,
+    quick: Annotated[bool, typer.Option("--quick", help="Small: is the machinery right?")] = False,
+    workers: Workers = 1,
+    as_json: Json = False,
+) -> None:
+    """Inject signals, find them again, and say how many survive, and how much interference does not."""
+    from rrs_core.console import Console
+    from rrs_core.stages import recover as stage
+
+    options = stage.Options(
+        methods=(method.value,) if method else stage.METHODS,
+        injections=injections,
+        simulate=simulate.value if simulate else None,
+        cadences=cadences,
+        seed=seed,
+        seeds=seeds,
+        seed_signals=seed_signals,
+        curve=curve,
+        quick=quick,
+        workers=workers,
+    )
+    with Console() as console:
+        result = stage.run(survey, options, console)
+    sys.stdout.write(f"{json.dumps(stage.figures_of(result)) if as_json else stage.printed(result)}\n")
+
+
+@app.command()
+def evaluate(
+    protocol: Annotated[
+        ProtocolName, typer.Option(help="Ranges of the lines: the paper's text, or its code.")
+    ] = ProtocolName.paper,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few snippets, to see that it runs; the figures mean nothing.")
+    ] = False,
+    out: Annotated[
+        Path, typer.Option(help="Folder of campaigns; what was measured there is not measured again.")
+    ] = Path("cache/evaluate"),
+    real: Annotated[
+        Path | None, typer.Option(help="Snippets of a telescope (n, 16, 256), .npy, as one more background.")
+    ] = None,
+    row: Annotated[list[str] | None, typer.Option(help="Only this row of the tables; repeat it.")] = None,
+    runs: Annotated[int | None, typer.Option(help="Runs in place of ten.", min=1, max=100)] = None,
+    seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Compare all encoders as the search paper does (section 3.1), and by what their neighbours are."""
+    from rrs_core.console import Console
+    from rrs_core.prove.evaluate import nested, printed
+    from rrs_core.stages.evaluate import run
+
+    with Console() as console:
+        found = run(out, console, protocol=protocol.value, quick=quick, seed=seed, real=real, only=row or (), runs=runs)
+    sys.stdout.write(json.dumps(nested(found)) + "\n" if as_json else printed(found))
 
 
 @app.command()

@@ -328,7 +328,7 @@ def test_looks_stand_beside_the_features_row_by_row_whatever_their_order() -> No
 
 def test_means_are_of_the_members_and_none_for_hits_of_no_group() -> None:
     points = np.arange(12.0).reshape(6, 2)
-    found = cluster._means(points, np.array([1, -1, 0, 1, 1, -1]), 3)
+    found = cluster.means_of(points, np.array([1, -1, 0, 1, 1, -1]), 3)
     np.testing.assert_allclose(found, [points[2], points[[0, 3, 4]].mean(axis=0), [0, 0]])
 
 
@@ -526,7 +526,7 @@ def scans_on_and_off() -> pd.DataFrame:
 def test_seeds_are_put_into_on_scans_with_room_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr(features, "open_scan", lambda path: opened.append(str(path)) or nullcontext(path))
-    monkeypatch.setattr(features, "_seeds_in", lambda _, __, count, rng: pd.DataFrame({"x": rng.random(count)}))
+    monkeypatch.setattr(features, "seeds_in", lambda _, __, count, rng: pd.DataFrame({"x": rng.random(count)}))
     settings = Settings.of("default", 3)
     found = features.seed_features(scans_on_and_off(), settings, Silent())
     assert set(opened) == {"on.h5"}
@@ -556,7 +556,7 @@ def test_a_seed_is_the_strongest_line_near_it_and_a_line_is_one_seed(
         )  # fmt: skip
         monkeypatch.setattr(features.seeds, "draw_seed", lambda *_, **__: one)
         rng = SimpleNamespace(integers=lambda low, high=None: coarse if high is None else low)
-        found = features._seeds_in(scan, settings, 5, rng)  # type: ignore[arg-type]
+        found = features.seeds_in(scan, settings, 5, rng)  # type: ignore[arg-type]
     assert found["snr"].tolist() == [90.0]
     assert found["frequency_mhz"].iloc[0] == pytest.approx(one.frequency_mhz, abs=1e-9)
     assert found["drawn_snr"].tolist() == [one.snr]
@@ -574,7 +574,7 @@ def test_a_seed_is_found_as_bright_as_it_was_drawn(
         one = next(source for source in drawn if source.width_hz < 1.5 * FOFF_HZ)
         monkeypatch.setattr(features.seeds, "draw_seed", lambda *_, **__: dataclasses.replace(one, snr=300.0))
         places = SimpleNamespace(integers=lambda low, high=None: 1 if high is None else low)
-        found = features._seeds_in(scan, Settings.of("default", 0), 1, places)  # type: ignore[arg-type]
+        found = features.seeds_in(scan, Settings.of("default", 0), 1, places)  # type: ignore[arg-type]
     assert found["drawn_snr"].tolist() == [300]
     assert found["snr"].iloc[0] == pytest.approx(300, rel=0.3)
 

@@ -26,7 +26,7 @@ from rrs_core.errors import FileRefused
 from rrs_core.group.search import index_of
 from rrs_core.survey.catalogue import load
 
-PAGES = ("overview", "map", "lookalikes", "clusters", "events", "features", "hits", "latents")
+PAGES = ("overview", "map", "lookalikes", "clusters", "events", "features", "hits", "latents", "recovery")
 HOSTILE = ("<img src=x onerror=alert(1)>", "[click](javascript:alert(1)) =cmd()")
 
 

@@ -48,6 +48,7 @@ def pages() -> dict[str, list[st.Page]]:
         "Search": [
             st.Page("pages/lookalikes.py", title="Lookalikes", icon=":material/image_search:"),
             st.Page("pages/latents.py", title="Latents", icon=":material/tune:"),
+            st.Page("pages/recovery.py", title="Recovery", icon=":material/target:"),
         ],
     }
 
@@ -121,7 +122,7 @@ def no_survey() -> None:
         st.markdown("Or build one from your own observations, `.h5` or `.fil` files or folders of them:")
     else:
         st.markdown("Build it from your observations, `.h5` or `.fil` files or folders of them:")
-    st.code(f"{_rrs()} build {shlex.quote(_plain(loaders.root()))} PATH...", language="bash")
+    st.code(f"{program()} build {shlex.quote(_plain(loaders.root()))} PATH...", language="bash")
     st.caption("Then reload this page.")
 
 
@@ -133,10 +134,10 @@ def not_done(survey: Survey, stage: str, what: str) -> None:
 
 def command(verb: str, survey: Survey) -> str:
     """Return the command line of a verb on the survey."""
-    return f"{_rrs()} {verb} {shlex.quote(_plain(survey.store.root))}"
+    return f"{program()} {verb} {shlex.quote(_plain(survey.store.root))}"
 
 
-def _rrs() -> str:
+def program() -> str:
     """Return how the command line is called here: `make` puts it into .venv/bin, which is on nobody's PATH."""
     beside = Path(sys.executable).with_name("rrs")
     return shlex.quote(_plain(beside)) if beside.is_file() else "rrs"

@@ -126,7 +126,8 @@ def _turning_point(kurtoses: NDArray[np.float64], window: Windows) -> Columns:
     before, here, after = (kurtoses[hits, inner + step] for step in (-1, 0, 1))
     bend = before - 2 * here + after
     shift = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1.0), 0.0)
-    vertex = 10 ** (x[inner] + shift * (x[1] - x[0]))
+    # about a highest value it is half a step at most; where the highest is an end it may be anything, and is not used
+    vertex = 10 ** (x[inner] + np.clip(shift, -0.5, 0.5) * (x[1] - x[0]))
     at_end = (best == 0) | (best == KURTOSES - 1)
     return {
         "kurtosis_bandwidth_correlation": correlation,

@@ -163,8 +163,10 @@ def standardised(snippets: NDArray[np.generic]) -> NDArray[np.float32]:
 def slid_round(snippets: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Return snippets slid round by any number of channels, half of them turned over, shape (n, n_time, n_chan)."""
     n, _, n_chan = snippets.shape
-    columns = (np.arange(n_chan) + rng.integers(0, n_chan, n)[:, None]) % n_chan
-    columns = np.where(rng.random(n)[:, None] < 0.5, columns[:, ::-1], columns)
+    columns: NDArray[np.int64] = np.arange(n_chan) + rng.integers(0, n_chan, (n, 1))
+    columns %= n_chan
+    turned = rng.random((n, 1)) < 0.5
+    columns = np.where(turned, np.flip(columns, axis=1), columns)
     return np.take_along_axis(snippets, columns[:, None, :], axis=2)
 
 

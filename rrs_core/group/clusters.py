@@ -50,6 +50,7 @@ class Clustering:
 
     survived: NDArray[np.bool_]  #: anomaly: in half of the votes at least, or rescued with its track
     removed_epoch: NDArray[np.int64]  #: median of the votes that removed it, from 1; 0: survived
+    removed_by_vote: NDArray[np.int64]  #: epoch in which each vote removed it, shape (votes, n); 0: it did not
     anomaly_score: NDArray[np.float64]  #: see `anomaly_score`
     seeded: NDArray[np.bool_]  #: first vote: in a cluster with a seed when last seen
     epoch_of_hit: NDArray[np.int64]  #: the last that it was in, from 1
@@ -205,6 +206,7 @@ def _verdict(
     return Clustering(
         survived=kept,
         removed_epoch=gone,
+        removed_by_vote=removed,
         anomaly_score=anomaly_score(
             removed, np.stack([vote.outlier for vote in partitions]), max(vote.epochs for vote in partitions)
         ),

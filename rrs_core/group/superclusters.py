@@ -169,7 +169,8 @@ def adjusted_rand(first: Integers, second: Integers, weights: Floats | None = No
     count = np.ones(len(first)) if weights is None else np.asarray(weights, np.float64)
     a, b = (np.unique(labels, return_inverse=True)[1] for labels in (first, second))
     width = int(b.max(initial=0)) + 1
-    pairs = [(n * (n - 1) / 2).sum() for n in (np.bincount(key, count) for key in (a * width + b, a, b))]
+    both = np.unique(a * width + b, return_inverse=True)[1]  # those that there are: not all that there could be
+    pairs = [(n * (n - 1) / 2).sum() for n in (np.bincount(key, count) for key in (both, a, b))]
     total = count.sum() * (count.sum() - 1) / 2
     chance = pairs[1] * pairs[2] / total if total > 0 else 0.0
     most = (pairs[1] + pairs[2]) / 2

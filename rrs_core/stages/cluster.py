@@ -85,11 +85,11 @@ def run(
         report.note(f"cluster: {note}")
     default = settings.cluster.method == "default"
     described_by = looks(store, features["hit_id"], points) if default else points
-    emitter = _emitters(named, scans, described_by, track) if default else np.full(len(points), -1, np.int64)
+    emitter = emitters_of(named, scans, described_by, track) if default else np.full(len(points), -1, np.int64)
     unit = emitter if default else found.group_of_hit
     count = int(unit.max(initial=-1)) + 1
     matched = superclusters.match(
-        _means(described_by, unit, count),
+        means_of(described_by, unit, count),
         np.bincount(unit[unit >= 0], minlength=count),
         unit,
         method=settings.cluster.method,
@@ -211,7 +211,7 @@ def looks(store: Store, hit_id: pd.Series[int], points: NDArray[np.float64]) -> 
     return np.hstack([points, LATENT_WEIGHT * vectors / np.where(length > 0, length, 1)])
 
 
-def _emitters(
+def emitters_of(
     hits: pd.DataFrame, scans: pd.DataFrame, described_by: NDArray[np.float64], track: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Return the emitter of each hit; links stay within a cadence, or within a scan that belongs to none."""
@@ -221,7 +221,7 @@ def _emitters(
     return emitters.link_emitters(frequency, place, described_by, track)
 
 
-def _means(points: NDArray[np.float64], group: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+def means_of(points: NDArray[np.float64], group: NDArray[np.int64], count: int) -> NDArray[np.float64]:
     """Return the mean of each group's members, shape (count, d)."""
     inside = group >= 0
     sums = np.zeros((count, points.shape[1]))

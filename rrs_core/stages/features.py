@@ -187,7 +187,7 @@ def seed_features(scans: pd.DataFrame, settings: config.Settings, report: Report
             row = pool.iloc[int(rng.integers(len(pool)))]
             share = (wanted - have + places - place - 1) // (places - place)
             with open_scan(Path(row["path"])) as scan:
-                seeds_here = _seeds_in(scan, settings, share, rng)
+                seeds_here = seeds_in(scan, settings, share, rng)
             found.append(seeds_here)
             have += len(seeds_here)
             report.progress("seeds", min(have, wanted), wanted)
@@ -205,7 +205,7 @@ def half_window_of(scans: pd.DataFrame) -> NDArray[np.int64]:
     return np.array([half_window(float(foff)) for foff in scans["foff_mhz"]], np.int64)
 
 
-def _seeds_in(scan: Scan, settings: config.Settings, count: int, rng: np.random.Generator) -> pd.DataFrame:
+def seeds_in(scan: Scan, settings: config.Settings, count: int, rng: np.random.Generator) -> pd.DataFrame:
     """Draw seeds into one coarse channel of a scan; return the features of those that the search finds."""
     import pandas as pd
 

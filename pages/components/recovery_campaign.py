@@ -1,0 +1,119 @@
+"""A new campaign from the page: started in the background, followed and stopped; it goes on when the tab is closed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components import frame
+from rrs_core.errors import RRSError
+from rrs_core.stages import background
+from rrs_core.text import markdown_text
+
+if TYPE_CHECKING:
+    from rrs_core.stages.background import Kind, Running
+    from rrs_core.survey.catalogue import Survey
+
+READ_ONLY = "RRS_READ_ONLY"  #: environment: nothing may be started here
+EVERY_S = 3.0  #: between two looks at a campaign that runs
+KINDS: dict[Kind, str] = {
+    "quick": "quick: three cadences of this survey, 12 injections a set, minutes; its figures mean nothing",
+    "full": "full: all of this survey, 100 injections a set, five seeds, the trade-off; hours",
+    "bench": "bench: 12 simulated cadences instead of this survey's, 100 injections a set; many hours",
+}
+RUNNING = "recovery.running"  #: session state: whether a campaign ran when it was last looked at
+
+
+def read_only() -> bool:
+    """Tell whether this server may not start anything."""
+    return os.environ.get(READ_ONLY, "") not in ("", "0")
+
+
+def show(survey: Survey) -> None:
+    """Show how a campaign is started, and how the one that was started last stands."""
+    st.subheader("Inject, search, cluster, filter, count")
+    now = background.state(survey.store.root)
+    running = now is not None and now.alive
+    kind = st.radio("Campaign", list(KINDS), format_func=KINDS.__getitem__, key="recovery.kind", disabled=running)
+    locked = read_only()
+    why = "This server is read-only: run the command below where it may write." if locked else ""
+    if running:
+        why = "One campaign at a time: wait for it, or stop it."
+    if st.button(
+        "Start",
+        icon=":material/play_arrow:",
+        type="primary",
+        key="recovery.start",
+        disabled=bool(why),
+        help=why or None,
+    ):
+        _start(survey, kind)
+    if why:
+        st.caption(why)
+    if not running:
+        st.caption(
+            "It runs on the server, whether or not this page is open, and takes the place of the last campaign here. "
+            "The same in a terminal:"
+        )
+        words = " ".join(background.KINDS[kind])
+        st.code(f"{frame.command('recover', survey)} {words}".strip(), language="bash")
+    follow = st.fragment(_follow, run_every=EVERY_S if running else None)
+    follow(survey, locked)
+
+
+def _start(survey: Survey, kind: str) -> None:
+    """Start one of `KINDS`; whatever else comes from a browser is none of them."""
+    if read_only() or kind not in KINDS:
+        return
+    try:
+        background.start(survey.store.root, kind, workers=1)
+    except RRSError as error:
+        frame.refusal(error)
+        return
+    st.rerun()
+
+
+def _follow(survey: Survey, locked: bool) -> None:
+    """Show how the campaign stands; the whole page runs again when it ends."""
+    now = background.state(survey.store.root)
+    if now is None:
+        return
+    was = st.session_state.get(RUNNING)
+    st.session_state[RUNNING] = now.alive
+    if was and not now.alive:
+        st.rerun()  # its tables are there now
+    st.markdown(f"##### Started {markdown_text(now.began_utc, 30)}, {markdown_text(now.kind, 20)}")
+    if now.alive:
+        share = now.done / now.total if now.total else 0.0
+        stage = f"{now.stage}: {now.done:,} of {now.total:,}" if now.stage else "at the first cadence"
+        st.progress(share, text=f"{markdown_text(stage, 80)} · {_ago(now.seconds)}")
+        if st.button(
+            "Stop", icon=":material/stop:", key="recovery.stop", disabled=locked,
+            help="What is done is kept: the same campaign goes on from there.",
+        ):  # fmt: skip
+            if not read_only():
+                background.stop(survey.store.root)
+            st.rerun()
+    else:
+        _ended(now)
+    if now.lines:
+        st.code("\n".join(now.lines), language=None, wrap_lines=True)
+
+
+def _ended(now: Running) -> None:
+    if now.finished:
+        st.success("Finished: its tables are on this page.", icon=":material/check_circle:")
+    elif any(line.startswith("rrs: error:") for line in now.lines):
+        st.error("It was refused; the reason is below.", icon=":material/block:")
+    else:
+        st.warning(
+            "It ended before it had finished, stopped or killed. Start the same again: it goes on from there.",
+            icon=":material/stop_circle:",
+        )
+
+
+def _ago(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {int(seconds % 60)} s"

@@ -1,0 +1,125 @@
+"""The search paper's tables: every encoder by every figure, as `rrs evaluate` measured them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.components import frame, recovery_data
+from rrs_core.figures import recovery as pictures
+from rrs_core.text import markdown_text, safe_text
+
+if TYPE_CHECKING:
+    from rrs_core.survey.campaigns import Evaluation
+
+#: Title with unit, and which way is better.
+FIGURES = {
+    "silhouette": ("silhouette [−1 to 1]", "more"),
+    "cluster_metric": ("cluster metric [largest over mean radius]", "less"),
+    "disentanglement": ("disentanglement [share right]", "more"),
+    "precision_at_10": ("precision at 10 [1]", "more"),
+    "mean_average_precision": ("mean average precision [1]", "more"),
+    "silhouette_unit": ("silhouette at unit length [−1 to 1]", "more"),
+    "drift_error_hz_s": ("drift of neighbours, error [Hz/s]", "less"),
+    "width_error": ("width of neighbours, error [ln]", "less"),
+    "snr_error": ("SNR of neighbours, error [ln]", "less"),
+}
+#: Of the paper's β-VAE: mean and standard deviation of ten runs (Ma et al. 2023, section 3.1).
+PUBLISHED = {"silhouette": (-0.123, 0.003), "cluster_metric": (2.16, 0.07), "disentanglement": (0.877, 0.038)}
+PUBLISHED_ROW = "published β-VAE (Ma et al. 2023)"
+TESTS = {
+    "simulated": "lines on detections of simulated scans (the paper's test)", "noise": "lines on receiver noise",
+    "real": "lines on snippets of a telescope", "factors": "one factor held fixed",
+    "families": "families of interference",
+}  # fmt: skip
+PUBLISHED_TESTS = {"silhouette": "simulated", "cluster_metric": "simulated", "disentanglement": "factors"}
+
+
+def show() -> None:
+    """Show the figures of encoders, or what to type where there are none."""
+    st.subheader("Encoders, by the search paper's figures and by what their neighbours are")
+    files = recovery_data.evaluations()
+    if not files:
+        st.info("No encoder has been measured here yet.", icon=":material/inbox:")
+        program = frame.program()
+        st.code(f"{program} evaluate --quick   # minutes\n{program} evaluate           # hours", language="bash")
+        return
+    words = {"paper": "the paper's text: SNR 20–70", "code": "its code: SNR 100–150"}
+    protocol = recovery_data.pick("protocol", "Protocol", {name: words[name] for name in files}, where=st)
+    found = recovery_data.evaluation(files[protocol])
+    if found is None or found.rows.empty:
+        st.info("This measurement has no rows.", icon=":material/inbox:")
+        return
+    if found.quick:
+        st.warning(
+            "A `--quick` measurement: few snippets, to see that it runs. Its figures mean nothing.",
+            icon=":material/science:",
+        )
+    table(found)
+    chart(found)
+
+
+def table(found: Evaluation) -> None:
+    """Show one test set: a row an encoder, mean ± standard deviation of each figure."""
+    tests = {name: TESTS.get(name, name) for name in dict.fromkeys(found.rows["test_set"])}
+    test = recovery_data.pick("test", "Test set", tests, where=st)
+    own = found.rows[found.rows["test_set"] == test]
+    st.dataframe(
+        shown(own, test), hide_index=True, key="recovery.encoders", placeholder="–",
+        alt=f"Table of encoders on {TESTS.get(test, 'a test set')}",
+    )  # fmt: skip
+    runs = ", ".join(f"{int(one)}" for one in sorted(set(own["runs"].dropna())))
+    st.caption(
+        f"Mean ± standard deviation over runs ({markdown_text(runs, 40)}); seed {markdown_text(f'{found.seed}', 20)}. "
+        "In brackets: bootstrap interval over classes. Neighbours: the ten nearest, errors are mean absolute ones. "
+        "↑ more is better, ↓ less."
+    )
+
+
+def shown(own: pd.DataFrame, test: str) -> pd.DataFrame:
+    """Return one test set as it is shown: encoders by figures, the published row first."""
+    figures = [name for name in FIGURES if name in set(own["figure"])]
+    figures += [name for name in dict.fromkeys(own["figure"]) if name not in FIGURES]
+    rows = []
+    published = {name: PUBLISHED[name] for name in figures if PUBLISHED_TESTS.get(name) == test}
+    if published:
+        rows.append(
+            {"encoder": PUBLISHED_ROW} | {_title(name): f"{m:.3f} ± {sd:.3f}" for name, (m, sd) in published.items()}
+        )
+    cells = {(one["row"], one["figure"]): one for one in own.to_dict("records")}
+    for name in dict.fromkeys(own["row"]):
+        line = {"encoder": safe_text(f"{name}", 60)}
+        for figure in figures:
+            if (one := cells.get((name, figure))) is not None:
+                line[_title(figure)] = _number(one)
+        rows.append(line)
+    return pd.DataFrame(rows, columns=["encoder", *map(_title, figures)])
+
+
+def _number(one: dict[str, float]) -> str:
+    sd = "" if np.isnan(one["sd"]) else f" ± {one['sd']:.3f}"
+    interval = "" if np.isnan(one["low"]) else f" ({one['low']:.3f} to {one['high']:.3f})"
+    return f"{one['mean']:.3f}{sd}{interval}"
+
+
+def _title(figure: str) -> str:
+    title, better = FIGURES.get(figure, (safe_text(figure, 40), ""))
+    return title + {"more": " ↑", "less": " ↓"}.get(better, "")
+
+
+def chart(found: Evaluation) -> None:
+    """Show one figure of all encoders on every test set that has it."""
+    known = [name for name in FIGURES if name in set(found.rows["figure"])]
+    if not known:
+        return
+    figure = recovery_data.pick("figure", "Figure", {name: FIGURES[name][0] for name in known}, where=st)
+    title, better = FIGURES[figure]
+    own = found.rows[found.rows["figure"] == figure]
+    st.plotly_chart(
+        pictures.encoders(own, f"{title[0].upper()}{title[1:]}, {better} is better", published=PUBLISHED.get(figure)),
+        key="recovery.figure",
+        alt=f"{title} of {own['row'].nunique()} encoders, with standard deviations, a colour a test set",
+    )

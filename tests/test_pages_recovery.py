@@ -1,0 +1,556 @@
+"""The page of recovery: tables, heat maps, what was missed, the trade-off, encoders, and new campaigns."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from apps import opened, sent, words
+from make_campaign import make_campaign
+from make_survey import make_survey
+from test_background import COMMAND
+
+from pages.components import recovery_campaign, recovery_data, recovery_missed
+from rrs_core.stages import background
+from rrs_core.survey import campaigns
+from rrs_core.survey.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streamlit.testing.v1 import AppTest
+
+HOSTILE = "<img src=x onerror=alert(1)>[click](javascript:alert(1))\u202e$x$"
+TABLES = ("runs", "epochs", "injections", "curve", "quality", "scans")
+VIEWS = ("Tables", "Heat maps", "Trade-off", "Clusters", "Encoders", "New campaign")
+#: The table that each view cannot do without.
+NEEDS = {"Tables": "runs", "Heat maps": "injections", "Trade-off": "curve", "Clusters": "quality"}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder in place of `cache/`, whatever lies there."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    monkeypatch.setattr(recovery_data, "CACHE", folder)
+    monkeypatch.delenv(recovery_campaign.READ_ONLY, raising=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_campaign(make_survey(tmp_path_factory.mktemp("surveys") / "recovered", n_hits=20))
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    """A copy that may be changed."""
+    return Path(shutil.copytree(made, tmp_path / "survey"))
+
+
+def view(name: str, root: Path, monkeypatch: pytest.MonkeyPatch, **query: str) -> AppTest:
+    return opened("recovery", root, monkeypatch, view=name, **query)
+
+
+def is_literal(markdown: str) -> bool:
+    return not re.search(r"(?<!\\)<\w|(?<!\\)\]\(|[\u202a-\u202e\u2066-\u2069]", markdown)
+
+
+def words_of(markdown: str) -> str:
+    return markdown.replace("\\", "")
+
+
+def table(app: AppTest, *columns: str) -> pd.DataFrame:
+    (found,) = [one.value for one in app.dataframe if set(columns) <= set(one.value)]
+    return found
+
+
+def charts(app: AppTest) -> list[dict[str, Any]]:
+    return [json.loads(one.proto.spec) for one in app.get("plotly_chart")]
+
+
+# Surveys and campaigns of every kind
+
+
+def test_without_a_campaign_the_page_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_survey(tmp_path / "my survey", n_hits=5)
+    app = opened("recovery", root, monkeypatch)
+    assert f"rrs recover '{root}' --quick" in sent(app)
+    assert "Nothing has been injected" in words(app)
+    assert app.button(key="recovery.start").label == "Start"
+    assert not app.error
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_whole_campaign_has_every_view(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = view(name, root, monkeypatch)
+    assert not app.error
+    assert not app.info or name == "Encoders"
+    assert ("12:00:00" in words(app)) == (name not in ("Encoders", "New campaign"))
+    assert "--quick campaign" not in words(app).replace("`", "")
+
+
+def test_a_quick_campaign_says_that_its_figures_mean_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_campaign(root, quick=True)
+    (warning,) = view("Tables", root, monkeypatch).warning
+    assert "mean nothing" in warning.value
+
+
+@pytest.mark.parametrize("damage", ["gone", "older"])
+@pytest.mark.parametrize("lost", TABLES)
+def test_a_campaign_that_lacks_a_table_says_so_in_one_line_and_shows_the_rest(
+    lost: str, damage: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = root / "recovery" / f"{lost}.parquet"
+    if damage == "gone":
+        path.unlink()
+    else:
+        own = pd.read_parquet(path)
+        own.drop(columns=list(campaigns.COLUMNS[lost])[-1]).to_parquet(path)
+    for name, needed in NEEDS.items():
+        app = view(name, root, monkeypatch)
+        assert not app.error
+        lines = [info.value for info in app.info if "can be shown" in info.value]
+        affected = lost == needed or (lost == "runs" and name != "Clusters") or (lost, name) == ("epochs", "Tables")
+        assert len(lines) == affected, (name, lines)
+        assert all(lost in line and len(line) < 300 for line in lines)
+    app = view("Heat maps", root, monkeypatch, injection="2")
+    assert not app.error
+    assert lost != "scans" or "the campaign kept none of it" in words(app)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"summary": 3, "campaign": [], "options": 1, "notes": {}}'])
+def test_a_result_that_is_half_written_is_one_line(text: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "recovery" / "recovery.json").write_text(text)
+    app = opened("recovery", root, monkeypatch)
+    assert len(app.error) == (0 if len(text) > 10 else 1)
+    assert all("cannot be shown" in words(app) for _ in app.error)
+    assert app.get("tab_container") or app.tabs
+
+
+def test_a_campaign_that_is_written_anew_is_read_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert table(view("Tables", root, monkeypatch), "false hits")["false hits"].max() == 1_917_903
+    runs = pd.read_parquet(root / "recovery" / "runs.parquet")
+    runs.assign(false_hits=5_000_000).to_parquet(root / "recovery" / "runs.parquet")
+    assert table(view("Tables", root, monkeypatch), "false hits")["false hits"].max() == 5_000_000
+
+
+def test_campaigns_in_the_cache_can_be_chosen_and_nothing_else(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_campaign(cache / "bench", quick=True)
+    (cache / "other").mkdir()
+    app = view("Tables", root, monkeypatch)
+    assert app.selectbox[0].label == "Campaign"
+    assert app.selectbox[0].options == ["this survey's", "cache/bench"]
+    assert not app.warning
+    app = view("Tables", root, monkeypatch, campaign="bench")
+    assert len(app.warning) == 1
+    for bad in ("other", "../survey", f"{root}", "..", HOSTILE):
+        app = view("Tables", root, monkeypatch, campaign=bad)
+        assert "Left out of the address" in app.info[0].value
+        assert is_literal(sent(app))
+        assert "campaign" not in app.query_params
+
+
+# Tables
+
+
+def test_table_2_stands_beside_the_published_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = view("Tables", root, monkeypatch)
+    counts = table(app, "false hits").set_index(["method", ""])
+    alone, left = counts.xs("search and filter alone", level=1), counts.xs("with clustering", level=1)
+    assert alone.loc["published"].tolist() == [1_917_903, 288, 296, 86]
+    assert left.loc["published"].tolist() == [132_885, 2, 264, 69]
+    assert alone.loc["default"].tolist() == [1000, 40, 12, 3]
+    assert left.loc["default"].tolist() == [60, 2, 9, 2.5]
+    assert left.loc["paper"].tolist() == [200, 4, 9, 1]
+    shares = table(app, "share [%]").set_index(["figure", "method"])
+    assert len(shares) == 12
+    ours = shares.loc[("false hits removed", "default")]
+    assert ours["share [%]"] == pytest.approx(94)
+    assert ours["sd [%]"] == pytest.approx(100 * np.std([0.95, 0.93], ddof=1))
+    assert (ours["n"], ours["repeats"]) == (1000, 2)
+    assert ours["from [%]"] < 94 < ours["to [%]"]
+    assert shares.loc[("injected events kept", "paper"), "share [%]"] == pytest.approx(50)
+    assert "find 2; the default with clustering ends with 1.5 of these, and with 1" in words(app)
+
+
+def test_table_1_is_a_line_a_method_and_the_published_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (spec,) = charts(view("Tables", root, monkeypatch))
+    assert [trace["name"] for trace in spec["data"]] == ["published", "default", "paper"]
+    assert spec["layout"]["yaxis"]["title"]["text"] == "Hits left [%]"
+
+
+def test_another_set_is_chosen_in_the_address(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = view("Tables", root, monkeypatch, set="shapes-alone")
+    assert table(app, "false hits")["method"].unique().tolist() == ["published", "default"]
+    app.selectbox[0].set_value("bright").run()
+    assert "set" not in app.query_params
+    assert "paper" in table(app, "false hits")["method"].tolist()
+    app.selectbox[0].set_value("shapes-alone").run()
+    assert app.query_params["set"] in ("shapes-alone", ["shapes-alone"])
+
+
+def test_the_agreement_of_clusters_is_a_mean_with_its_deviation(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = table(view("Clusters", root, monkeypatch), "V-measure")
+    assert found["V-measure"].tolist() == ["0.850 ± 0.071"] * 2
+    assert found["repeats"].tolist() == [2, 2]
+    assert found["Cohen's kappa"].isna().all()
+
+
+# Heat maps and what was missed
+
+
+def test_the_map_shows_the_shares_of_the_method_and_set(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = view("Heat maps", root, monkeypatch)
+    (spec,) = charts(app)
+    names = [point[0] for point in spec["data"][-1]["customdata"]]
+    assert names[0] == "1000,0.25"
+    texts = [text for trace in spec["data"][1:-1] for text in trace["text"] if text]
+    assert sorted(texts) == ["0 %<br>n 1", "100 %<br>n 1", "100 %<br>n 1", "50 %<br>n 1"]
+    assert spec["layout"]["xaxis"]["title"]["text"] == "SNR [1]"
+    assert "[Hz/s]" in spec["layout"]["yaxis"]["title"]["text"]
+    assert table(app, "injection_id")["injection_id"].tolist() == [2, 4]
+    assert "4 injections; n in every cell" in words(app)
+    app = view("Heat maps", root, monkeypatch, method="paper", y="hits_per_mhz")
+    assert table(app, "injection_id")["injection_id"].tolist() == [2, 3, 4]
+    assert "MHz" in charts(app)[0]["layout"]["yaxis"]["title"]["text"]
+
+
+def test_a_cell_in_the_address_lists_its_missed_injections(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = view("Heat maps", root, monkeypatch, cell="1000,2")
+    found = table(app, "injection_id")
+    assert found["injection_id"].tolist() == [2]
+    assert found["stage"].tolist() == ["clustering: taken for interference"]
+    assert found["missed"].tolist() == ["1 of 2"]
+    assert len(charts(app)[0]["layout"]["shapes"]) == 1
+    app.button(key="recovery.all").click().run()
+    assert "cell" not in app.query_params
+    assert table(app, "injection_id")["injection_id"].tolist() == [2, 4]
+    app = view("Heat maps", root, monkeypatch, cell="1000,0.5")
+    assert "Nothing was injected here" in words(app)
+    app = view("Heat maps", root, monkeypatch, cell="1000,0.25")
+    assert "Nothing was missed here" in words(app)
+
+
+@pytest.mark.parametrize("bad", ["1000", "1000,2,3", "nan,nan", ",", "0,0", HOSTILE, "9" * 5000])
+def test_a_cell_that_is_none_is_said_in_one_line(bad: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = view("Heat maps", root, monkeypatch, cell=bad)
+    (info,) = app.info
+    assert "There is no cell" in info.value
+    assert is_literal(info.value)
+    assert len(info.value) < 300
+    assert table(app, "injection_id")["injection_id"].tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("bad", ["99", "-2", "2.0", "２", HOSTILE, "9" * 5000])
+def test_an_injection_that_is_none_is_said_in_one_line(bad: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = view("Heat maps", root, monkeypatch, injection=bad)
+    (info,) = app.info
+    assert "There is no injection" in info.value
+    assert is_literal(info.value)
+
+
+@pytest.mark.parametrize("word", ["set", "method", "count", "x", "y"])
+def test_hostile_choices_in_the_address_are_left_out(word: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = view("Heat maps", root, monkeypatch, **{word: HOSTILE})
+    (info,) = app.info
+    assert info.value.startswith(f"Left out of the address: {word}")
+    assert is_literal(sent(app))
+    assert word not in app.query_params
+    assert table(app, "injection_id")["injection_id"].tolist() == [2, 4]
+
+
+def test_another_choice_closes_the_cell_and_the_injection(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = view("Heat maps", root, monkeypatch, cell="1000,2", injection="2")
+    (box,) = [one for one in app.selectbox if one.label == "Method"]
+    box.set_value("paper").run()
+    assert "cell" not in app.query_params
+    assert "injection" not in app.query_params
+
+
+def test_an_injection_is_told_scan_by_scan_with_its_waterfalls(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = view("Heat maps", root, monkeypatch, injection="2")
+    assert "Injection 2: SNR 1500, 1400.020000 MHz" in words(app)
+    assert "It was lost in clustering." in words(app)
+    assert "at positions 2 in epochs 3" in words(app)
+    found = table(app, "what became of it")
+    assert found["what became of it"].tolist() == [
+        "found, and kept", "no hit agrees, as it should be", "found, then taken for interference in epoch 3",
+        "no hit agrees, as it should be", "found, and kept", "no hit agrees, as it should be",
+    ]  # fmt: skip
+    assert found["side"].tolist() == ["ON", "OFF"] * 3
+    spec = charts(app)[1]
+    images = [trace for trace in spec["data"] if trace["type"] == "heatmap"]
+    assert len(images) == 6
+    assert "[Hz]" in spec["layout"]["xaxis6"]["title"]["text"]
+    assert "As the campaign saw them" in words(app)
+
+
+def test_waterfalls_are_centred_on_the_injection_and_run_along_its_drift(made: Path) -> None:
+    found = campaigns.read_campaign(made)
+    assert found is not None
+    every = found.frames["injections"]
+    rows = every[(every["injection_id"] == 2) & (every["method"] == "default") & (every["seed"] == 0)]
+    rows = rows[rows["set"] == "bright"].assign(source_name="x").sort_values("position")
+    panels = recovery_missed.kept_panels(found, rows)
+    assert [panel.on for panel in panels] == [True, False] * 3
+    assert [round(panel.start_s) for panel in panels] == [0, 320, 640, 960, 1280, 1600]
+    for panel in panels:
+        assert (np.diff(panel.offset_hz) > 0).all()
+        if panel.on:  # drawn in the middle column
+            assert abs(panel.offset_hz[np.asarray(panel.power).mean(axis=0).argmax()]) < 3
+        drift = np.diff(panel.track_hz) / np.diff(panel.time_s)
+        np.testing.assert_allclose(drift, -2.5)
+        middle = np.interp(panel.start_s + 16 * 18.25 / 2, panel.time_s, panel.track_hz)
+        assert abs(middle) < 1e-9
+
+
+def test_without_waterfalls_that_were_kept_the_scans_are_shown_or_a_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "recovery" / "pictures.npy").unlink()
+    app = view("Heat maps", root, monkeypatch, injection="2")
+    assert len(charts(app)) == 1
+    assert "No waterfall" in words(app)
+    assert not app.error
+
+
+def test_hostile_text_in_a_campaign_is_text(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_campaign(root, name=HOSTILE, reason=HOSTILE)
+    result = json.loads((root / "recovery" / "recovery.json").read_text())
+    result |= {"notes": [HOSTILE], "code": HOSTILE, "seed": HOSTILE}
+    result["campaign"]["scans"] = HOSTILE
+    (root / "recovery" / "recovery.json").write_text(json.dumps(result))
+    injections = root / "recovery" / "injections.parquet"
+    pd.read_parquet(injections).assign(shape=HOSTILE).to_parquet(injections)
+    for table_name, column in (("quality", "clusters"), ("curve", "rescue")):
+        path = root / "recovery" / f"{table_name}.parquet"
+        pd.read_parquet(path).assign(**{column: HOSTILE}).to_parquet(path)
+    (root / "recovery" / "campaign.json").write_text(
+        json.dumps({"pid": 9, "began": 1.0, "kind": HOSTILE, "began_utc": HOSTILE})
+    )
+    (root / "recovery" / "campaign.log").write_text(f"{HOSTILE}\n<b>x</b>: 1 of 2\n")
+    for name in VIEWS:
+        app = view(name, root, monkeypatch, injection="2")
+        texts = [
+            f"{one.value}"
+            for kind in ("markdown", "caption", "info", "warning", "subheader")
+            for one in getattr(app, kind)
+        ]
+        assert texts
+        assert all(is_literal(text) for text in texts), name
+        for spec in charts(app):
+            if name == "Heat maps":
+                spec["data"][-1].pop("customdata", None)  # the name of a cell, as the address has it; never shown
+            assert "<img" not in json.dumps(spec)
+
+
+# The trade-off
+
+
+def test_the_trade_off_marks_the_methods_and_the_published_point(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = view("Trade-off", root, monkeypatch)
+    (spec,) = charts(app)
+    marked = {trace["name"]: (trace["x"][0], trace["y"][0]) for trace in spec["data"] if trace["marker"]["size"] == 18}
+    assert marked["default, as it is set"] == (pytest.approx(94), pytest.approx(100 * 2.5 / 3))
+    assert marked["paper, as it is set"] == (pytest.approx(80), pytest.approx(50))
+    assert marked["published"] == (pytest.approx(93.07, abs=0.01), pytest.approx(80.23, abs=0.01))
+    assert "8 settings" in words(app)
+    assert {shape["x0"] for shape in spec["layout"]["shapes"]} == {93.1, 0}
+    hits = view("Trade-off", root, monkeypatch, kept="hits", of="paper", colour="epochs")
+    assert "4 settings" in words(hits)
+    (spec,) = charts(hits)
+    assert "default" not in {trace["name"] for trace in spec["data"] if "name" in trace}
+    assert {shape["y0"] for shape in spec["layout"]["shapes"]} == {97.0, 0}
+    assert spec["layout"]["yaxis"]["title"]["text"] == "Injected hits kept [%]"
+
+
+def test_a_campaign_without_a_curve_says_why(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = root / "recovery" / "curve.parquet"
+    pd.read_parquet(path).head(0).to_parquet(path)
+    app = view("Trade-off", root, monkeypatch)
+    assert "--no-curve" in words(app)
+    assert not charts(app)
+
+
+# Encoders
+
+
+def measured(cache: Path, protocol: str = "paper", *, quick: bool = False, row: str = "default") -> None:
+    rows = [
+        {"row": name, "test_set": test, "figure": figure, "mean": mean, "sd": sd, "low": None, "high": None, "runs": 10,
+         "n": 480.0}
+        for name, test, figure, mean, sd in [
+            ("paper", "simulated", "silhouette", -0.1, 0.01), (row, "simulated", "silhouette", 0.6, None),
+            ("paper", "noise", "silhouette", 0.2, 0.02), ("paper", "factors", "disentanglement", 0.9, 0.03),
+            (row, "simulated", "precision_at_10", 0.95, 0.01),
+        ]
+    ]  # fmt: skip
+    folder = cache / "evaluate" / protocol
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "evaluate.json").write_text(json.dumps({"protocol": protocol, "quick": quick, "seed": 0, "rows": rows}))
+
+
+def test_encoders_stand_below_the_published_row(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(cache)
+    app = view("Encoders", root, monkeypatch)
+    found = table(app, "encoder").set_index("encoder")
+    silhouette = next(name for name in found if name.startswith("silhouette"))
+    assert found[silhouette].tolist() == ["-0.123 ± 0.003", "-0.100 ± 0.010", "0.600"]
+    assert not app.warning
+    assert len(charts(app)) == 1
+    factors = table(view("Encoders", root, monkeypatch, test="factors"), "encoder")
+    assert factors.iloc[0, 1] == "0.877 ± 0.038"
+    noise = table(view("Encoders", root, monkeypatch, test="noise"), "encoder")
+    assert noise["encoder"].tolist() == ["paper"]  # nothing was published of it
+
+
+def test_a_quick_measurement_says_so_and_protocols_are_chosen(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(cache)
+    measured(cache, "code", quick=True)
+    assert not view("Encoders", root, monkeypatch).warning
+    (warning,) = view("Encoders", root, monkeypatch, protocol="code").warning
+    assert "mean nothing" in warning.value
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"rows": 3}', '{"rows": [{"row": "x"}]}'])
+def test_a_measurement_that_is_none_is_one_line(
+    text: str, root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(cache)
+    (cache / "evaluate" / "paper" / "evaluate.json").write_text(text)
+    app = view("Encoders", root, monkeypatch)
+    (error,) = app.error
+    assert "cannot be shown" in error.value
+
+
+def test_hostile_names_of_encoders_are_text(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(cache, row=HOSTILE)
+    app = view("Encoders", root, monkeypatch)
+    assert is_literal(sent(app))
+    assert "<img" not in json.dumps(charts(app))
+
+
+# New campaigns
+
+
+@pytest.fixture
+def working(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A survey whose campaigns work until a file `go` is there."""
+    monkeypatch.setattr(background, "start", functools.partial(background.start, command=COMMAND))
+    yield root
+    background.stop(root)
+
+
+def wait_for(root: Path, *, alive: bool) -> None:
+    until = time.monotonic() + 60
+    while (now := background.state(root)) is None or now.alive != alive or (alive and now.done < 2):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_campaign_is_started_followed_from_another_tab_and_ends(
+    working: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = view("New campaign", working, monkeypatch)
+    app.radio(key="recovery.kind").set_value("bench")
+    app.button(key="recovery.start").click().run()
+    assert not app.exception
+    wait_for(working, alive=True)
+    other = view("New campaign", working, monkeypatch)  # the first was closed
+    assert "cadences: 2 of 3" in other.get("progress")[0].proto.text.replace("\\", "")
+    assert other.button(key="recovery.start").disabled
+    assert "One campaign at a time" in words(other)
+    assert '"--simulate", "bench"' in words(other)
+    (working / "go").touch()
+    wait_for(working, alive=False)
+    other.run()
+    assert not other.exception
+    done = view("New campaign", working, monkeypatch)
+    assert "Finished" in done.success[0].value
+    assert not done.button(key="recovery.start").disabled
+
+
+def test_a_campaign_is_stopped_by_its_button(working: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    background.start(working, "quick")
+    wait_for(working, alive=True)
+    app = view("New campaign", working, monkeypatch)
+    app.button(key="recovery.stop").click().run()
+    assert not app.exception
+    now = background.state(working)
+    assert now is not None
+    assert not now.alive
+    assert "ended before it had finished" in words(app)
+
+
+def test_a_second_start_is_refused_in_one_line(working: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = view("New campaign", working, monkeypatch)
+    background.start(working, "quick")  # from elsewhere, since the page was drawn
+    wait_for(working, alive=True)
+    monkeypatch.setattr(background, "state", lambda _: None)  # a click that came in just before
+    app.button(key="recovery.start").click().run()
+    assert not app.exception
+    assert any("runs on this survey already" in words_of(error.value) for error in app.error)
+
+
+def test_what_lies_in_the_address_does_not_reach_the_command(working: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = view("New campaign", working, monkeypatch, campaign="--help", set="; touch x", kind="full", method="$(id)")
+    app.button(key="recovery.start").click().run()
+    wait_for(working, alive=True)
+    now = background.state(working)
+    assert now is not None
+    called = next(line for line in now.lines if line.startswith("called "))
+    assert json.loads(called[7:]) == ["recover", f"{working.resolve()}", "--quick", "--workers", "1"]
+
+
+def test_a_read_only_server_starts_and_stops_nothing(working: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def started(*given: object, **more: object) -> None:
+        raise AssertionError(given)
+
+    background.start(working, "quick")
+    wait_for(working, alive=True)
+    monkeypatch.setenv(recovery_campaign.READ_ONLY, "1")
+    app = view("New campaign", working, monkeypatch)
+    assert app.button(key="recovery.stop").disabled
+    monkeypatch.delenv(recovery_campaign.READ_ONLY)
+    app = view("New campaign", working, monkeypatch)
+    monkeypatch.setenv(recovery_campaign.READ_ONLY, "1")
+    app.button(key="recovery.stop").click().run()  # the page was drawn before
+    now = background.state(working)
+    assert now is not None
+    assert now.alive
+    background.stop(working)
+    app = view("New campaign", working, monkeypatch)
+    assert app.button(key="recovery.start").disabled
+    assert "read-only" in words(app)
+    monkeypatch.delenv(recovery_campaign.READ_ONLY)
+    app = view("New campaign", working, monkeypatch)
+    monkeypatch.setenv(recovery_campaign.READ_ONLY, "1")
+    monkeypatch.setattr(background, "start", started)
+    app.button(key="recovery.start").click().run()  # the page was drawn before
+    assert not app.exception
+    assert app.button(key="recovery.start").disabled
+
+
+def test_a_refused_campaign_shows_why(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real command, on a survey whose scans are gone."""
+    background.start(root, "quick")
+    wait_for(root, alive=False)
+    app = view("New campaign", root, monkeypatch)
+    assert any("It was refused" in error.value for error in app.error)
+    assert any("rrs: error: [" in one.value for one in app.code)
+    assert Store(root).exists()
+    assert sys.executable
