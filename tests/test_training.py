@@ -177,7 +177,7 @@ class Scripted:
 
     drawn: list[float] = dataclasses.field(default_factory=list)
 
-    def losses(self, rng: np.random.Generator) -> Iterator[Callable[[], torch.Tensor]]:
+    def losses(self, rng: np.random.Generator, epoch: int) -> Iterator[Callable[[], torch.Tensor]]:  # noqa: ARG002
         """Yield one step that shrinks the weights."""
         self.drawn.append(rng.random())
         yield lambda: sum((parameter.square().sum() for parameter in self.module.parameters()), torch.zeros(()))
@@ -494,3 +494,48 @@ def test_a_scan_that_detection_left_out_does_not_stop_training(night: Path, tmp_
     noise, scan = train._noise([load(tmp_path / "survey")], 10, np.random.default_rng(0), Silent())
     assert len(noise) > 0
     assert set(scan) == {1, 2}
+
+
+def reading(settings: TrainSettings) -> ContrastiveTask:
+    torch.manual_seed(0)
+    small = encoders.ShiftInvariantSettings(
+        filters=(4, 4), time_strides=(1, 2), over_time=8, hidden=8, kinds=kind_names(), line_latents=3
+    )
+    module = encoders.build(small)
+    assert isinstance(module, encoders.ShiftInvariantEncoder)
+    return ContrastiveTask(module, None, settings, "cpu")
+
+
+def test_in_the_first_epochs_only_the_line_reader_learns_and_no_epoch_of_them_is_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "STEPS_PER_EPOCH", 2)
+    monkeypatch.setattr(training, "VALIDATION_PAIRS", 24)
+    monkeypatch.setattr(training, "WHITENING_VIEWS", 256)
+    settings = TrainSettings(epochs=4, batch=8, bank=20, lines_first=2, patience=1)
+    task = reading(settings)
+    before = {name: value.clone() for name, value in task.module.named_parameters()}
+    changed: list[set[str]] = []
+
+    def look(epoch: int, _: dict[str, float]) -> None:
+        now = task.module.named_parameters()
+        changed.append({name.split(".")[0] for name, value in now if not torch.equal(value, before[name])})
+
+    told = fit(task, tmp_path / "whole.safetensors", settings, report=look)
+    assert changed[0] == changed[1] == {"reader"}
+    assert {"reader", "convolutions", "head", "directions"} <= changed[2]
+    assert told["best_epoch"] >= 2  # the loss of what has not been learnt yet stops nothing
+    interrupted = reading(settings)
+
+    class Killed(Exception):
+        pass
+
+    def kill(epoch: int, _: dict[str, float]) -> None:
+        if epoch == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(interrupted, tmp_path / "parts.safetensors", settings, report=kill)
+    again = fit(reading(settings), tmp_path / "parts.safetensors", settings)
+    losses = [[row["loss"] for row in one["curve"]] for one in (told, again)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)

@@ -448,7 +448,7 @@ def fit(
                 got=figures["loss"],
                 todo="train with a lower learning rate",
             )
-        state.record(epoch, figures, module)
+        state.record(epoch, figures, module, settings.lines_first)
         state.write(out, module, optimiser)
         if report:
             report(epoch, figures)
@@ -473,8 +473,10 @@ class _State:
     best: dict[str, Tensor] = field(default_factory=dict)
     curve: list[dict[str, float]] = field(default_factory=list)
 
-    def record(self, epoch: int, figures: dict[str, float], module: torch.nn.Module) -> None:
-        if not self.curve or figures["loss"] < min(row["loss"] for row in self.curve):
+    def record(self, epoch: int, figures: dict[str, float], module: torch.nn.Module, first: int = 0) -> None:
+        """Note an epoch; the best is looked for from epoch `first` on, before that it is the last one."""
+        rivals = [row["loss"] for row in self.curve if row["epoch"] >= first]
+        if not rivals or figures["loss"] < min(rivals):
             self.best_epoch = epoch
             self.best = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
         self.curve.append({"epoch": epoch, **figures})
