@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from rrs_core.errors import SettingsRefused
-from rrs_core.prove.intervals import bootstrap_mean, bootstrap_share, mean_sd, share_of, wilson
+from rrs_core.prove.intervals import bootstrap_share, mean_sd, share_of, wilson
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 86, 296, 1_917_903])
@@ -65,15 +65,6 @@ def test_groups_weigh_by_their_trials() -> None:
     assert (low, high) == (pytest.approx(0.0), pytest.approx(1.0))  # a draw of the small group alone
     assert bootstrap_share([1], [2], np.random.default_rng(3)) == (0.0, 1.0)
     assert bootstrap_share([0, 0], [0, 0], np.random.default_rng(3)) == (0.0, 1.0)
-
-
-def test_the_bootstrap_of_a_mean_is_as_wide_as_its_standard_error() -> None:
-    values = np.random.default_rng(4).normal(3.0, 2.0, 400)
-    low, high = bootstrap_mean(values, np.random.default_rng(5))
-    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
-    assert low < values.mean() < high
-    assert bootstrap_mean([2.0], np.random.default_rng(5)) == (2.0, 2.0)
-    assert all(math.isnan(end) for end in bootstrap_mean([], np.random.default_rng(5)))
 
 
 def test_mean_and_deviation_of_repeats() -> None:

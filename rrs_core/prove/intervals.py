@@ -93,17 +93,6 @@ def bootstrap_share(
     return _percentiles(shares, confidence)
 
 
-def bootstrap_mean(
-    values: ArrayLike, rng: np.random.Generator, *, confidence: float = 0.95, draws: int = DRAWS
-) -> tuple[float, float]:
-    """Return the bootstrap interval of a mean; (NaN, NaN) for no values, the value twice for one."""
-    given = np.asarray(values, np.float64)
-    if not len(given):
-        return float("nan"), float("nan")
-    means = given[rng.integers(len(given), size=(draws, len(given)))].mean(axis=1)
-    return _percentiles(means, confidence)
-
-
 def mean_sd(values: ArrayLike) -> tuple[float, float]:
     """Return mean and standard deviation (n - 1) of repeats; the deviation of one is 0, of none both are NaN."""
     given = np.asarray(values, np.float64)
