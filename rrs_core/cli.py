@@ -234,8 +234,9 @@ def train(
         typer.Option(help="Seed of a simulated survey whose detections the default learns from too; repeat it."),
     ] = None,
     lines_first: Annotated[
-        int, typer.Option(help="Epochs in which the default learns to read lines and nothing else.", min=0)
-    ] = 0,
+        int | None,
+        typer.Option(help="Epochs in which the default learns to read lines and nothing else; usually a third.", min=0),
+    ] = None,
 ) -> None:
     """Train an encoder on surveys; a killed run goes on where it stopped."""
     from rrs_core.console import Console

@@ -76,14 +76,50 @@ class Encoder:
         FileRefused
             SHAPE, for anything but (n, n_time, 256); NO_FINITE for a snippet without a finite pixel.
         """
+        return self._apply(snippets, self._fast, self.dim, progress, batch, bfloat16)
+
+    @property
+    def reads_lines(self) -> bool:
+        """Tell whether the network reads drift, width, SNR and place of the line in a snippet."""
+        return isinstance(self.module, encoders.ShiftInvariantEncoder) and self.module.reader is not None
+
+    def lines(
+        self, snippets: NDArray[np.generic], *, batch: int = BATCH, bfloat16: bool | None = None
+    ) -> NDArray[np.float32]:
+        """Return `encoders.LINE_NUMBERS` of the line that stands out most in each snippet, shape (n, 5).
+
+        Raises
+        ------
+        SettingsRefused
+            NO_READER, for a network that reads no lines.
+        FileRefused
+            As `encode`.
+        """
+        fast = self._fast
+        if not (self.reads_lines and isinstance(fast, encoders.ShiftInvariantEncoder)):
+            raise SettingsRefused(
+                "NO_READER", "this encoder reads no lines", got=self.name, expected="a default network with a reader"
+            )
+        return self._apply(snippets, fast.lines, len(encoders.LINE_NUMBERS), None, batch, bfloat16)
+
+    def _apply(
+        self,
+        snippets: NDArray[np.generic],
+        network: Callable[[torch.Tensor], torch.Tensor],
+        width: int,
+        progress: Callable[[int], None] | None,
+        batch: int,
+        bfloat16: bool | None,
+    ) -> NDArray[np.float32]:
+        """Return what a network makes of raw snippets, shape (n, width), a batch at a time."""
         if snippets.ndim != 3 or snippets.shape[2] != units.SNIPPET_CHANNELS or snippets.shape[1] == 0:
             raise FileRefused("SHAPE", "not an array of snippets", got=snippets.shape, expected="(n, 16, 256)")
-        out = np.empty((len(snippets), self.dim), np.float32)
+        out = np.empty((len(snippets), width), np.float32)
         bfloat16 = encoders.has_bfloat16(self.device) if bfloat16 is None else bfloat16
         for start in range(0, len(snippets), batch):
             x = self.inputs(snippets[start : start + batch])
             with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=bfloat16):
-                out[start : start + batch] = self._fast(x).float().cpu().numpy()
+                out[start : start + batch] = network(x).float().cpu().numpy()
             if progress:
                 progress(min(start + batch, len(snippets)))
         return out

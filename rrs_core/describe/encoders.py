@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rrs_core import units
-from rrs_core.describe.linereader import FEATURES, LineReader, Reading, evidence
+from rrs_core.describe.linereader import FEATURES, READ, LineReader, Reading, evidence, physical, softened
 from rrs_core.simulate.lines import LINE
 
 if TYPE_CHECKING:
@@ -227,6 +227,10 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 LINE_KINDS = (LINE, "cw", "slow_drift")  #: straight lines that stay in the window throughout the scan
 
 
+#: What `ShiftInvariantEncoder.lines` says of a line: how far it is one at all, 0 to 1, comes last.
+LINE_NUMBERS = ("drift_rate_hz_s", "width_hz", "snr", "start_channel", "is_line")
+
+
 @dataclass(frozen=True)
 class ShiftInvariantSettings:
     """The default network."""
@@ -242,7 +246,7 @@ class ShiftInvariantSettings:
     pull: float = 1.0  #: how far a latent is drawn towards the families that it resembles
     pull_scale: float = 16.0  #: of the cosines in that; the scale that training tells families apart with
     line_latents: int = 0  #: of the latents, those that a line's drift, width and strength are read into: none or 3
-    line_weights: tuple[float, ...] = (1.2, 0.4, 0.2)  #: of these three beside the others, whose length is 1
+    line_weights: tuple[float, ...] = (3.0, 1.0, 0.5)  #: of these three beside the others, whose length is 1
 
 
 class Seen(NamedTuple):
@@ -282,7 +286,7 @@ class ShiftInvariantEncoder(nn.Module):
         left = units.SNIPPET_TIMES // math.prod(settings.time_strides)
         wide = settings.over_width
         self.over_time = nn.Conv2d(filters[-1], settings.over_time, (left, wide), padding=(0, wide // 2))
-        read = FEATURES + 2 if settings.line_latents else 0
+        read = FEATURES + 2 + READ if settings.line_latents else 0
         own = settings.latent - settings.line_latents
         self.reader = LineReader() if settings.line_latents else None
         self.head = nn.Sequential(
@@ -292,12 +296,8 @@ class ShiftInvariantEncoder(nn.Module):
         self.register_buffer("centre", torch.zeros(own))
         self.register_buffer("whitener", torch.eye(own))
 
-    def look(self, x: Tensor, tracks: Tensor | None = None) -> Seen:
-        """Return what is seen in inputs (n, 1, 16, 256).
-
-        `tracks`, drift rate [Hz/s] and middle channel, shape (n, 2), are read along in place of the best ones where
-        they are no NaN: training knows them.
-        """
+    def look(self, x: Tensor) -> Seen:
+        """Return what is seen in inputs (n, 1, 16, 256)."""
         features = x
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             features = functional.relu(norm(convolution(features)))
@@ -307,10 +307,10 @@ class ShiftInvariantEncoder(nn.Module):
             with torch.autocast(x.device.type, enabled=False):  # the few numbers that are left deserve float32
                 return Seen(self.head(pooled), None, None)
         scores = self.reader.scores(x)
-        reading = self.reader.read_best(x, scores) if tracks is None else self.reader.read_near(x, scores, tracks)
+        reading = self.reader.read(x, scores)
         with torch.autocast(x.device.type, enabled=False):
-            together = torch.cat([pooled, reading.features.float(), evidence(scores)], dim=1)
-            return Seen(self.head(together), reading, scores)
+            read = torch.cat([reading.features.float(), softened(reading.parameters), evidence(scores)], dim=1)
+            return Seen(self.head(torch.cat([pooled, read], dim=1)), reading, scores)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return embeddings before whitening, shape (n, latent): what the contrastive loss sees."""
@@ -350,6 +350,18 @@ class ShiftInvariantEncoder(nn.Module):
             line = self._line(self._is_line(functional.normalize(seen.kind, dim=1)), seen.reading)
             return functional.normalize(torch.cat([line, functional.normalize(own, dim=1)], dim=1), dim=1)
 
+    def lines(self, x: Tensor) -> Tensor:
+        """Return `LINE_NUMBERS` of the line that stands out most, shape (n, 5), of inputs (n, 1, 16, 256).
+
+        Its start is in the first spectrum and may lie outside of the window.
+        """
+        seen = self.look(x)
+        if seen.reading is None:
+            raise ValueError("this network reads no lines")
+        with torch.autocast(x.device.type, enabled=False):
+            is_line = self._is_line(functional.normalize(seen.kind, dim=1))
+            return torch.cat([physical(seen.reading), is_line], dim=1)
+
     def _alike(self, unit: Tensor) -> Tensor:
         """Return how much each unit vector resembles each family, shape (n, families); rows add up to 1."""
         directions = functional.normalize(self.directions, dim=1)
@@ -372,7 +384,7 @@ class ShiftInvariantEncoder(nn.Module):
     def _line(self, is_line: Tensor, reading: Reading) -> Tensor:
         """Return drift, width and strength as latents, shape (n, 3): as far as the snippet is a line at all."""
         weights = torch.tensor(self.settings.line_weights, device=is_line.device)
-        return is_line * weights * reading.parameters.float().clamp(-2, 2)
+        return is_line * weights * softened(reading.parameters)
 
     def fit_whitening(self, x_batches: list[Tensor], kinds: Tensor) -> None:
         """Set centre and whitener from the embeddings of training snippets.

@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rrs_core import units
+from rrs_core.describe.linefit import PATCH_CHANNELS, fit_lines, straight
 from rrs_core.simulate.lines import CHANNELS_PER_HZ_S
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ DRIFT_STEP_HZ_S, MOST_DRIFT_HZ_S = 0.1, 2.3  #: tracks summed along; faster line
 BINNED = 2  #: channels in one of the sums' places
 PLACE_CHANNELS = 8  #: channels in one place of the score
 DRIFTS_IN_SCORE = 2  #: tracks in one
-PATCH_CHANNELS = 64  #: width of what is read, cut out along the track
+CANDIDATES = 3  #: tracks that are looked at closely
+APART = (3, 2)  #: of two candidates, more than so many drifts of the score or places lie between
+NEAR_HZ_S, NEAR_CHANNELS = 0.4, 0.5 * PATCH_CHANNELS  #: a track so near to a line can be read along
 FEATURES = 96
 LOUDEST = 4.5  #: asinh at which a pixel is cut: 45 sigma
 READ = 3  #: numbers that are read: see `parameters`
@@ -36,8 +39,17 @@ MIDDLE, HALF_RANGE = math.sqrt(20 * 70), 0.5 * math.log(70 / 20)
 DRIFT_UNIT_HZ_S = 2.0
 
 
+class Guess(NamedTuple):
+    """What was seen along one track a snippet."""
+
+    parameters: Tensor  #: (n, 3), see `parameters`
+    middle: Tensor  #: (n,), channel in the middle of the scan
+    features: Tensor  #: (n, FEATURES)
+    trust: Tensor  #: (n,), logit of this track rather than others
+
+
 class Reading(NamedTuple):
-    """What was read along one track a snippet."""
+    """What was read of one line a snippet."""
 
     parameters: Tensor  #: (n, 3), see `parameters`
     middle: Tensor  #: (n,), channel in the middle of the scan
@@ -81,11 +93,11 @@ def track_kernel(device: str = "cpu") -> Tensor:
 
 
 class LineReader(nn.Module):
-    """A score for every track and place, and a reading along the best one.
+    """A score for every track and place, a closer look at the best few, and a fit to the one that is trusted most.
 
     The score sees sums along tracks of three kinds of pixels: asinh-scaled, linear, and
     whether they stand out at all (a line is there in every spectrum, a burst in few). The
-    reading sees the pixels themselves, cut out along the track and laid straight.
+    closer look sees the pixels themselves, cut out along the track and laid straight.
     """
 
     def __init__(self) -> None:
@@ -108,7 +120,8 @@ class LineReader(nn.Module):
         )
         self.patch_norms = nn.ModuleList(nn.BatchNorm2d(n) for n in (16, 32, 48))
         self.hidden = nn.Linear(48 * (units.SNIPPET_TIMES // 4) * (PATCH_CHANNELS // 4), FEATURES)
-        self.numbers = nn.Linear(FEATURES, READ + 1)
+        self.numbers = nn.Linear(FEATURES, READ + 2)
+        self.score_counts = nn.Parameter(torch.ones(()))
 
     def scores(self, x: Tensor) -> Tensor:
         """Return the score of every drift and place, shape (n, n_drifts, n_places), of inputs (n, 1, 16, 256)."""
@@ -126,15 +139,30 @@ class LineReader(nn.Module):
         score: Tensor = self.score(summed)[:, 0].float()
         return score
 
-    def best(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return drift rate [Hz/s] and channel in the middle of the scan of the highest score, shapes (n,)."""
-        place = scores.flatten(1).argmax(dim=1)
-        rates = drifts()[::DRIFTS_IN_SCORE].to(scores.device)
-        return rates[place // scores.shape[2]], PLACE_CHANNELS * (place % scores.shape[2] + 0.5)
+    def candidates(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the best tracks that lie apart, shape (n, CANDIDATES, 2), and their scores, (n, CANDIDATES).
 
-    def read(self, x: Tensor, drift_rate_hz_s: Tensor, middle: Tensor) -> Reading:
-        """Read what lies along given tracks."""
-        pixels = _along(x[:, 0], drift_rate_hz_s, middle)
+        A track is its drift rate [Hz/s] and its channel in the middle of the scan.
+        """
+        left = scores.detach().clone()
+        n_drifts, n_places = left.shape[1:]
+        rates = drifts()[::DRIFTS_IN_SCORE].to(scores.device)
+        row = torch.arange(n_drifts, device=scores.device)[:, None]
+        column = torch.arange(n_places, device=scores.device)
+        tracks, heights = [], []
+        for _ in range(CANDIDATES):
+            cell = left.flatten(1).argmax(dim=1)
+            at, place = cell // n_places, cell % n_places
+            tracks.append(torch.stack([rates[at], PLACE_CHANNELS * (place + 0.5)], dim=1))
+            heights.append(scores.flatten(1).gather(1, cell[:, None])[:, 0])
+            near = (row - at[:, None, None]).abs() <= APART[0]
+            left.masked_fill_(near & ((column - place[:, None, None]).abs() <= APART[1]), -torch.inf)
+        return torch.stack(tracks, dim=1), torch.stack(heights, dim=1)
+
+    def look(self, x: Tensor, tracks: Tensor, heights: Tensor) -> Guess:
+        """Return what is seen along given tracks, shape (n, 2), of given scores, (n,)."""
+        rate, middle = tracks.unbind(dim=1)
+        pixels = straight(x[:, 0], rate, middle)
         seen = torch.stack([pixels, 0.1 * torch.sinh(pixels.clamp(-3.0, LOUDEST))], dim=1)
         seen = seen.contiguous(memory_format=torch.channels_last)
         for convolution, norm in zip(self.patches, self.patch_norms, strict=True):
@@ -142,21 +170,23 @@ class LineReader(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             features = functional.relu(self.hidden(seen.float().flatten(1)))
             numbers = self.numbers(features)
-            drift = drift_rate_hz_s / DRIFT_UNIT_HZ_S + 0.1 * numbers[:, 0]
-            found = torch.stack([drift, numbers[:, 1], numbers[:, 2]], dim=1)
-            return Reading(found, middle + PLACE_CHANNELS * numbers[:, 3], features)
+            found = torch.stack([rate / DRIFT_UNIT_HZ_S + 0.1 * numbers[:, 0], numbers[:, 1], numbers[:, 2]], dim=1)
+            trust = numbers[:, READ + 1] + self.score_counts * heights
+            return Guess(found, middle + PLACE_CHANNELS * numbers[:, READ], features, trust)
 
-    def read_best(self, x: Tensor, scores: Tensor) -> Reading:
-        """Read along the best track, and once more along what was read."""
-        first = self.read(x, *self.best(scores))
-        rate = DRIFT_UNIT_HZ_S * first.parameters[:, 0].detach().clamp(-1.2, 1.2)
-        return self.read(x, rate, first.middle.detach())
-
-    def read_near(self, x: Tensor, scores: Tensor, tracks: Tensor) -> Reading:
-        """Read along given tracks, shape (n, 2), and along the best one where they are NaN."""
-        with torch.no_grad():
-            given = torch.where(tracks.isnan(), torch.stack(self.best(scores), dim=1), tracks)
-        return self.read(x, given[:, 0], given[:, 1])
+    def read(self, x: Tensor, scores: Tensor) -> Reading:
+        """Read the line that is trusted most among the candidates."""
+        tracks, heights = self.candidates(scores)
+        each = x.repeat_interleave(CANDIDATES, dim=0)
+        guess = self.look(each, tracks.flatten(0, 1), heights.flatten())
+        first = torch.arange(0, len(each), CANDIDATES, device=x.device)
+        chosen = first + guess.trust.view(-1, CANDIDATES).argmax(dim=1)
+        rate = DRIFT_UNIT_HZ_S * guess.parameters[chosen, 0].clamp(-1.2, 1.2)
+        width = MIDDLE * torch.exp(HALF_RANGE * guess.parameters[chosen, 1].clamp(-4, 3))
+        fitted = fit_lines(x[:, 0], rate, guess.middle[chosen], width)
+        logs = [torch.log(value / MIDDLE) / HALF_RANGE for value in (fitted.width_hz, fitted.snr)]
+        found = torch.stack([fitted.drift_rate_hz_s / DRIFT_UNIT_HZ_S, *logs], dim=1)
+        return Reading(found, fitted.middle, guess.features[chosen])
 
     def fuse(self) -> None:
         """Fold batch normalisation into the convolutions before it; for a copy that only encodes."""
@@ -177,44 +207,56 @@ def cell(drift_rate_hz_s: Tensor, middle: Tensor) -> Tensor:
     return (row * places + column).long()
 
 
-def line_loss(reading: Reading, scores: Tensor, line: Tensor) -> Tensor:
-    """Return the loss of a reading and of the score: both count for lines only.
+def line_loss(reader: LineReader, x: Tensor, line: Tensor, tracks: Tensor) -> Tensor:
+    """Return the loss of finding, of telling the candidates apart, and of the first guess.
 
     Parameters
     ----------
-    reading : Reading
-        Along tracks near the true ones; where a track is far off nothing can be read, and it does not count.
-    scores : Tensor, shape (n, n_drifts, n_places)
+    reader : LineReader
+    x : Tensor, shape (n, 1, 16, 256)
+        Snippets with one line each.
     line : Tensor, shape (n, 4)
-        `parameters` and the channel in the middle of the scan; NaN for what is no line.
+        `parameters` and the channel in the middle of the scan.
+    tracks : Tensor, shape (m, 2)
+        Tracks near the true ones of the last m <= n snippets; of the others the candidates are looked at.
     """
-    known = ~line[:, 0].isnan()
-    if not bool(known.any()):
-        return scores.new_zeros(())
-    truth, rate = line[known], DRIFT_UNIT_HZ_S * line[known, 0]
-    found = functional.cross_entropy(scores[known].flatten(1), cell(rate, truth[:, READ]), label_smoothing=0.05)
-    near = (reading.parameters[known, 0].detach() * DRIFT_UNIT_HZ_S - rate).abs() < 0.4
-    near &= (reading.middle[known].detach() - truth[:, READ]).abs() < 0.5 * PATCH_CHANNELS
-    wrong = functional.smooth_l1_loss(reading.parameters[known], truth[:, :READ], beta=0.05, reduction="none").mean(
-        dim=1
-    )
+    scores = reader.scores(x)
+    rate = DRIFT_UNIT_HZ_S * line[:, 0]
+    found = functional.cross_entropy(scores.flatten(1), cell(rate, line[:, READ]), label_smoothing=0.05)
+    n = len(x) - len(tracks)
+    given, heights = reader.candidates(scores[:n])
+    order = torch.arange(len(x), device=x.device)
+    asked = torch.cat([order[:n].repeat_interleave(CANDIDATES), order[n:]])
+    along = torch.cat([given.flatten(0, 1), tracks])
+    guess = reader.look(x[asked], along, functional.pad(heights.flatten(), (0, len(tracks))))
+    truth = line[asked]
+    near = ((along[:, 0] - rate[asked]).abs() < NEAR_HZ_S) & ((along[:, 1] - truth[:, READ]).abs() < NEAR_CHANNELS)
+    wrong = functional.smooth_l1_loss(guess.parameters, truth[:, :READ], beta=0.05, reduction="none").mean(dim=1)
     wrong = wrong + 0.1 * functional.smooth_l1_loss(
-        reading.middle[known] / PLACE_CHANNELS, truth[:, READ] / PLACE_CHANNELS, beta=0.1, reduction="none"
+        guess.middle / PLACE_CHANNELS, truth[:, READ] / PLACE_CHANNELS, beta=0.1, reduction="none"
     )
-    return (wrong * near).sum() / near.sum().clamp_min(1) + 0.1 * found
+    guessed = (wrong * near).sum() / near.sum().clamp_min(1)
+    logits, right = guess.trust[: n * CANDIDATES].view(n, -1), near[: n * CANDIDATES].view(n, -1)
+    told = torch.logsumexp(logits, dim=1) - torch.logsumexp(logits.masked_fill(~right, -1e9), dim=1)
+    some = right.any(dim=1)
+    return guessed + 0.1 * found + 0.3 * (told * some).sum() / some.sum().clamp_min(1)
+
+
+def physical(reading: Reading) -> Tensor:
+    """Return drift rate [Hz/s], width [Hz], SNR and channel in the first spectrum of what was read, shape (n, 4)."""
+    rate = DRIFT_UNIT_HZ_S * reading.parameters[:, 0].float()
+    logs = MIDDLE * torch.exp(HALF_RANGE * reading.parameters[:, 1:].float())
+    start = reading.middle.float() + rate * CHANNELS_PER_HZ_S * 0.5 * (units.SNIPPET_TIMES - 1)
+    return torch.cat([rate[:, None], logs, start[:, None]], dim=1)
+
+
+def softened(parameters: Tensor) -> Tensor:
+    """Return numbers that go on beyond the paper's ranges as a logarithm: a tone of SNR 10,000 is not only strong."""
+    size = parameters.float().abs()
+    return torch.where(size > 1, parameters.sign() * (1 + torch.log(size.clamp_min(1))), parameters.float())
 
 
 def evidence(scores: Tensor) -> Tensor:
     """Return how far the best track stands out of all, shape (n, 2)."""
     flat = scores.flatten(1)
     return 0.1 * torch.stack([torch.logsumexp(flat, dim=1), flat.amax(dim=1)], dim=1)
-
-
-def _along(pixels: Tensor, drift_rate_hz_s: Tensor, middle: Tensor) -> Tensor:
-    """Return pixels about a track, each spectrum shifted by whole channels, (n, 16, PATCH_CHANNELS); 0 outside."""
-    times = torch.arange(units.SNIPPET_TIMES, device=pixels.device) - 0.5 * (units.SNIPPET_TIMES - 1)
-    centre = middle[:, None] - drift_rate_hz_s[:, None] * times * CHANNELS_PER_HZ_S
-    side = torch.arange(PATCH_CHANNELS, device=pixels.device) - PATCH_CHANNELS // 2
-    channel = torch.round(centre).long()[:, :, None] + side
-    inside = (channel >= 0) & (channel < pixels.shape[2])
-    return torch.gather(pixels, 2, channel.clamp(0, pixels.shape[2] - 1)) * inside

@@ -33,8 +33,8 @@ class PairSettings:
     """How views differ. The ranges are the method's, not tuned on any real file."""
 
     own: float = 0.05  #: share of pairs that are two looks at one hit of the survey trained on
-    lines: float = 0.35  #: share of plain lines, drawn anew each time
-    detections: float = 0.3  #: share that are two looks at one detection of a simulated scan, whose family is known
+    lines: float = 0.25  #: share of plain lines, drawn anew each time
+    detections: float = 0.45  #: share that are two looks at one detection of a simulated scan, whose family is known
     line_drift_hz_s: float = 2.2  #: largest drift of a plain line, either way
     line_width_hz: tuple[float, float] = (3.0, 85.0)  #: its full width at half maximum; logarithmic, as its SNR
     line_snr: tuple[float, float] = (14.0, 160.0)

@@ -42,6 +42,7 @@ STEPS_PER_EPOCH = 200  #: of the contrastive training, which has no end of data
 WHITENING_VIEWS = 8192
 VALIDATION_PAIRS = 1024
 VALIDATION_SNIPPETS = 4096
+NEAR_LINE = np.array((0.12, 4.0))  #: how far off the tracks are that lines are read along in training: Hz/s, channels
 HELD_BACK = 5  #: one in so many detections of each family is for validation
 
 #: mallopt's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD (malloc.h), and how large
@@ -59,8 +60,8 @@ class TrainSettings:
     temperature: float = 0.1
     kind_weight: float = 3.0  #: weight of telling families apart
     kind_scale: float = 16.0  #: of the cosines in that
-    line_weight: float = 10.0  #: weight of reading lines
-    lines_first: int = 0  #: epochs in which the default network learns to read lines and nothing else
+    lines_first: int = 0  #: epochs in which the default network learns to read lines; afterwards it learns the rest
+    line_rate: float = 4e-3  #: learning rate of those epochs
     bank: int = 100_000  #: signals drawn for the contrastive pairs; 16 kB each
     seed: int = 0
     views: pairs.PairSettings = field(default_factory=pairs.PairSettings)
@@ -229,17 +230,21 @@ class ContrastiveTask:
             self.detections, self.held_detections = detections.divided(HELD_BACK)
 
     def losses(self, rng: np.random.Generator, epoch: int) -> Iterator[Callable[[], Tensor]]:
-        """Yield the loss of reading lines alone in the first epochs, then the contrastive loss of fresh pairs."""
-        lines_alone = self.module.reader is not None and epoch < self.settings.lines_first
+        """Yield the loss of reading lines in the first epochs, then, the reader left as it is, that of fresh pairs."""
+        reader = self.module.reader
+        lines_alone = reader is not None and epoch < self.settings.lines_first
+        if reader is not None:
+            reader.requires_grad_(lines_alone).train(lines_alone)
         for _ in range(STEPS_PER_EPOCH):
-            if lines_alone:
+            if reader is not None and lines_alone:
                 drawn = self._draw_lines(2 * self.settings.batch, rng)
                 line = torch.from_numpy(drawn.line).to(self.device)
-                yield partial(self._line_loss, self._inputs(drawn.power), line, self._jitter(drawn, rng))
+                tracks = self._near(drawn.line[self.settings.batch :], rng)
+                yield partial(linereader.line_loss, reader, self._inputs(drawn.power), line, tracks)
                 continue
             drawn = self._draw(self.settings.batch, rng, self.bank, self.backgrounds, self.detections)
-            tracks = self._jitter(drawn, rng)
-            yield partial(self._loss, self._inputs(drawn.power), *self._tensors(drawn), tracks)
+            kind = torch.from_numpy(drawn.kind).to(self.device)
+            yield partial(self._loss, self._inputs(drawn.power), kind)
 
     def validate(self) -> dict[str, float]:
         """Return the loss of fixed pairs of unseen signals, how often a partner comes first, how wrong lines are."""
@@ -249,7 +254,7 @@ class ContrastiveTask:
         seen = [self.module.look(part) for part in torch.split(x, 256)]
         own = torch.cat([one.kind.float() for one in seen])
         embedded = torch.cat([self.module.embedded(one).float() for one in seen])
-        kind, line = self._tensors(drawn)
+        kind, line = (torch.from_numpy(known).to(self.device) for known in (drawn.kind, drawn.line))
         both = kind.repeat(2)
         named = encoders.kind_loss(own, self.module.directions, both, scale=self.settings.kind_scale)
         first, second = embedded.chunk(2)
@@ -268,7 +273,6 @@ class ContrastiveTask:
         if seen[0].reading is not None and bool(known.any()):
             read = torch.cat([one.reading.parameters.float() for one in seen if one.reading is not None])
             wrong = (read - line[:, : linereader.READ])[known].abs()
-            total += self.settings.line_weight * float(wrong.mean())
             words = ("drift_wrong", "width_wrong", "snr_wrong")
             figures |= {word: float(value) for word, value in zip(words, wrong.median(dim=0).values, strict=True)}
         return {"loss": total, **figures}
@@ -331,12 +335,6 @@ class ContrastiveTask:
         line = np.concatenate([read, middle[:, None]], axis=1).astype(np.float32)
         return _Views(power, np.full(m, self.bank.kinds.index(LINE)), line)
 
-    def _line_loss(self, x: Tensor, line: Tensor, tracks: Tensor) -> Tensor:
-        if (reader := self.module.reader) is None:
-            return x.new_zeros(())
-        scores = reader.scores(x)
-        return self.settings.line_weight * linereader.line_loss(reader.read_near(x, scores, tracks), scores, line)
-
     def _look_again(
         self, seen: list[NDArray[np.float32]], rows: NDArray[np.int64], given: NDArray[np.float16],
         rng: np.random.Generator,
@@ -344,28 +342,17 @@ class ContrastiveTask:
         for view in seen:
             view[rows] = pairs.other_looks(given, rng, self.settings.views)
 
-    def _jitter(self, drawn: _Views, rng: np.random.Generator) -> Tensor:
-        """Return tracks near the true ones, drift [Hz/s] and middle channel, shape (2 m, 2); NaN: the best one.
-
-        A reading has to do with tracks that are a little off, as those that are found will be.
-        """
-        n = len(drawn.line)
-        tracks = np.stack([linereader.DRIFT_UNIT_HZ_S * drawn.line[:, 0], drawn.line[:, linereader.READ]], axis=1)
-        tracks += rng.normal(0, 1, (n, 2)) * (0.12, 4.0)
-        tracks[rng.random(n) < 0.5] = np.nan
+    def _near(self, line: NDArray[np.float32], rng: np.random.Generator) -> Tensor:
+        """Return tracks near the true ones, drift [Hz/s] and middle channel: those that are found are a little off."""
+        tracks = np.stack([linereader.DRIFT_UNIT_HZ_S * line[:, 0], line[:, linereader.READ]], axis=1)
+        tracks += rng.normal(0, 1, tracks.shape) * NEAR_LINE
         return torch.from_numpy(tracks.astype(np.float32)).to(self.device)
 
-    def _tensors(self, drawn: _Views) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(drawn.kind).to(self.device), torch.from_numpy(drawn.line).to(self.device)
-
-    def _loss(self, x: Tensor, kinds: Tensor, line: Tensor, tracks: Tensor) -> Tensor:
-        settings, seen = self.settings, self.module.look(x, tracks)
+    def _loss(self, x: Tensor, kinds: Tensor) -> Tensor:
+        settings, seen = self.settings, self.module.look(x)
         named = encoders.kind_loss(seen.kind, self.module.directions, kinds.repeat(2), scale=settings.kind_scale)
         paired = encoders.contrastive_loss(*self.module.embedded(seen).chunk(2), temperature=settings.temperature)
-        loss = paired + settings.kind_weight * named
-        if seen.reading is not None and seen.scores is not None:
-            loss = loss + settings.line_weight * linereader.line_loss(seen.reading, seen.scores, line)
-        return loss
+        return paired + settings.kind_weight * named
 
     def _inputs(self, power: NDArray[np.float32]) -> Tensor:
         return _network_inputs(power, "default", self.device)
@@ -551,10 +538,12 @@ def _parts(out: Path) -> tuple[Path, Path]:
 
 
 def _set_rate(optimiser: torch.optim.Adam, settings: TrainSettings, epoch: int, step: int) -> None:
-    """Warm up over the first 50 steps, then fall along a cosine to a twentieth."""
-    done = epoch / max(1, settings.epochs)
-    rate = settings.learning_rate * (0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * done)))
-    if epoch == 0:
+    """Fall along a cosine to a twentieth, in the epochs of lines alone and in those that follow; warm up before."""
+    first = epoch < settings.lines_first
+    begin, end = (0, settings.lines_first) if first else (settings.lines_first, settings.epochs)
+    highest = settings.line_rate if first else settings.learning_rate
+    rate = highest * (0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * (epoch - begin) / max(1, end - begin))))
+    if epoch == begin:
         rate *= min(1.0, (step + 1) / 50)
     for group in optimiser.param_groups:
         group["lr"] = rate

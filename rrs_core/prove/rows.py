@@ -13,6 +13,7 @@ import numpy as np
 
 from rrs_core import units
 from rrs_core.errors import FileRefused, SettingsRefused
+from rrs_core.prove.classes import FIRST_CHANNEL, LAST_CHANNEL, PAPER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
     Maker = Callable[[NDArray[np.float32], np.random.Generator], Made]
 
 SAMPLE = 4_000  #: snippets that a row is fitted on, if the caller has them
+#: Half the spans over which the search paper draws drift, log width, log SNR and place: a unit of each.
+FACTOR_SPANS = np.array(
+    [
+        PAPER.drift_rate_hz_s,
+        *(0.5 * np.log(high / low) for low, high in (PAPER.width_hz, PAPER.snr)),
+        0.5 * (LAST_CHANNEL - FIRST_CHANNEL),
+    ]
+)
 MANY, FEW = 1_000, 200  #: members of a class; of what is slow or long fewer have to do
 
 
@@ -159,6 +168,29 @@ def _encoder(name: str, description: str) -> Row:
     return Row(name, description, make, identify)
 
 
+def _line_row(name: str, encoder: str) -> Row:
+    """Return what an encoder reads of lines as a row: each factor of the disentanglement metric by itself."""
+
+    def make(_: NDArray[np.float32], __: np.random.Generator) -> Made:
+        from rrs_core.describe import checkpoints
+
+        reader = checkpoints.load(encoder)
+
+        def vectors(power: NDArray[np.float32]) -> NDArray[np.float32]:
+            rate, width, snr, start = reader.lines(power)[:, :4].T
+            drawn = np.stack([rate, np.log(width), np.log(snr), start], axis=1)
+            return np.asarray(drawn / FACTOR_SPANS, np.float32)
+
+        return "", vectors
+
+    def identify() -> str:
+        from rrs_core.describe import checkpoints
+
+        return checkpoints.load(encoder).digest
+
+    return Row(name, "drift rate, log width, log SNR and place of the line that our encoder reads", make, identify)
+
+
 def _plain(name: str, description: str, make: Maker, version: str, **more: Any) -> Row:  # noqa: ANN401 - fields of Row
     return Row(name, description, make, lambda: version, **more)
 
@@ -179,6 +211,7 @@ ROWS: dict[str, Row] = {
         _encoder("autoencoder", "the network of the paper's β-VAE, squared error, no sampling"),
         _encoder("paper", "the paper's β-VAE"),
         _encoder("default", "our encoder"),
+        _line_row("default, its reading of lines", "default"),
         _plain(
             "PCA-10", "ten principal components of asinh-scaled snippets", _components, "1", fit_needs=SAMPLE
         ),

@@ -51,7 +51,7 @@ def run(
     network: encoders.NetworkSettings | None = None,
     learning_rate: float | None = None,
     simulated: Sequence[int] = (),
-    lines_first: int = 0,
+    lines_first: int | None = None,
 ) -> dict[str, Any]:
     """Train a model on surveys and write it to `out`; return its training curve.
 
@@ -75,13 +75,14 @@ def run(
         Otherwise 2e-3 for the default network, 1e-3 for the paper's.
     simulated : sequence of int
         Seeds of simulated surveys whose detections, of known families, the default network learns from too.
-    lines_first : int
-        Epochs in which the default network learns to read lines and nothing else.
+    lines_first : int, optional
+        Epochs in which the default network learns to read lines, and in which it learns nothing else; its
+        reader stays as it is afterwards. If not given, the first third for a new network, none for one that goes on.
 
     Raises
     ------
     SettingsRefused
-        FORMAT for a name that does not end in .safetensors; TOO_FEW_SCANS, TOO_FEW_SNIPPETS; DEVICE.
+        FORMAT for a name that does not end in .safetensors; TOO_FEW_SCANS, TOO_FEW_SNIPPETS; DEVICE; CONFIG.
     """
     if out.suffix != ".safetensors":
         raise SettingsRefused("FORMAT", "name of the model", where=out, got=out.suffix, expected=".safetensors")
@@ -101,6 +102,16 @@ def run(
     module = _module(architecture, network, start)
     module.to(device=chosen, memory_format=torch.channels_last)  # type: ignore[call-overload]
     usual = OUR_RATE if architecture == "default" else RATE
+    fresh = architecture == "default" and start is None
+    if fresh and lines_first is not None and not 0 < lines_first < epochs:
+        raise SettingsRefused(
+            "CONFIG",
+            "epochs in which a new network learns to read lines",
+            got=lines_first,
+            expected=f"1 to {epochs - 1}: the rest it learns after them",
+        )
+    if lines_first is None:
+        lines_first = max(1, epochs // 3) if fresh and epochs > 1 else 0
     settings = training.TrainSettings(
         epochs=epochs, seed=seed, learning_rate=learning_rate or usual, lines_first=lines_first
     )

@@ -1,0 +1,172 @@
+"""Fit a straight line to the pixels about a track: drift, place, width and strength, robustly.
+
+The last step of `linereader`: a network finds the line and guesses what it looks like, a
+fit of a Gaussian profile that drifts steadily (what the search paper injects) then comes
+within a few per cent of what the noise allows (`prove.limit`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rrs_core import units
+from rrs_core.describe.snippets import NORMAL_MAD, NORMAL_MEAN_DEVIATION
+from rrs_core.simulate.lines import CHANNELS_PER_HZ_S, TO_SIGMA
+from rrs_core.simulate.noise import NOISE_STD
+
+PATCH_CHANNELS = 64  #: width of what is looked at, cut out along the track
+BESIDE_CHANNELS = units.SNIPPET_CHANNELS - PATCH_CHANNELS  #: all others, whose noise a line's strength counts in
+STEPS = 6  #: of the fit
+LEVELLED_AT = 2  #: step at which each spectrum's level is taken anew, beside the line by then
+BESIDE_SIGMA = 2.5  #: pixels farther from the line than this are beside it
+OUTLIER = 2.5  #: pixels that are off by more than so many of the noise's standard deviations count less and less
+UNLIKE = 0.05  #: how far a real line's power departs from the fitted profile, as a share of it
+DAMPING = 0.02  #: of the normal equations (Levenberg)
+FARTHEST_STEP = (4.0, 0.1, 0.4, 0.4)  #: middle [channels], drift [Hz/s], log width, log strength
+LOG_SIGMA, LOG_LEVEL = (-1.0, 3.2), (-1.0, 12.0)  #: bounds of the line's width [channels] and level [noise]
+
+
+class LineFit(NamedTuple):
+    """A straight line in each of n snippets, arrays of shape (n,)."""
+
+    drift_rate_hz_s: Tensor
+    middle: Tensor  #: channel in the middle of the scan
+    width_hz: Tensor  #: full width at half maximum
+    snr: Tensor  #: setigen's: of the brightest channel when 16 spectra are added up
+
+
+def fit_lines(pixels: Tensor, drift_rate_hz_s: Tensor, middle: Tensor, width_hz: Tensor) -> LineFit:
+    """Fit one line to each snippet, from a start within a few channels, 0.1 Hz/s and half its width.
+
+    Gauss-Newton steps with weights that fall off beyond `OUTLIER` (Geman and McClure), so that
+    other signals beside or across the line pull little. The variance of a pixel grows with
+    the line's own power as that of a detected steady tone does (`simulate.noise.observe_power`),
+    and with its square, for no real line is so steady or so Gaussian as the model.
+
+    Parameters
+    ----------
+    pixels : Tensor, shape (n, 16, 256)
+        Normalised with `snippets.normalise(..., "robust")`.
+    drift_rate_hz_s, middle, width_hz : Tensor, shape (n,)
+        From which the fit starts, as `LineFit` has them.
+
+    Returns
+    -------
+    LineFit
+        Strength counts in the noise beside the line.
+    """
+    with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
+        rate, middle = drift_rate_hz_s.float(), middle.float()
+        level, inside, channel = _in_own_noise(pixels.float(), rate, middle)
+        sigma = width_hz.float() / (units.FINE_CHANNEL_HZ * TO_SIGMA)
+        theta = torch.stack([middle, rate, sigma.log(), torch.zeros_like(sigma)], dim=1)
+        theta[:, 3] = _level(level, _compare(level, channel, theta)[1] * inside).log()
+        farthest = theta.new_tensor(FARTHEST_STEP)
+        for step in range(STEPS):
+            residual, line, away, spread = _compare(level, channel, theta)
+            if step == LEVELLED_AT:
+                beside = torch.where((away.abs() > BESIDE_SIGMA) & inside, residual, torch.nan)
+                base = beside.nanmedian(dim=2, keepdim=True).values.nan_to_num(0.0)
+                level, residual = level - base, residual - base
+            change = _gauss_newton(residual, line, away, spread, inside)
+            theta = theta + change.clamp(-farthest, farthest)
+            theta[:, 2].clamp_(*LOG_SIGMA)
+            theta[:, 3].clamp_(*LOG_LEVEL)
+        width = theta[:, 2].exp() * units.FINE_CHANNEL_HZ * TO_SIGMA
+        return LineFit(theta[:, 1], theta[:, 0], width, theta[:, 3].exp() * units.SNIPPET_TIMES**0.5)
+
+
+def straight(pixels: Tensor, drift_rate_hz_s: Tensor, middle: Tensor) -> Tensor:
+    """Return pixels about a track laid straight, shape (n, 16, PATCH_CHANNELS), in the noise beside it; 0 outside.
+
+    Asinh-scaled as `pixels` are.
+    """
+    with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
+        level, inside, _ = _in_own_noise(pixels.float(), drift_rate_hz_s.float(), middle.float())
+        return torch.asinh(level) * inside
+
+
+def _in_own_noise(pixels: Tensor, drift_rate_hz_s: Tensor, middle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return pixels about a track in the noise beside it, which of them lie inside, and their channels.
+
+    Shapes (n, 16, PATCH_CHANNELS). A snippet is normalised with all its pixels, and a line adds to their
+    median and spread: little where the noise is smooth, up to twice where it is a few
+    steps of an 8-bit image. How strong a line is counts in the noise that there would be without it.
+    Each spectrum has its own level, for many real windows have steps from one to the next.
+    """
+    n_chan = pixels.shape[2]
+    centre = middle[:, None] - drift_rate_hz_s[:, None] * _times(pixels) * CHANNELS_PER_HZ_S
+    side = torch.arange(PATCH_CHANNELS, device=pixels.device) - PATCH_CHANNELS // 2
+    channel = torch.round(centre).long()[:, :, None] + side
+    others = channel[:, :, :1] - torch.arange(1, n_chan - PATCH_CHANNELS + 1, device=pixels.device)
+    beside = torch.sinh(torch.gather(pixels, 2, others % n_chan))  # round the window's edges
+    rows = beside.median(dim=2, keepdim=True).values
+    flat = beside.flatten(1)
+    deviation = (flat - flat.median(dim=1, keepdim=True).values).abs()
+    scale = NORMAL_MAD * deviation.median(dim=1, keepdim=True).values
+    scale = torch.where(scale > 0, scale, NORMAL_MEAN_DEVIATION * deviation.mean(dim=1, keepdim=True))
+    inside = (channel >= 0) & (channel < n_chan)
+    along = torch.sinh(torch.gather(pixels, 2, channel.clamp(0, n_chan - 1)))
+    return (along - rows) / scale.clamp_min(1e-6)[:, :, None], inside, channel.float()
+
+
+def _times(pixels: Tensor) -> Tensor:
+    """Return the spectra's times about the middle of the scan, in spectra."""
+    return torch.arange(units.SNIPPET_TIMES, device=pixels.device) - 0.5 * (units.SNIPPET_TIMES - 1)
+
+
+def _compare(level: Tensor, channel: Tensor, theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return what the line leaves over, the line, the pixels' distance from it [its sigma], and sigma [channels]."""
+    sigma = theta[:, 2].exp()
+    centre = theta[:, :1] - theta[:, 1:2] * _times(level) * CHANNELS_PER_HZ_S
+    away = (channel - centre[:, :, None]) / sigma[:, None, None]
+    line = theta[:, 3].exp()[:, None, None] * torch.exp(-0.5 * away * away)
+    return level - line, line, away, sigma
+
+
+def _level(level: Tensor, profile: Tensor) -> Tensor:
+    """Return how bright a line of given profile is, shape (n,): the median over the spectra that it lies in.
+
+    Not their mean: one burst would make a line of nothing.
+    """
+    size = profile.square().sum(dim=2)
+    there = size > 0.5 * size.amax(dim=1, keepdim=True)
+    each = torch.where(there, (level * profile).sum(dim=2) / size.clamp_min(1e-3), torch.nan)
+    return each.nanmedian(dim=1).values.nan_to_num(1.0).clamp_min(1.0)
+
+
+def _gauss_newton(residual: Tensor, line: Tensor, away: Tensor, sigma: Tensor, inside: Tensor) -> Tensor:
+    """Return one damped Gauss-Newton step, shape (n, 4): middle, drift, log sigma, log level.
+
+    The line's derivatives are line x (away / sigma, -away time / sigma, away², 1): all sums
+    are first taken within each spectrum, then over the spectra.
+    """
+    certain = inside / (1 + 2 * NOISE_STD * line + (UNLIKE * line) ** 2)
+    weight = certain / (1 + residual * residual * certain / OUTLIER**2) ** 2
+    once = weight * line * residual
+    twice = weight * line * line
+    powers = [twice]
+    for _ in range(4):
+        powers.append(powers[-1] * away)
+    p0, p1, p2, p3, p4 = (power.sum(dim=2) for power in powers)
+    r0, r1, r2 = (part.sum(dim=2) for part in (once, once * away, once * away * away))
+    time = _times(residual) * CHANNELS_PER_HZ_S
+    s = 1 / sigma
+
+    def total(rows: Tensor, moment: int = 0) -> Tensor:
+        return (rows * time**moment).sum(dim=1)
+
+    entries = [
+        [total(p2) * s * s, -total(p2, 1) * s * s, total(p3) * s, total(p1) * s],
+        [-total(p2, 1) * s * s, total(p2, 2) * s * s, -total(p3, 1) * s, -total(p1, 1) * s],
+        [total(p3) * s, -total(p3, 1) * s, total(p4), total(p2)],
+        [total(p1) * s, -total(p1, 1) * s, total(p2), total(p0)],
+    ]
+    normal = torch.stack([torch.stack(row, dim=1) for row in entries], dim=1)
+    right = torch.stack([total(r1) * s, -total(r1, 1) * s, total(r2), total(r0)], dim=1)
+    diagonal = torch.diagonal(normal, dim1=1, dim2=2)
+    solved: Tensor = torch.linalg.solve(normal + torch.diag_embed(DAMPING * diagonal + 1e-3), right)
+    return solved
