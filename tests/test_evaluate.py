@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from rrs_core import config, units
-from rrs_core.prove import backgrounds, evaluate
+from rrs_core.prove import backgrounds, confusion, evaluate
 from rrs_core.prove.backgrounds import Detected
 from rrs_core.prove.classes import LineClass, draw_classes
 
@@ -96,6 +98,114 @@ def test_families_are_judged_without_their_own_source_and_without_what_is_no_int
     # twelve of a family in sources of three: nine others, so the tenth neighbour is of the other family
     assert found["precision_at_10"] == pytest.approx(0.9)
     assert found["precision_at_10_by_class"] == pytest.approx([0.9, 0.9])
+
+
+def test_families_of_neighbours_are_counted_by_the_family_of_the_query() -> None:
+    sizes = evaluate.Sizes(per_family=12)
+    first_row = lambda power: power[:, 0, :8]  # noqa: E731
+    found = evaluate.family_part({"x": first_row}, detected(np.random.default_rng(5)), sizes, [6])["x"]["confusion"]
+    assert found["families"] == ["a", "b"]
+    assert found["n"] == [12, 12]
+    assert (found["neighbours"], found["runs"]) == (10, 1)
+    np.testing.assert_allclose(found["share"], [[0.9, 0.1], [0.1, 0.9]])
+
+
+def test_the_confusion_is_that_of_looking_at_every_pair() -> None:
+    rng = np.random.default_rng(11)
+    family = np.repeat(["b", "c", "a", "technosignature", ""], [14, 6, 9, 8, 8])
+    order = rng.permutation(len(family))
+    family, source = family[order], rng.integers(0, 9, len(family))
+    power = rng.normal(0, 1, (len(family), 16, 256))
+    power[family == "b", 3, 100] += 1.5
+    power[family == "a", 3, 101] += 1.5
+    given = Detected(power.astype(np.float16), family, source, np.full(len(family), 500.0))
+    part = evaluate.family_part({"x": lambda power: power[:, 3, 98:103]}, given, evaluate.Sizes(), [6])["x"]
+    vectors = power.astype(np.float16).astype(np.float64)[:, 3, 98:103]
+    count = {row: dict.fromkeys("abc", 0) for row in "abc"}
+    for i in range(len(family)):
+        if family[i] not in count:
+            continue
+        cosine = {
+            j: vectors[i] @ vectors[j] / np.sqrt((vectors[i] @ vectors[i]) * (vectors[j] @ vectors[j]))
+            for j in range(len(family))
+            if j != i and family[j] in count and source[j] != source[i]
+        }
+        for j in sorted(cosine, key=cosine.__getitem__)[-10:]:
+            count[family[i]][family[j]] += 1
+    found = part["confusion"]
+    assert found["families"] == ["a", "b", "c"]
+    assert found["n"] == [9, 14, 6]
+    for row, shares in zip("abc", found["share"], strict=True):
+        total = sum(count[row].values())
+        assert shares == pytest.approx([count[row][column] / total for column in "abc"])
+        assert sum(shares) == pytest.approx(1)
+    assert len({round(share, 6) for row in found["share"] for share in row}) == 9  # a table that a turned one is not
+    assert [found["share"][k][k] for k in range(3)] == pytest.approx(part["precision_at_10_by_class"])
+
+
+def one_run(families: list[str], share: list[list[float]], n: list[int]) -> dict[str, object]:
+    return {"confusion": {"families": families, "share": share, "n": n, "neighbours": 10, "runs": 1}, "n": 9.0}
+
+
+def test_the_confusion_of_several_runs_is_their_mean_where_a_family_was_asked_for() -> None:
+    parts = {
+        ("ours", "families", 0): one_run(["a", "b"], [[0.9, 0.1], [0.25, 0.75]], [5, 4]),
+        ("ours", "families", 1): one_run(["a", "c"], [[0.5, 0.5], [0.125, 0.875]], [6, 3]),
+        ("ours", "noise", 0): {"silhouette": 0.9},
+        ("limit", "noise", 0): {"silhouette": 0.9},
+    }  # fmt: skip
+    found = evaluate.confusions(parts)
+    assert list(found) == ["ours"]
+    assert found["ours"]["families"] == ["a", "b", "c"]
+    np.testing.assert_allclose(found["ours"]["share"], [[0.7, 0.05, 0.25], [0.25, 0.75, 0], [0.125, 0, 0.875]])
+    assert found["ours"]["n"] == [6, 4, 3]
+    assert found["ours"]["runs"] == 2
+
+
+def test_a_family_without_queries_has_no_shares_and_stays_so_when_kept() -> None:
+    one = confusion.Confusion(("a", "b"), np.array([[0.5, 0.5], [np.nan, np.nan]]), np.array([3, 0]), 10)
+    kept = one.plain()
+    assert kept["share"] == [[0.5, 0.5], [None, None]]
+    again = confusion.parsed(json.loads(json.dumps(kept)))
+    assert again is not None
+    assert again.plain() == kept
+    assert confusion.averaged([again, again]).plain() == kept | {"runs": 2}
+
+
+def test_wrong_pairs_are_those_with_the_most_neighbours_beside_the_diagonal() -> None:
+    share = np.array([[0.7, 0.2, 0.1], [0.3, 0.65, 0.05], [np.nan] * 3])
+    one = confusion.Confusion(("a", "b", "c"), share, np.array([3, 3, 0]), 10)
+    assert confusion.wrong_pairs(one) == [("b", "a", 0.3), ("a", "b", 0.2), ("a", "c", 0.1)]
+    assert confusion.wrong_pairs(one, 1) == [("b", "a", 0.3)]
+    many = confusion.Confusion(("a", "b", "c"), share, np.array([90, 10, 0]), 10)  # 18, 9, 3 and half a query's
+    assert confusion.wrong_pairs(many) == [("a", "b", 0.2), ("a", "c", 0.1), ("b", "a", 0.3)]
+    assert confusion.wrong_pairs(confusion.Confusion(("a", "b"), np.eye(2), np.array([3, 3]), 10)) == []
+
+
+GOOD = {"families": ["a", "b"], "share": [[0.5, 0.5], [0.0, 1.0]], "n": [3, 3], "neighbours": 10, "runs": 2}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None, [], {}, GOOD | {"families": ["a"]}, GOOD | {"families": ["a", "a"]}, GOOD | {"families": ["a", 2]},
+        GOOD | {"families": "ab"}, GOOD | {"share": [[0.5, 0.5]]}, GOOD | {"share": [[0.5, 0.5], [1.0]]},
+        GOOD | {"share": [[0.5, 0.4], [0.0, 1.0]]}, GOOD | {"share": [[1.5, -0.5], [0.0, 1.0]]},
+        GOOD | {"share": [[float("inf"), 0], [0.0, 1.0]]}, GOOD | {"share": [[1e308, 1e308], [0.0, 1.0]]},
+        GOOD | {"share": [["0.5", "0.5"], [0.0, 1.0]]}, GOOD | {"share": [[None, None], [0.0, 1.0]]},
+        GOOD | {"share": [[float("nan"), 1.0], [0.0, 1.0]]}, GOOD | {"share": [[10**400, 0], [0.0, 1.0]]},
+        GOOD | {"share": 3}, GOOD | {"n": [3]}, GOOD | {"n": [3, -1]}, GOOD | {"n": [3, 0]}, GOOD | {"n": [3, True]},
+        GOOD | {"n": [3, 10**30]}, GOOD | {"neighbours": 0}, GOOD | {"runs": None}, GOOD | {"runs": 0},
+    ],
+)  # fmt: skip
+def test_what_is_no_confusion_is_told(bad: object) -> None:
+    assert confusion.parsed(bad) is None
+
+
+def test_what_is_one_is_read_as_it_was() -> None:
+    found = confusion.parsed(GOOD)
+    assert found is not None
+    assert found.plain() == GOOD
 
 
 def test_a_summary_has_mean_sd_and_interval_and_the_contracts_names() -> None:

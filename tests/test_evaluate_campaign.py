@@ -77,6 +77,49 @@ def test_a_lost_or_broken_part_is_measured_again_alone(encoded: dict[str, int], 
     assert encoded["peak"] - before == TINY.n_classes * TINY.per_class
 
 
+def test_the_file_holds_the_mean_confusion_of_every_encoder(encoded: dict[str, int], tmp_path: Path) -> None:
+    stage.run(tmp_path, Silent(), quick=True)
+    said = json.loads((tmp_path / "paper" / stage.RESULTS).read_text())
+    assert list(said["confusion"]) == ["peak", "fitted, of few"]
+    kept = [
+        json.loads(path.read_text())["confusion"]
+        for path in sorted((tmp_path / "paper" / "parts").glob("peak-families-*.json"))
+    ]
+    assert len(kept) == 2
+    found = said["confusion"]["peak"]
+    assert found["families"] == kept[0]["families"]
+    np.testing.assert_allclose(found["share"], np.mean([one["share"] for one in kept], axis=0))
+    np.testing.assert_allclose(np.sum(found["share"], axis=1), 1)
+    assert kept[0]["share"] != kept[1]["share"]
+    assert found["n"] == kept[0]["n"]
+    assert found["runs"] == 2
+    (row,) = [
+        one for one in said["rows"]
+        if (one["row"], one["test_set"], one["figure"]) == ("peak", "families", "precision_at_10")
+    ]  # fmt: skip
+    assert np.diag(found["share"]).mean() == pytest.approx(row["mean"])
+    assert sum(found["n"]) == row["n"]
+
+
+@pytest.mark.parametrize("damage", ["older", "broken"])
+def test_a_part_from_before_the_confusion_was_kept_is_measured_again_alone(
+    damage: str, encoded: dict[str, int], tmp_path: Path
+) -> None:
+    first = stage.run(tmp_path, Silent(), quick=True, runs=1)
+    result = tmp_path / "paper" / stage.RESULTS
+    whole = json.loads(result.read_text())
+    (path,) = (tmp_path / "paper" / "parts").glob("peak-families-0-*.json")
+    part = json.loads(path.read_text())
+    older = {key: value for key, value in part.items() if key != "confusion"}
+    path.write_text(json.dumps(older if damage == "older" else older | {"confusion": {"families": []}}))
+    before = dict(encoded)
+    assert stage.run(tmp_path, Silent(), quick=True, runs=1) == first
+    assert json.loads(path.read_text()) == part
+    assert json.loads(result.read_text()) == whole
+    assert encoded["peak"] - before["peak"] == part["n"]
+    assert encoded["fitted"] == before["fitted"]
+
+
 def test_another_seed_protocol_or_version_of_a_row_is_measured_anew(
     encoded: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

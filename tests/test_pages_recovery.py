@@ -387,7 +387,9 @@ def test_a_campaign_without_a_curve_says_why(root: Path, monkeypatch: pytest.Mon
 # Encoders
 
 
-def measured(cache: Path, protocol: str = "paper", *, quick: bool = False, row: str = "default") -> None:
+def measured(
+    cache: Path, protocol: str = "paper", *, quick: bool = False, row: str = "default", **more: object
+) -> None:
     rows = [
         {"row": name, "test_set": test, "figure": figure, "mean": mean, "sd": sd, "low": None, "high": None, "runs": 10,
          "n": 480.0}
@@ -399,7 +401,9 @@ def measured(cache: Path, protocol: str = "paper", *, quick: bool = False, row: 
     ]  # fmt: skip
     folder = cache / "evaluate" / protocol
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "evaluate.json").write_text(json.dumps({"protocol": protocol, "quick": quick, "seed": 0, "rows": rows}))
+    (folder / "evaluate.json").write_text(
+        json.dumps({"protocol": protocol, "quick": quick, "seed": 0, "rows": rows} | more)
+    )
 
 
 def test_encoders_stand_below_the_published_row(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,6 +446,95 @@ def test_hostile_names_of_encoders_are_text(root: Path, cache: Path, monkeypatch
     app = view("Encoders", root, monkeypatch)
     assert is_literal(sent(app))
     assert "<img" not in json.dumps(charts(app))
+
+
+def families(share: list[list[float | None]], n: list[int], names: tuple[str, ...] = ("cw", "comb", "burst")) -> object:
+    return {"families": list(names), "share": share, "n": n, "neighbours": 10, "runs": 2}
+
+
+#: By encoder; nobody asked for the last family.
+CONFUSION = {
+    "paper": families([[0.5, 0.3, 0.2], [0.06, 0.9, 0.04], [None] * 3], [40, 30, 0]),
+    "default": families([[0.96, 0.04, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [40, 40, 40]),
+}
+
+
+def test_the_families_of_wrong_neighbours_are_drawn_and_named(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(cache, confusion=CONFUSION)
+    app = view("Encoders", root, monkeypatch)
+    (box,) = [one for one in app.selectbox if one.label == "Encoder"]
+    assert box.options == ["paper", "default"]
+    assert box.value == "default"
+    assert "encoder" not in app.query_params
+    assert "The most frequent wrong neighbours: 4.0 % of those of cw are comb." in words(app)
+    assert not app.info
+    assert "Too few" not in words(app)
+    app = view("Encoders", root, monkeypatch, encoder="paper")
+    assert (
+        "The most frequent wrong neighbours: 30.0 % of those of cw are comb, 20.0 % of those of cw are burst, "
+        "and 6.0 % of those of comb are cw."
+    ) in words(app)
+    assert "30 to 40 of each in a run" in words(app)
+    assert "mean of 2 runs" in words(app)
+    spec = charts(app)[-1]
+    assert spec["data"][0]["type"] == "heatmap"
+    assert spec["layout"]["yaxis"]["ticktext"] == ["cw", "comb", "burst"]
+    texts = [text for trace in spec["data"][1:] for text in trace["text"] if text]
+    assert sorted(texts, key=int) == ["4", "6", "20", "30", "50", "90"]
+
+
+def test_an_encoder_that_is_never_wrong_is_said_to_be(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(cache, confusion={"default": families([[1.0, 0.0], [0.0, 1.0]], [4, 4], ("a", "b"))})
+    assert "No neighbour is of another family" in words(view("Encoders", root, monkeypatch))
+    assert "Too few to fill 10 neighbours of their own: a, b." in words(view("Encoders", root, monkeypatch))
+    measured(cache, confusion={"default": families([[None] * 2] * 2, [0, 0], ("a", "b"))})
+    app = view("Encoders", root, monkeypatch)
+    assert "No query of any family" in words(app)
+    assert len(charts(app)) == 1
+
+
+@pytest.mark.parametrize("more", [{}, {"confusion": {}}])
+def test_a_measurement_from_before_says_what_to_run(
+    more: dict, root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(cache, **more)
+    measured(cache, "code", quick=True, **more)
+    app = view("Encoders", root, monkeypatch)
+    (info,) = app.info
+    assert "does not say which families neighbours are of" in info.value
+    assert app.code[-1].value.endswith(" evaluate")
+    assert len(charts(app)) == 1
+    assert not app.error
+    app = view("Encoders", root, monkeypatch, protocol="code")
+    assert app.code[-1].value.endswith(" evaluate --protocol code --quick")
+
+
+@pytest.mark.parametrize("given", [3, [], {"default": {}}, {"default": families([[0.5, 0.3]], [2], ("a",))}])
+def test_a_confusion_that_is_none_is_one_line_below_the_rest(
+    given: object, root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(cache, confusion=given)
+    app = view("Encoders", root, monkeypatch)
+    (error,) = app.error
+    assert "cannot be shown" in error.value
+    assert len(charts(app)) == 1
+    assert not table(app, "encoder").empty
+
+
+def test_hostile_families_and_encoders_are_text(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = families([[0.5, 0.5], [0.2, 0.8]], [4, 4], (HOSTILE, "b"))
+    measured(cache, confusion={HOSTILE: one})
+    app = view("Encoders", root, monkeypatch)
+    assert "The most frequent wrong neighbours" in words(app)
+    assert is_literal(sent(app))
+    assert "<img" not in json.dumps(charts(app))
+    measured(cache, confusion=CONFUSION)
+    app = view("Encoders", root, monkeypatch, encoder=HOSTILE)
+    assert "Left out of the address: encoder" in app.info[0].value
+    assert is_literal(sent(app))
+    assert "encoder" not in app.query_params
 
 
 # New campaigns

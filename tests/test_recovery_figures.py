@@ -98,6 +98,51 @@ def test_text_can_be_read_on_every_colour(dark: bool) -> None:
     assert written == 101
 
 
+WRONG = np.array([[0.8, 0.199, 0.001], [0.0, 1.0, 0.0], [np.nan] * 3])
+
+
+def test_a_confusion_has_the_share_in_every_cell_and_nothing_where_nobody_asked() -> None:
+    figure = figures.confusion(("a", BAD, "c"), WRONG, np.array([7, 3, 0]), neighbours=10, runs=2)
+    cells = figure.data[0]
+    np.testing.assert_allclose(np.array(cells.z, float), 100 * WRONG)
+    assert (cells.zmin, cells.zmax) == (0, 100)
+    written = {
+        (int(y), int(x)): text
+        for trace in figure.data[1:]
+        for x, y, text in zip(trace.x, trace.y, trace.text, strict=True)
+        if text
+    }
+    assert written == {(0, 0): "80", (0, 1): "20", (0, 2): "<1", (1, 0): "0", (1, 1): "100", (1, 2): "0"}
+    assert cells.text[0][0] == "7 queries of a<br>neighbours a: 80.0 %<br>56 of 70 a run, mean of 2 runs"
+    assert "13.9 of 70" in cells.text[0][1]
+    assert cells.text[2][0] == "no queries of c"
+    assert "<b>" not in "".join(cells.text.ravel())
+    assert (
+        list(figure.layout.xaxis.ticktext) == list(figure.layout.yaxis.ticktext) == ["a", "&lt;b&gt;x&lt;/b&gt;", "c"]
+    )
+    assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]  # the first query above
+    once = figures.confusion(("a", "b", "c"), WRONG, np.array([7, 3, 0]), neighbours=10)
+    assert once.data[0].text[0][0] == "7 queries of a<br>neighbours a: 80.0 %<br>56 of 70"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_confusion_can_be_read_on_every_colour(dark: bool) -> None:
+    share = np.stack([np.linspace(0, 1, 30), 1 - np.linspace(0, 1, 30)], axis=1)
+    share = np.pad(share, ((0, 0), (0, 28)))
+    figure = figures.confusion([f"{k}" for k in range(30)], share, np.full(30, 5), neighbours=10, dark=dark)
+    assert figure.data[0].colorscale[0][1] == viridis_on(dark)[0][1]
+    written = 0
+    for trace in figure.data[1:]:
+        ink = trace.textfont.color.lstrip("#")
+        text = luminance(tuple(int(ink[k : k + 2], 16) / 255 for k in (0, 2, 4)))
+        for x, y in zip(trace.x, trace.y, strict=True):
+            (ground,) = sample_colorscale(viridis_on(dark), [share[int(y), int(x)]], colortype="tuple")
+            high, low = sorted((text, luminance(ground)), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 4
+            written += 1
+    assert written == 900
+
+
 def epochs(**more: object) -> pd.DataFrame:
     return pd.DataFrame({"epoch": [0, 1], "left": [100.0, 40.0], "low": [100.0, 30.0], "high": [100.0, 45.0],
                          "hits": [500.0, 200.0]} | more)  # fmt: skip

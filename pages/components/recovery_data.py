@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from pages.components import loaders
+from rrs_core.prove import confusion
 from rrs_core.survey import campaigns
 from rrs_core.text import markdown_text, safe_text
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
+    from rrs_core.prove.confusion import Confusion
     from rrs_core.survey.campaigns import Campaign, Evaluation
     from rrs_core.survey.catalogue import Survey
 
@@ -65,6 +67,11 @@ def evaluations() -> dict[str, Path]:
 def evaluation(path: Path) -> Evaluation | None:
     """Return the figures of encoders in a file; see `campaigns.read_evaluation`."""
     return campaigns.read_evaluation(path)
+
+
+def confusions(path: Path) -> dict[str, Confusion]:
+    """Return which families the neighbours of each encoder are of; see `confusion.read_confusions`."""
+    return confusion.read_confusions(path)
 
 
 def pick(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import frame, recovery_data
+from pages.components import frame, recovery_confusion, recovery_data
 from rrs_core.figures import recovery as pictures
 from rrs_core.text import markdown_text, safe_text
 
@@ -60,6 +60,7 @@ def show() -> None:
         )
     table(found)
     chart(found)
+    recovery_confusion.show(found, files[protocol])
 
 
 def table(found: Evaluation) -> None:

@@ -21,6 +21,7 @@ MARGIN = {"l": 70, "r": 10, "t": 30, "b": 55}
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up")  #: of test sets
 CELL_PX = 46  #: height of a cell
+MANY = 10  #: families above which cells and text are small
 INK, PAPER = "#111111", "#FFFFFF"  #: of text on light and dark cells
 #: Colour and symbol of each method.
 METHODS: dict[str, tuple[str, str]] = {
@@ -83,15 +84,8 @@ def heat(
         for row, k in zip(rows, columns, strict=True)
     ]
     names = [f"{cells[0][k]},{cells[1][row]}" for row, k in zip(rows, columns, strict=True)]
-    pale = np.array([_is_pale(float(share[row, k]), scale) for row, k in zip(rows, columns, strict=True)], bool)
     text = np.array([_cell(int(n[row, k]), float(share[row, k])) for row, k in zip(rows, columns, strict=True)], object)
-    for ground, colour in ((pale, INK), (~pale, PAPER)):
-        # plotly's own choice for a heat map's text is too faint; and what is not selected must not fade
-        same = {"textfont": {"color": colour}}
-        figure.add_scatter(
-            x=columns[ground], y=rows[ground], text=text[ground], mode="text", textfont={"color": colour, "size": 12},
-            selected=same, unselected=same, hoverinfo="skip", showlegend=False,
-        )  # fmt: skip
+    _write(figure, (columns, rows), text, share[rows, columns], scale, size=12)
     # a heat map cannot be clicked: points without colour lie on it
     invisible = {"marker": {"opacity": 0}}
     figure.add_scatter(
@@ -117,6 +111,97 @@ def heat(
         clickmode="event+select",
     )  # fmt: skip
     return figure
+
+
+def confusion(
+    families: Sequence[str],
+    share: NDArray[np.float64],
+    n: NDArray[np.int64],
+    *,
+    neighbours: int,
+    runs: int = 1,
+    dark: bool = False,
+) -> go.Figure:
+    """Draw which families the neighbours of each family are of [% of a row]; blank where n is 0.
+
+    Parameters
+    ----------
+    families : sequence of str
+        The k families.
+    share : ndarray, shape (k, k)
+        Row: family of the query, the first above; 0-1, NaN where n is 0.
+    n : ndarray, shape (k,)
+        Queries of each family in a run.
+    neighbours : int
+        Of each query.
+    runs : int
+        That the shares are means over.
+    """
+    k = len(families)
+    scale = viridis_on(dark)
+    names = [plot_text(safe_text(name, 20)) for name in families]
+    rows, columns = (part.ravel() for part in np.mgrid[0:k, 0:k])
+    told = [
+        _neighbours(names[row], names[column], float(share[row, column]), int(n[row]), neighbours, runs)
+        for row, column in zip(rows, columns, strict=True)
+    ]
+    figure = go.Figure(
+        go.Heatmap(
+            z=100 * share, x=np.arange(k), y=np.arange(k), zmin=0, zmax=100, colorscale=scale, xgap=1, ygap=1,
+            text=np.array(told, object).reshape(k, k), hovertemplate="%{text}<extra></extra>", hoverongaps=True,
+            showscale=False,
+        )
+    )  # fmt: skip
+    many = k > MANY
+    text = np.array([_percent(float(value)) for value in share.ravel()], object)
+    _write(figure, (columns, rows), text, share.ravel(), scale, size=9 if many else 12)
+    # rather small names than a phone's width for their margin
+    axis = {"tickvals": np.arange(k), "ticktext": names, "showgrid": False, "zeroline": False, "automargin": True}
+    axis |= {"tickfont": {"size": 10}} if many else {}
+    figure.update_xaxes(**axis, title="Families of neighbours", range=[-0.5, k - 0.5], tickangle=-90)
+    figure.update_yaxes(**axis, title="Family of the query", range=[k - 0.5, -0.5])
+    figure.update_layout(
+        height=170 + (26 if many else CELL_PX) * max(k, 2), margin={"l": 10, "r": 5, "t": 10, "b": 10},
+        hovermode="closest", dragmode=False,
+    )  # fmt: skip
+    return figure
+
+
+def _write(
+    figure: go.Figure,
+    places: tuple[NDArray[np.int64], NDArray[np.int64]],
+    text: NDArray[np.object_],
+    share: NDArray[np.float64],
+    scale: list[list[Any]],
+    *,
+    size: int,
+) -> None:
+    """Write into cells, at (x, y), in the colour that can be read on that of their share."""
+    x, y = places
+    pale = np.array([_is_pale(float(one), scale) for one in share], bool)
+    for ground, colour in ((pale, INK), (~pale, PAPER)):
+        # plotly's own choice for a heat map's text is too faint; and what is not selected must not fade
+        same = {"textfont": {"color": colour}}
+        figure.add_scatter(
+            x=x[ground], y=y[ground], text=text[ground], mode="text", textfont={"color": colour, "size": size},
+            selected=same, unselected=same, hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    """Return a share as it fits a small cell: whole percents, and what is less than half of one, but there."""
+    if np.isnan(share):
+        return ""
+    return "<1" if 0 < share < 0.005 else f"{100 * share:.0f}"
+
+
+def _neighbours(query: str, other: str, share: float, n: int, neighbours: int, runs: int) -> str:
+    if n == 0:
+        return f"no queries of {query}"
+    of = n * neighbours
+    count = f"{share * of:,.1f}".removesuffix(".0")
+    mean = f" a run, mean of {runs:,} runs" if runs > 1 else ""
+    return f"{n:,} queries of {query}<br>neighbours {other}: {100 * share:.1f} %<br>{count} of {of:,}{mean}"
 
 
 def _is_pale(share: float, scale: list[list[Any]]) -> bool:

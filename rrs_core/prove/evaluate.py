@@ -7,11 +7,11 @@ set anew from its seed, so parts can be made in any order, and again.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rrs_core.prove import factors, published
+from rrs_core.prove import confusion, factors, published
 from rrs_core.prove.classes import CODE, PAPER, LineClass, Protocol, draw_classes, iter_members
 from rrs_core.prove.limit import limit_vectors
 from rrs_core.prove.retrieval import average_precision, bootstrap, neighbour_errors, neighbours
@@ -161,10 +161,16 @@ def factor_part(vectors: Mapping[str, Vectors], sizes: Sizes, seed: list[int]) -
 
 def family_part(
     vectors: Mapping[str, Vectors], detected: Detected, sizes: Sizes, seed: list[int]
-) -> dict[str, dict[str, float | list[float]]]:
+) -> dict[str, dict[str, Any]]:
     """Measure whether neighbours of detections of simulated scans are of their family; a source's own do not count.
 
     As many of each family; detections that no source explains are left out.
+
+    Returns
+    -------
+    dict
+        By encoder the figures, with those by class, `n`, and under `confusion` which families the neighbours of each
+        family are of (`confusion.Confusion.plain`).
     """
     rng = np.random.default_rng(seed)
     names = [name for name in np.unique(detected.family) if name and name != "technosignature"]
@@ -172,7 +178,7 @@ def family_part(
         [rng.permutation(np.flatnonzero(detected.family == name))[: sizes.per_family] for name in names]
     )
     chosen = detected.take(np.sort(rows))
-    found: dict[str, dict[str, float | list[float]]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, encode in vectors.items():
         near = neighbours(np.asarray(encode(chosen.power.astype(np.float32))), NEIGHBOURS, chosen.source)
         precision = (chosen.family[near] == chosen.family[:, None]).mean(axis=1)
@@ -181,8 +187,24 @@ def family_part(
             "precision_at_10": float(np.mean(by_class)),
             "precision_at_10_by_class": by_class,
             "n": float(len(chosen)),
+            confusion.KEY: confusion.counted(chosen.family, near).plain(),
         }
     return found
+
+
+def confusions(parts: Mapping[tuple[str, str, int], Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return, of each encoder whose parts have one, the mean confusion over runs as JSON holds it.
+
+    Parameters
+    ----------
+    parts : mapping
+        By encoder, test set and run, as in `summary`.
+    """
+    runs: dict[str, list[confusion.Confusion]] = {}
+    for (row, _, _), part in parts.items():
+        if (one := confusion.parsed(part.get(confusion.KEY))) is not None:
+            runs.setdefault(row, []).append(one)
+    return {row: confusion.averaged(each).plain() for row, each in runs.items()}
 
 
 def summary(parts: Mapping[tuple[str, str, int], Mapping[str, float | list[float]]]) -> list[dict[str, object]]:

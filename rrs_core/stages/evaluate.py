@@ -14,7 +14,7 @@ from rrs_core import config
 from rrs_core.detect.energy import window_statistic
 from rrs_core.errors import SettingsRefused
 from rrs_core.observe.snippetfiles import open_stack
-from rrs_core.prove import evaluate
+from rrs_core.prove import confusion, evaluate
 from rrs_core.prove.backgrounds import Detected, simulated
 from rrs_core.prove.realism import Told, eight_bit, told_apart
 from rrs_core.prove.rows import ROWS, SAMPLE
@@ -52,7 +52,8 @@ def run(
 ) -> list[dict[str, object]]:
     """Measure all encoders; return the rows of the table, and write them to out/PROTOCOL/evaluate.json.
 
-    What an interrupted campaign has measured is kept and not measured again.
+    The file also says which families each encoder's neighbours are of. What an interrupted campaign has measured is
+    kept and not measured again.
 
     Parameters
     ----------
@@ -87,7 +88,10 @@ def run(
     campaign = _Campaign(out / protocol, protocol, sizes, seed, quick, real, report)
     parts = campaign.measured([name for name in known if not only or name in only])
     rows = evaluate.summary(parts)
-    said = {"protocol": protocol, "sizes": asdict(sizes), "seed": seed, "quick": quick, "code": CODE, "rows": rows}
+    said = {
+        "protocol": protocol, "sizes": asdict(sizes), "seed": seed, "quick": quick, "code": CODE, "rows": rows,
+        confusion.KEY: evaluate.confusions(parts),
+    }  # fmt: skip
     if campaign.real is not None:
         said["realism"] = asdict(campaign.realism())
     write_text(out / protocol / RESULTS, json.dumps(said, indent=1) + "\n")
@@ -174,7 +178,11 @@ class _Campaign:
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             return None  # not one of ours: measured again
-        return found if isinstance(found, dict) else None
+        if not isinstance(found, dict):
+            return None
+        if test == "families" and confusion.parsed(found.get(confusion.KEY)) is None:
+            return None  # from before the confusion was kept; the same seed gives the same figures
+        return found
 
     @cached_property
     def real_digest(self) -> str:
