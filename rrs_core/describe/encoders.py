@@ -300,7 +300,7 @@ class ShiftInvariantEncoder(nn.Module):
         """Return what is seen in inputs (n, 1, 16, 256)."""
         features = x
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            features = functional.relu(norm(convolution(features)))
+            features = functional.relu(norm(convolution(features)), inplace=True)
         features = functional.relu(self.over_time(features)).squeeze(2)
         pooled = torch.cat([features.amax(dim=2), features.mean(dim=2)], dim=1).float()
         if self.reader is None:

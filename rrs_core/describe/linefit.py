@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -101,16 +102,27 @@ def _in_own_noise(pixels: Tensor, drift_rate_hz_s: Tensor, middle: Tensor) -> tu
     centre = middle[:, None] - drift_rate_hz_s[:, None] * _times(pixels) * CHANNELS_PER_HZ_S
     side = torch.arange(PATCH_CHANNELS, device=pixels.device) - PATCH_CHANNELS // 2
     channel = torch.round(centre).long()[:, :, None] + side
-    others = channel[:, :, :1] - torch.arange(1, n_chan - PATCH_CHANNELS + 1, device=pixels.device)
-    beside = torch.sinh(torch.gather(pixels, 2, others % n_chan))  # round the window's edges
-    rows = beside.median(dim=2, keepdim=True).values
+    twice = torch.cat([pixels, pixels], dim=2)  # so that what lies beside goes on round the window's edges
+    first = channel[:, :, :1] % n_chan + PATCH_CHANNELS
+    others = first + torch.arange(n_chan - PATCH_CHANNELS, device=pixels.device)
+    others -= n_chan * (first >= n_chan)
+    beside = torch.sinh(torch.gather(twice, 2, others))
+    rows = _median(beside)
     flat = beside.flatten(1)
-    deviation = (flat - flat.median(dim=1, keepdim=True).values).abs()
-    scale = NORMAL_MAD * deviation.median(dim=1, keepdim=True).values
+    deviation = (flat - _median(flat)).abs_()
+    scale = NORMAL_MAD * _median(deviation)
     scale = torch.where(scale > 0, scale, NORMAL_MEAN_DEVIATION * deviation.mean(dim=1, keepdim=True))
     inside = (channel >= 0) & (channel < n_chan)
     along = torch.sinh(torch.gather(pixels, 2, channel.clamp(0, n_chan - 1)))
     return (along - rows) / scale.clamp_min(1e-6)[:, :, None], inside, channel.float()
+
+
+def _median(values: Tensor) -> Tensor:
+    """Return the lower median along the last axis, which is kept; numpy's selection is several times faster on a CPU."""
+    if values.device.type != "cpu":
+        return values.median(dim=-1, keepdim=True).values
+    middle = (values.shape[-1] - 1) // 2
+    return torch.from_numpy(np.partition(values.numpy(), middle, axis=-1)[..., middle : middle + 1])
 
 
 def _times(pixels: Tensor) -> Tensor:

@@ -135,7 +135,7 @@ class LineReader(nn.Module):
             summed = functional.conv2d(flat, kernel, padding=(0, kernel.shape[-1] // 2))
             summed = summed.view(len(x), 3, len(kernel), -1).contiguous(memory_format=torch.channels_last)
         for convolution, norm in zip(self.sums, self.sum_norms, strict=True):
-            summed = functional.relu(norm(convolution(summed)))
+            summed = functional.relu(norm(convolution(summed)), inplace=True)
         score: Tensor = self.score(summed)[:, 0].float()
         return score
 
@@ -166,7 +166,7 @@ class LineReader(nn.Module):
         seen = torch.stack([pixels, 0.1 * torch.sinh(pixels.clamp(-3.0, LOUDEST))], dim=1)
         seen = seen.contiguous(memory_format=torch.channels_last)
         for convolution, norm in zip(self.patches, self.patch_norms, strict=True):
-            seen = functional.relu(norm(convolution(seen)))
+            seen = functional.relu(norm(convolution(seen)), inplace=True)
         with torch.autocast(x.device.type, enabled=False):
             features = functional.relu(self.hidden(seen.float().flatten(1)))
             numbers = self.numbers(features)
