@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -171,13 +173,14 @@ def test_numbers_beyond_the_papers_ranges_go_on_as_a_logarithm() -> None:
 @pytest.fixture
 def network() -> encoders.ShiftInvariantEncoder:
     torch.manual_seed(1)
-    settings = encoders.ShiftInvariantSettings(kinds=("burst", "cw", "line"), line_latents=3)
+    settings = encoders.ShiftInvariantSettings(kinds=("burst", "cw", "line"), line_latents=6)
     module = encoders.build(settings).eval()
     assert isinstance(module, encoders.ShiftInvariantEncoder)
     return module
 
 
 def test_search_vectors_have_unit_length_and_hold_the_line(network: encoders.ShiftInvariantEncoder) -> None:
+    """Written out number by number."""
     x, _ = lines(5, np.random.default_rng(6))
     with torch.no_grad():
         z, seen = network(x), network.look(x)
@@ -186,11 +189,65 @@ def test_search_vectors_have_unit_length_and_hold_the_line(network: encoders.Shi
     torch.testing.assert_close(z.norm(dim=1), torch.ones(5))
     torch.testing.assert_close(z, fast, atol=1e-4, rtol=1e-3)
     assert seen.reading is not None
-    unit = torch.nn.functional.normalize(seen.kind, dim=1)
-    with torch.no_grad():
-        gate = (2 * network._alike(unit)[:, 1:].sum(dim=1, keepdim=True)).clamp(max=1)  # cw and line
-    line = gate * torch.tensor(network.settings.line_weights) * linereader.softened(seen.reading.parameters)
+    assert seen.line is not None
     with torch.no_grad():
         own = torch.nn.functional.normalize(network.settled(seen) - network.centre, dim=1)
-    whole = torch.cat([line, own], dim=1)
-    torch.testing.assert_close(z, torch.nn.functional.normalize(whole, dim=1), atol=1e-5, rtol=1e-4)
+    for row in range(5):
+        gate = min(1.0, 2 / (1 + math.exp(-float(seen.line[row]))))
+        wanted = []
+        for weight, number in zip(network.settings.line_weights, seen.reading.parameters[row], strict=True):
+            angle = 0.9 * float(linereader.softened(number))
+            wanted += [gate * weight * math.cos(angle), gate * weight * math.sin(angle)]
+        whole = np.array([*wanted, *own[row].tolist()])
+        np.testing.assert_allclose(z[row].numpy(), whole / np.linalg.norm(whole), atol=1e-5, rtol=1e-4)
+
+
+def with_lines(network: encoders.ShiftInvariantEncoder, logit: float, n: int = 4) -> encoders.Seen:
+    """Return what is seen in noise, the logit of being a line set."""
+    x = torch.from_numpy(np.random.default_rng(9).normal(0, 1, (n, 1, 16, 256)).astype(np.float32))
+    with torch.no_grad():
+        return network.look(x)._replace(line=torch.full((n,), logit))
+
+
+def test_lines_differ_in_nothing_but_what_is_read(network: encoders.ShiftInvariantEncoder) -> None:
+    """So the distances between them are those of their numbers, whatever else a background holds."""
+    seen = with_lines(network, 5.0)
+    with torch.no_grad():
+        own, embedded = network.settled(seen), network.embedded(seen)
+    torch.testing.assert_close(own, own[:1].expand_as(own))
+    torch.testing.assert_close(embedded.norm(dim=1), embedded[0].norm().expand(4))
+    assert seen.reading is not None
+    angle = 0.9 * linereader.softened(seen.reading.parameters)
+    chord = 2 * torch.sin((angle[0] - angle[1]).abs() / 2)
+    weights = torch.tensor(network.settings.line_weights)
+    torch.testing.assert_close((embedded[0] - embedded[1]).norm(), (weights * chord).norm())
+
+
+def test_what_is_no_line_holds_nothing_of_the_reading(network: encoders.ShiftInvariantEncoder) -> None:
+    seen = with_lines(network, -20.0)
+    with torch.no_grad():
+        embedded = network.embedded(seen)
+        plain = torch.nn.functional.normalize(seen.kind, dim=1)
+    torch.testing.assert_close(embedded[:, :6], torch.zeros(4, 6), atol=1e-6, rtol=0)
+    torch.testing.assert_close(embedded[:, 6:], plain, atol=1e-5, rtol=1e-4)
+
+
+def test_the_gate_learns_from_families_and_from_no_unknown_ones() -> None:
+    logit, kinds = torch.tensor([2.0, -1.0, 0.5, 3.0]), torch.tensor([1, 0, 2, -1])
+    each = [math.log1p(math.exp(-2.0)), math.log1p(math.exp(-1.0)), math.log1p(math.exp(-0.5))]  # cw, burst, line
+    found = encoders.gate_loss(logit, kinds, ("burst", "cw", "line"))
+    assert float(found) == pytest.approx(np.mean(each), rel=1e-5)
+    assert float(encoders.gate_loss(logit, torch.full((4,), -1), ("burst",))) == 0
+
+
+def test_numbers_of_lines_are_in_hz_and_channels(network: encoders.ShiftInvariantEncoder) -> None:
+    x, _ = lines(3, np.random.default_rng(10))
+    with torch.no_grad():
+        seen, numbers = network.look(x), network.lines(x)
+    assert seen.reading is not None
+    drift, width, snr = (seen.reading.parameters.numpy().T).astype(np.float64)
+    rate = 2 * drift
+    np.testing.assert_allclose(numbers[:, 0], rate, rtol=1e-5)
+    for found, log in ((numbers[:, 1], width), (numbers[:, 2], snr)):
+        np.testing.assert_allclose(found, np.sqrt(1400) * np.exp(0.5 * np.log(3.5) * log), rtol=1e-4)
+    np.testing.assert_allclose(numbers[:, 3], seen.reading.middle.numpy() + rate * 7.5 * CHANNELS_PER_HZ_S, rtol=1e-4)

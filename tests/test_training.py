@@ -505,7 +505,7 @@ def hash_of(module: torch.nn.Module) -> str:
 def reading(settings: TrainSettings) -> ContrastiveTask:
     torch.manual_seed(0)
     small = encoders.ShiftInvariantSettings(
-        filters=(4, 4), time_strides=(1, 2), over_time=8, hidden=8, kinds=kind_names(), line_latents=3
+        filters=(4, 4), time_strides=(1, 2), over_time=8, hidden=8, kinds=kind_names(), line_latents=6
     )
     module = encoders.build(small)
     assert isinstance(module, encoders.ShiftInvariantEncoder)

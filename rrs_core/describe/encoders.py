@@ -225,6 +225,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 LINE_KINDS = (LINE, "cw", "slow_drift")  #: straight lines that stay in the window throughout the scan
+LINE_TURN = 0.9  #: radians from the middle of the paper's ranges to their ends; the brightest lines come to 3
 
 
 #: What `ShiftInvariantEncoder.lines` says of a line: how far it is one at all, 0 to 1, comes last.
@@ -245,14 +246,15 @@ class ShiftInvariantSettings:
     kinds: tuple[str, ...] = ()  #: families that training names, each with a direction among the latents
     pull: float = 1.0  #: how far a latent is drawn towards the families that it resembles
     pull_scale: float = 16.0  #: of the cosines in that; the scale that training tells families apart with
-    line_latents: int = 0  #: of the latents, those that a line's drift, width and strength are read into: none or 3
-    line_weights: tuple[float, ...] = (3.0, 1.0, 0.5)  #: of these three beside the others, whose length is 1
+    line_latents: int = 0  #: of the latents, those that a line's drift, width and strength are read into: none or 6
+    line_weights: tuple[float, ...] = (6.7, 1.1, 0.45)  #: lengths of these three pairs; that of the others is 1
 
 
 class Seen(NamedTuple):
     """What the default network makes of n snippets."""
 
     kind: Tensor  #: (n, latent - line_latents), what a snippet looks like
+    line: Tensor | None  #: (n,), logit of being a line, where the network reads lines
     reading: Reading | None  #: of the line in it, where the network reads lines
     scores: Tensor | None  #: where that line may be, see `LineReader.scores`
 
@@ -290,7 +292,9 @@ class ShiftInvariantEncoder(nn.Module):
         own = settings.latent - settings.line_latents
         self.reader = LineReader() if settings.line_latents else None
         self.head = nn.Sequential(
-            nn.Linear(2 * settings.over_time + read, settings.hidden), nn.ReLU(), nn.Linear(settings.hidden, own)
+            nn.Linear(2 * settings.over_time + read, settings.hidden),
+            nn.ReLU(),
+            nn.Linear(settings.hidden, own + bool(settings.line_latents)),
         )
         self.directions = nn.Parameter(torch.randn(len(settings.kinds), own))
         self.register_buffer("centre", torch.zeros(own))
@@ -305,12 +309,13 @@ class ShiftInvariantEncoder(nn.Module):
         pooled = torch.cat([features.amax(dim=2), features.mean(dim=2)], dim=1).float()
         if self.reader is None:
             with torch.autocast(x.device.type, enabled=False):  # the few numbers that are left deserve float32
-                return Seen(self.head(pooled), None, None)
+                return Seen(self.head(pooled), None, None, None)
         scores = self.reader.scores(x)
         reading = self.reader.read(x, scores)
         with torch.autocast(x.device.type, enabled=False):
             read = torch.cat([reading.features.float(), softened(reading.parameters), evidence(scores)], dim=1)
-            return Seen(self.head(torch.cat([pooled, read], dim=1)), reading, scores)
+            out = self.head(torch.cat([pooled, read], dim=1))
+            return Seen(out[:, :-1], out[:, -1], reading, scores)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return embeddings before whitening, shape (n, latent): what the contrastive loss sees."""
@@ -321,24 +326,22 @@ class ShiftInvariantEncoder(nn.Module):
         if seen.reading is None:
             return seen.kind
         with torch.autocast(seen.kind.device.type, enabled=False):
-            unit = functional.normalize(seen.kind, dim=1)
-            alike, line = self._alike(unit), self._is_line(unit)
-            own = functional.normalize((1 - line) * unit + line * self._typical(alike), dim=1)
-            return torch.cat([self._line(line, seen.reading), own], dim=1)
+            own = self._as_line(functional.normalize(seen.kind, dim=1), seen)
+            return torch.cat([self._line(seen), own], dim=1)
 
     def settled(self, seen: Seen) -> Tensor:
         """Return unit vectors drawn towards the directions of the families that they resemble, (n, own latents).
 
         One step of attention: z + pull * softmax(scale * cosines) @ directions. Members of a
-        family come closer to each other, and what sets them apart within it stays. What
-        sets lines apart is read, so there nothing else stays.
+        family come closer to each other, and what sets them apart within it stays. Lines
+        all have one direction: what sets them apart is read.
         """
         with torch.autocast(seen.kind.device.type, enabled=False):
             unit = functional.normalize(seen.kind, dim=1)
             if not self.settings.kinds:
                 return unit
-            stays = unit if seen.reading is None else (1 - self._is_line(unit)) * unit
-            return functional.normalize(stays + self.settings.pull * self._typical(self._alike(unit)), dim=1)
+            drawn = functional.normalize(unit + self.settings.pull * self._alike(unit) @ self._families(), dim=1)
+            return drawn if seen.reading is None else self._as_line(drawn, seen)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return search vectors, shape (n, d), of inputs (n, 1, 16, 256); of unit length where lines are read."""
@@ -347,8 +350,7 @@ class ShiftInvariantEncoder(nn.Module):
             own = (self.settled(seen) - self.centre) @ self.whitener
             if seen.reading is None:
                 return own
-            line = self._line(self._is_line(functional.normalize(seen.kind, dim=1)), seen.reading)
-            return functional.normalize(torch.cat([line, functional.normalize(own, dim=1)], dim=1), dim=1)
+            return functional.normalize(torch.cat([self._line(seen), functional.normalize(own, dim=1)], dim=1), dim=1)
 
     def lines(self, x: Tensor) -> Tensor:
         """Return `LINE_NUMBERS` of the line that stands out most, shape (n, 5), of inputs (n, 1, 16, 256).
@@ -359,32 +361,44 @@ class ShiftInvariantEncoder(nn.Module):
         if seen.reading is None:
             raise ValueError("this network reads no lines")
         with torch.autocast(x.device.type, enabled=False):
-            is_line = self._is_line(functional.normalize(seen.kind, dim=1))
-            return torch.cat([physical(seen.reading), is_line], dim=1)
+            return torch.cat([physical(seen.reading), self._is_line(seen)], dim=1)
+
+    def _families(self) -> Tensor:
+        """Return the directions of the families, unit vectors, shape (families, own latents)."""
+        return functional.normalize(self.directions, dim=1)
 
     def _alike(self, unit: Tensor) -> Tensor:
         """Return how much each unit vector resembles each family, shape (n, families); rows add up to 1."""
-        directions = functional.normalize(self.directions, dim=1)
-        return torch.softmax(self.settings.pull_scale * unit @ directions.T, dim=1)
+        return torch.softmax(self.settings.pull_scale * unit @ self._families().T, dim=1)
 
-    def _typical(self, alike: Tensor) -> Tensor:
-        """Return the mean direction of the families that a snippet resembles, shape (n, own latents)."""
-        return alike @ functional.normalize(self.directions, dim=1)
-
-    def _is_line(self, unit: Tensor) -> Tensor:
+    def _is_line(self, seen: Seen) -> Tensor:
         """Return how far a snippet is a line, 0 to 1, shape (n, 1); 1 as soon as it is one rather than not.
 
         Not the bare share: that moves with the background, and with it all that is multiplied by it.
         """
-        lines = [place for place, name in enumerate(self.settings.kinds) if name in LINE_KINDS]
-        if not lines:
-            return unit.new_ones(len(unit), 1)
-        return (2 * self._alike(unit)[:, lines].sum(dim=1, keepdim=True)).clamp(max=1.0)
+        if seen.line is None:
+            return seen.kind.new_zeros(len(seen.kind), 1)
+        return (2 * torch.sigmoid(seen.line)).clamp(max=1.0)[:, None]
 
-    def _line(self, is_line: Tensor, reading: Reading) -> Tensor:
-        """Return drift, width and strength as latents, shape (n, 3): as far as the snippet is a line at all."""
-        weights = torch.tensor(self.settings.line_weights, device=is_line.device)
-        return is_line * weights * softened(reading.parameters)
+    def _as_line(self, unit: Tensor, seen: Seen) -> Tensor:
+        """Return unit vectors turned to the one direction of all lines, as far as they are lines."""
+        line = self._is_line(seen)
+        kinds = [place for place, name in enumerate(self.settings.kinds) if name in LINE_KINDS]
+        direction = self._families()[kinds].sum(dim=0, keepdim=True)
+        return functional.normalize((1 - line) * unit + line * functional.normalize(direction, dim=1), dim=1)
+
+    def _line(self, seen: Seen) -> Tensor:
+        """Return drift, width and strength as latents, shape (n, 6): as far as the snippet is a line at all.
+
+        Each is an angle on a circle of its own, so that vectors of all lines have one length and
+        scaling them to it, as a cosine does, leaves the distances between them as they are.
+        """
+        if seen.reading is None:
+            raise ValueError("this network reads no lines")
+        angle = LINE_TURN * softened(seen.reading.parameters)
+        weights = torch.tensor(self.settings.line_weights, device=angle.device)
+        circles = torch.stack([weights * torch.cos(angle), weights * torch.sin(angle)], dim=2)
+        return self._is_line(seen) * circles.flatten(1)
 
     def fit_whitening(self, x_batches: list[Tensor], kinds: Tensor) -> None:
         """Set centre and whitener from the embeddings of training snippets.
@@ -465,6 +479,28 @@ def kind_loss(embedded: Tensor, directions: Tensor, kinds: Tensor, *, scale: flo
     with torch.autocast(embedded.device.type, enabled=False):
         cosine = functional.normalize(embedded.float(), dim=1) @ functional.normalize(directions.float(), dim=1).T
         return functional.cross_entropy(scale * cosine, kinds, ignore_index=-1)
+
+
+def gate_loss(logit: Tensor, kinds: Tensor, names: tuple[str, ...]) -> Tensor:
+    """Return the cross-entropy of being a line or not; rows with kind below 0 do not count.
+
+    Parameters
+    ----------
+    logit : Tensor, shape (n,)
+    kinds : Tensor, shape (n,), int64
+        Numbers of families.
+    names : tuple of str
+        Those families.
+    """
+    known = kinds >= 0
+    if not bool(known.any()):
+        return logit.new_zeros(())
+    return functional.binary_cross_entropy_with_logits(logit[known].float(), are_lines(kinds[known], names).float())
+
+
+def are_lines(kinds: Tensor, names: tuple[str, ...]) -> Tensor:
+    """Return which of some kinds, numbers of families, are lines, shape (n,)."""
+    return torch.tensor([name in LINE_KINDS for name in names], device=kinds.device)[kinds]
 
 
 Network = BetaVAE | ShiftInvariantEncoder | Autoencoder

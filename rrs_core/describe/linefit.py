@@ -118,7 +118,7 @@ def _in_own_noise(pixels: Tensor, drift_rate_hz_s: Tensor, middle: Tensor) -> tu
 
 
 def _median(values: Tensor) -> Tensor:
-    """Return the lower median along the last axis, which is kept; numpy's selection is several times faster on a CPU."""
+    """Return the lower median along the last axis, which is kept; on a CPU numpy finds it several times faster."""
     if values.device.type != "cpu":
         return values.median(dim=-1, keepdim=True).values
     middle = (values.shape[-1] - 1) // 2

@@ -60,6 +60,7 @@ class TrainSettings:
     temperature: float = 0.1
     kind_weight: float = 3.0  #: weight of telling families apart
     kind_scale: float = 16.0  #: of the cosines in that
+    gate_weight: float = 3.0  #: weight of telling lines from all else
     lines_first: int = 0  #: epochs in which the default network learns to read lines; afterwards it learns the rest
     line_rate: float = 4e-3  #: learning rate of those epochs
     bank: int = 100_000  #: signals drawn for the contrastive pairs; 16 kB each
@@ -269,6 +270,11 @@ class ContrastiveTask:
             "kind_right": float((guess == both)[both >= 0].float().mean()),
         }
         total = float(paired + self.settings.kind_weight * named)
+        if seen[0].line is not None:
+            logit = torch.cat([one.line.float() for one in seen if one.line is not None])
+            total += self.settings.gate_weight * float(encoders.gate_loss(logit, both, self.module.settings.kinds))
+            named_line = encoders.are_lines(both[both >= 0], self.module.settings.kinds)
+            figures["gate_right"] = float(((logit > 0)[both >= 0] == named_line).float().mean())
         known = ~line[:, 0].isnan()
         if seen[0].reading is not None and bool(known.any()):
             read = torch.cat([one.reading.parameters.float() for one in seen if one.reading is not None])
@@ -352,7 +358,12 @@ class ContrastiveTask:
         settings, seen = self.settings, self.module.look(x)
         named = encoders.kind_loss(seen.kind, self.module.directions, kinds.repeat(2), scale=settings.kind_scale)
         paired = encoders.contrastive_loss(*self.module.embedded(seen).chunk(2), temperature=settings.temperature)
-        return paired + settings.kind_weight * named
+        loss = paired + settings.kind_weight * named
+        if seen.line is not None:
+            loss = loss + settings.gate_weight * encoders.gate_loss(
+                seen.line, kinds.repeat(2), self.module.settings.kinds
+            )
+        return loss
 
     def _inputs(self, power: NDArray[np.float32]) -> Tensor:
         return _network_inputs(power, "default", self.device)

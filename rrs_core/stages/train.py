@@ -186,7 +186,7 @@ def _module(
 ) -> encoders.Network:
     if start is None:
         fresh: dict[encoders.Architecture, encoders.NetworkSettings] = {
-            "default": encoders.ShiftInvariantSettings(kinds=kind_names(), line_latents=linereader.READ),
+            "default": encoders.ShiftInvariantSettings(kinds=kind_names(), line_latents=2 * linereader.READ),
             "paper": encoders.VAESettings(),
             "autoencoder": encoders.AutoencoderSettings(),
         }
