@@ -107,6 +107,15 @@ def test_another_line_beside_it_and_a_broad_burst_hardly_pull() -> None:
     assert np.median(np.abs(wrong[1:3, narrow]), axis=1).max() < 0.06
 
 
+def test_a_line_that_leaves_the_window_is_as_strong_as_in_the_spectra_that_it_lies_in() -> None:
+    lines = Lines(100, 7)
+    lines.rate, lines.start = np.full(100, 1.9), lines.rng.uniform(50, 70, 100)  # gone after six spectra
+    lines.snr = lines.rng.uniform(100, 200, 100)
+    lines.signal = draw_lines(lines.start, lines.rate, lines.width, lines.snr)
+    wrong = lines.wrong(lines.fit(lines.on(lines.noise())))
+    assert np.median(np.abs(wrong[2])) < 0.06
+
+
 def test_strength_counts_in_the_noise_without_the_line() -> None:
     """In an image of few levels the median deviation of all pixels goes from one level to two with a wide line."""
     lines = Lines(200, 4)

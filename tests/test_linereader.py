@@ -160,6 +160,16 @@ def test_the_candidate_that_is_trusted_most_is_read() -> None:
     torch.testing.assert_close(reading.features, wanted)
 
 
+def test_a_higher_score_is_trusted_more() -> None:
+    torch.manual_seed(5)
+    reader = LineReader().eval()
+    x, truth = lines(6, np.random.default_rng(11))
+    tracks = torch.stack([2 * truth[:, 0], truth[:, 3]], dim=1)
+    with torch.no_grad():
+        low, high = (reader.look(x, tracks, torch.full((6,), height)).trust for height in (0.0, 2.0))
+    torch.testing.assert_close(high - low, 2 * reader.score_counts.detach().expand(6))
+
+
 def test_numbers_beyond_the_papers_ranges_go_on_as_a_logarithm() -> None:
     given = torch.tensor([-0.5, 1.0, 2.0, -7.0])
     torch.testing.assert_close(
@@ -214,7 +224,9 @@ def test_lines_differ_in_nothing_but_what_is_read(network: encoders.ShiftInvaria
     seen = with_lines(network, 5.0)
     with torch.no_grad():
         own, embedded = network.settled(seen), network.embedded(seen)
-    torch.testing.assert_close(own, own[:1].expand_as(own))
+    directions = torch.nn.functional.normalize(network.directions.detach(), dim=1)[1:]  # cw and line
+    wanted = torch.nn.functional.normalize(directions.sum(dim=0), dim=0)
+    torch.testing.assert_close(own, wanted.expand_as(own))
     torch.testing.assert_close(embedded.norm(dim=1), embedded[0].norm().expand(4))
     assert seen.reading is not None
     angle = 0.9 * linereader.softened(seen.reading.parameters)

@@ -105,7 +105,6 @@ def _in_own_noise(pixels: Tensor, drift_rate_hz_s: Tensor, middle: Tensor) -> tu
     twice = torch.cat([pixels, pixels], dim=2)  # so that what lies beside goes on round the window's edges
     first = channel[:, :, :1] % n_chan + PATCH_CHANNELS
     others = first + torch.arange(n_chan - PATCH_CHANNELS, device=pixels.device)
-    others -= n_chan * (first >= n_chan)
     beside = torch.sinh(torch.gather(twice, 2, others))
     rows = _median(beside)
     flat = beside.flatten(1)
