@@ -203,7 +203,7 @@ def test_search_vectors_have_unit_length_and_hold_the_line(network: encoders.Shi
     with torch.no_grad():
         own = torch.nn.functional.normalize(network.settled(seen) - network.centre, dim=1)
     for row in range(5):
-        gate = min(1.0, 2 / (1 + math.exp(-float(seen.line[row]))))
+        gate = min(1.0, max(0.0, (1 / (1 + math.exp(-float(seen.line[row]))) - 0.05) / 0.25))
         wanted = []
         for weight, number in zip(network.settings.line_weights, seen.reading.parameters[row], strict=True):
             angle = 0.9 * float(linereader.softened(number))
@@ -245,11 +245,11 @@ def test_what_is_no_line_holds_nothing_of_the_reading(network: encoders.ShiftInv
 
 
 def test_the_gate_learns_from_families_and_from_no_unknown_ones() -> None:
-    logit, kinds = torch.tensor([2.0, -1.0, 0.5, 3.0]), torch.tensor([1, 0, 2, -1])
+    logit, kinds = torch.tensor([2.0, -1.0, 0.5, 3.0, 1.0]), torch.tensor([1, 0, 2, -1, 3])
     each = [math.log1p(math.exp(-2.0)), math.log1p(math.exp(-1.0)), math.log1p(math.exp(-0.5))]  # cw, burst, line
-    found = encoders.gate_loss(logit, kinds, ("burst", "cw", "line"))
+    found = encoders.gate_loss(logit, kinds, ("burst", "cw", "line", "fast_drift"))
     assert float(found) == pytest.approx(np.mean(each), rel=1e-5)
-    assert float(encoders.gate_loss(logit, torch.full((4,), -1), ("burst",))) == 0
+    assert float(encoders.gate_loss(logit, torch.full((5,), -1), ("burst",))) == 0
 
 
 def test_numbers_of_lines_are_in_hz_and_channels(network: encoders.ShiftInvariantEncoder) -> None:

@@ -225,6 +225,8 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 LINE_KINDS = (LINE, "cw", "slow_drift")  #: straight lines that stay in the window throughout the scan
+MAYBE_LINES = ("fast_drift",)  #: straight too, but most leave the window: what they are taken for is not taught
+SURELY_NOT, SURELY = 0.05, 0.3  #: probabilities of being a line from which a snippet is none, and one
 LINE_TURN = 0.9  #: radians from the middle of the paper's ranges to their ends; the brightest lines come to 3
 
 
@@ -372,13 +374,13 @@ class ShiftInvariantEncoder(nn.Module):
         return torch.softmax(self.settings.pull_scale * unit @ self._families().T, dim=1)
 
     def _is_line(self, seen: Seen) -> Tensor:
-        """Return how far a snippet is a line, 0 to 1, shape (n, 1); 1 as soon as it is one rather than not.
+        """Return how far a snippet is a line, shape (n, 1): 0 up to `SURELY_NOT`, 1 from `SURELY` on.
 
-        Not the bare share: that moves with the background, and with it all that is multiplied by it.
+        Not the bare probability: that moves with the background, and with it all that is multiplied by it.
         """
         if seen.line is None:
             return seen.kind.new_zeros(len(seen.kind), 1)
-        return (2 * torch.sigmoid(seen.line)).clamp(max=1.0)[:, None]
+        return ((torch.sigmoid(seen.line) - SURELY_NOT) / (SURELY - SURELY_NOT)).clamp(0.0, 1.0)[:, None]
 
     def _as_line(self, unit: Tensor, seen: Seen) -> Tensor:
         """Return unit vectors turned to the one direction of all lines, as far as they are lines."""
@@ -482,25 +484,27 @@ def kind_loss(embedded: Tensor, directions: Tensor, kinds: Tensor, *, scale: flo
 
 
 def gate_loss(logit: Tensor, kinds: Tensor, names: tuple[str, ...]) -> Tensor:
-    """Return the cross-entropy of being a line or not; rows with kind below 0 do not count.
+    """Return the cross-entropy of being a line or not; unknown families and `MAYBE_LINES` do not count.
 
     Parameters
     ----------
     logit : Tensor, shape (n,)
     kinds : Tensor, shape (n,), int64
-        Numbers of families.
+        Numbers of families; below 0: unknown.
     names : tuple of str
         Those families.
     """
-    known = kinds >= 0
+    known, lines = gate_truth(kinds, names)
     if not bool(known.any()):
         return logit.new_zeros(())
-    return functional.binary_cross_entropy_with_logits(logit[known].float(), are_lines(kinds[known], names).float())
+    return functional.binary_cross_entropy_with_logits(logit[known].float(), lines[known].float())
 
 
-def are_lines(kinds: Tensor, names: tuple[str, ...]) -> Tensor:
-    """Return which of some kinds, numbers of families, are lines, shape (n,)."""
-    return torch.tensor([name in LINE_KINDS for name in names], device=kinds.device)[kinds]
+def gate_truth(kinds: Tensor, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    """Return of which of some kinds it is known whether they are lines, and which are, shapes (n,)."""
+    told = torch.tensor([name not in MAYBE_LINES for name in names], device=kinds.device)
+    lines = torch.tensor([name in LINE_KINDS for name in names], device=kinds.device)
+    return (kinds >= 0) & told[kinds.clamp_min(0)], lines[kinds.clamp_min(0)]
 
 
 Network = BetaVAE | ShiftInvariantEncoder | Autoencoder

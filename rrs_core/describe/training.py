@@ -273,8 +273,8 @@ class ContrastiveTask:
         if seen[0].line is not None:
             logit = torch.cat([one.line.float() for one in seen if one.line is not None])
             total += self.settings.gate_weight * float(encoders.gate_loss(logit, both, self.module.settings.kinds))
-            named_line = encoders.are_lines(both[both >= 0], self.module.settings.kinds)
-            figures["gate_right"] = float(((logit > 0)[both >= 0] == named_line).float().mean())
+            told, lines = encoders.gate_truth(both, self.module.settings.kinds)
+            figures["gate_right"] = float(((logit > 0) == lines)[told].float().mean())
         known = ~line[:, 0].isnan()
         if seen[0].reading is not None and bool(known.any()):
             read = torch.cat([one.reading.parameters.float() for one in seen if one.reading is not None])
