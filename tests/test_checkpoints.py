@@ -18,7 +18,7 @@ from safetensors.torch import save as bytes_of
 
 from rrs_core.describe import checkpoints, encoders
 from rrs_core.describe.snippets import normalise
-from rrs_core.errors import FileRefused
+from rrs_core.errors import FileRefused, SettingsRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,6 +128,24 @@ def test_half_precision_is_only_a_little_less_precise_whatever_the_batch(batch: 
     whole, half = encoder.encode(snippets(), bfloat16=False), encoder.encode(snippets(), batch=batch, bfloat16=True)
     cosine = (whole * half).sum(axis=1) / np.linalg.norm(whole, axis=1) / np.linalg.norm(half, axis=1)
     assert cosine.min() > 0.999
+
+
+def test_lines_are_read_whatever_the_batch_and_only_by_networks_that_read_them(model: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    settings = encoders.ShiftInvariantSettings(kinds=("cw", "line"), line_latents=6)
+    checkpoints.save(tmp_path / "own.safetensors", encoders.build(settings))
+    reader = checkpoints.load(tmp_path / "own.safetensors")
+    snippets = np.random.default_rng(3).gamma(50, 0.02, (5, 16, 256)).astype(np.float32)
+    found = reader.lines(snippets, bfloat16=False)
+    assert reader.reads_lines
+    assert found.shape == (5, len(encoders.LINE_NUMBERS))
+    np.testing.assert_allclose(found, reader.lines(snippets, batch=2, bfloat16=False), rtol=1e-3, atol=1e-3)
+    assert ((found[:, 4] >= 0) & (found[:, 4] <= 1)).all()
+    other = checkpoints.load(model)
+    assert not other.reads_lines
+    with pytest.raises(SettingsRefused) as refused:
+        other.lines(snippets)
+    assert refused.value.code == "NO_READER"
 
 
 def test_the_unit_of_power_and_the_kind_of_number_do_not_change_the_vectors(model: Path) -> None:

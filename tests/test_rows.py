@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from safetensors.torch import save_file
 
-from rrs_core.describe import features, resnet
+from rrs_core.describe import checkpoints, encoders, features, resnet
 from rrs_core.errors import RRSError
 from rrs_core.prove import baselines, rows
 from rrs_core.prove.classes import line_classes
@@ -448,3 +448,18 @@ def test_named_weights_that_cannot_be_used_are_refused(bad: str, tmp_path: Path)
     with pytest.raises(RRSError) as refused:
         resnet.load(path)
     assert refused.value.code == "WEIGHTS"
+
+
+def test_what_an_encoder_reads_of_lines_is_a_row_in_half_the_papers_ranges(
+    tmp_path: Path, asked: NDArray[np.float32]
+) -> None:
+    torch.manual_seed(0)
+    settings = encoders.ShiftInvariantSettings(kinds=("cw", "line"), line_latents=6)
+    checkpoints.save(tmp_path / "own.safetensors", encoders.build(settings))
+    read = checkpoints.load(tmp_path / "own.safetensors").lines(asked).astype(np.float64)
+    vectors = (
+        rows.line_row("lines", f"{tmp_path / 'own.safetensors'}").fit(None, np.random.default_rng(0)).vectors(asked)
+    )
+    half = 0.5 * np.log(70 / 20)
+    wanted = [read[:, 0] / 2, np.log(read[:, 1]) / half, np.log(read[:, 2]) / half, read[:, 3] / 65]
+    np.testing.assert_allclose(vectors, np.stack(wanted, axis=1), rtol=1e-4)

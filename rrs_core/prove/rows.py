@@ -168,8 +168,11 @@ def _encoder(name: str, description: str) -> Row:
     return Row(name, description, make, identify)
 
 
-def _line_row(name: str, encoder: str) -> Row:
-    """Return what an encoder reads of lines as a row: each factor of the disentanglement metric by itself."""
+def line_row(name: str, encoder: str) -> Row:
+    """Return what an encoder reads of lines as a row: each factor of the disentanglement metric by itself.
+
+    `encoder` is a name or path that `checkpoints.load` takes, of a network that reads lines.
+    """
 
     def make(_: NDArray[np.float32], __: np.random.Generator) -> Made:
         from rrs_core.describe import checkpoints
@@ -211,7 +214,6 @@ ROWS: dict[str, Row] = {
         _encoder("autoencoder", "the network of the paper's β-VAE, squared error, no sampling"),
         _encoder("paper", "the paper's β-VAE"),
         _encoder("default", "our encoder"),
-        _line_row("default, its reading of lines", "default"),
         _plain(
             "PCA-10", "ten principal components of asinh-scaled snippets", _components, "1", fit_needs=SAMPLE
         ),
