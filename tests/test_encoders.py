@@ -247,7 +247,7 @@ def test_the_paper_network_does_see_where_a_signal_sits() -> None:
 def whitened(vectors: torch.Tensor, kinds: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
     """Return unit vectors after centring and whitening with their own statistics."""
     model = ShiftInvariantEncoder(ShiftInvariantSettings(latent=vectors.shape[1]))
-    monkeypatch.setattr(ShiftInvariantEncoder, "look", lambda _, x: encoders.Seen(x, None, None))
+    monkeypatch.setattr(ShiftInvariantEncoder, "look", lambda _, x: encoders.Seen(x, None, None, None))
     model.fit_whitening(list(vectors.split(100)), kinds)
     with torch.no_grad():
         return model(vectors).double()
