@@ -445,13 +445,14 @@ def test_a_bug_is_a_traceback_and_exit_1(survey: Path) -> None:
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
 from rrs_core.stages import detect
 def slow(job):
     print("searching", flush=True)
     time.sleep(60)
 detect.detect_one = slow
 from rrs_core.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born deaf to it
 main()
 """
 
