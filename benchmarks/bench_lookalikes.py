@@ -14,7 +14,9 @@ from benchmarks.rows import Row
 from rrs_core.config import PAPER_THRESHOLD
 from rrs_core.describe import checkpoints
 from rrs_core.describe.snippets import normalise
-from rrs_core.prove.retrieval import CALIBRATED_THRESHOLD, Planted, confusion, plant, precision_at
+from rrs_core.prove.confusion import counted, wrong_pairs
+from rrs_core.prove.evaluate import NEIGHBOURS
+from rrs_core.prove.retrieval import CALIBRATED_THRESHOLD, Planted, neighbours, plant, precision_at
 
 SEED = 20261126
 PER_FAMILY = 100
@@ -72,11 +74,9 @@ def main() -> None:
     print(f"{'mean':16}" + "".join(f"{mean(found[name]):12.3f}" for name in names))
     print("where the default's neighbours go wrong, most often first:")
     planted = plant(PER_FAMILY, np.random.default_rng(given.seed), faintest=given.faintest)
-    families, shares = confusion(checkpoints.load("default").encode(planted.power), planted.family)
-    np.fill_diagonal(shares, 0)
-    for place in np.argsort(-shares, axis=None)[:8]:
-        row, column = np.unravel_index(place, shares.shape)
-        print(f"  {shares[row, column]:.3f} of {families[row]} look like {families[column]}")
+    near = neighbours(checkpoints.load("default").encode(planted.power), NEIGHBOURS)
+    for query, neighbour, share in wrong_pairs(counted(planted.family, near), most=8):
+        print(f"  {share:.3f} of {query} look like {neighbour}")
 
 
 if __name__ == "__main__":

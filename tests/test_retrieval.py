@@ -11,7 +11,6 @@ from rrs_core.prove import retrieval
 from rrs_core.prove.retrieval import (
     average_precision,
     bootstrap,
-    confusion,
     neighbour_errors,
     neighbours,
     plant,
@@ -73,16 +72,6 @@ def test_vectors_of_one_group_do_not_count_as_neighbours_of_each_other() -> None
 def test_groups_below_zero_are_alone() -> None:
     vectors = circle([0, 1, 2, 3])
     np.testing.assert_array_equal(neighbours(vectors, 2, np.full(4, -1)), neighbours(vectors, 2))
-
-
-def test_the_table_of_confusion_shows_where_neighbours_come_from() -> None:
-    vectors = circle([0, 2, 4, 90, 92, 94, 91])
-    family = np.array(["line", "line", "line", "comb", "comb", "comb", "line"])
-    names, table = confusion(vectors, family, k=2)
-    assert names == ["comb", "line"]
-    np.testing.assert_allclose(table.sum(axis=1), 1)
-    found = precision_at(vectors, family, k=2)
-    np.testing.assert_allclose(np.diag(table), [found["comb"], found["line"]])
 
 
 @pytest.fixture(scope="module")

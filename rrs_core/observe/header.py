@@ -7,7 +7,7 @@ can be derived is stored twice.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,6 +54,11 @@ class ScanHeader:
         """Lowest and highest channel centre [MHz]."""
         last = self.fch1_mhz + self.foff_mhz * (self.n_chan - 1)
         return min(self.fch1_mhz, last), max(self.fch1_mhz, last)
+
+    def columns(self) -> dict[str, Any]:
+        """Return what the table of scans takes from a header, by the names of its columns."""
+        names = ("source_name", "telescope_id", "tstart_mjd", "tsamp_s", "fch1_mhz", "foff_mhz", "n_time", "n_chan")
+        return {**{name: getattr(self, name) for name in names}, "n_coarse": self.n_coarse}
 
     def frequency_mhz(self, channel: NDArray[np.integer] | int) -> NDArray[np.float64]:
         """Return the centre of channels of the scan [MHz], float64."""

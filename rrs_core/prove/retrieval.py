@@ -104,16 +104,6 @@ def precision_at(
     return {str(name): float(same[family == name].mean()) for name in np.unique(family)}
 
 
-def confusion(
-    vectors: NDArray[np.floating], family: NDArray[np.str_], k: int = 10
-) -> tuple[list[str], NDArray[np.float64]]:
-    """Return the families and, row by row, what share of a family's neighbours is of each family."""
-    names = [str(name) for name in np.unique(family)]
-    near = family[neighbours(vectors, k)]
-    table = np.array([[float((near[family == row] == column).mean()) for column in names] for row in names])
-    return names, table
-
-
 def average_precision(
     vectors: NDArray[np.floating], classes: NDArray[np.int64] | NDArray[np.str_]
 ) -> NDArray[np.float64]:

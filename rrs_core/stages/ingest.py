@@ -95,15 +95,7 @@ def scan_row(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         header = scan.header
     row = {
         "path": shown,
-        "source_name": header.source_name,
-        "telescope_id": header.telescope_id,
-        "tstart_mjd": header.tstart_mjd,
-        "tsamp_s": header.tsamp_s,
-        "fch1_mhz": header.fch1_mhz,
-        "foff_mhz": header.foff_mhz,
-        "n_time": header.n_time,
-        "n_chan": header.n_chan,
-        "n_coarse": header.n_coarse,
+        **header.columns(),
         "src_raj_hours": np.nan if header.src_raj_hours is None else header.src_raj_hours,
         "src_dej_deg": np.nan if header.src_dej_deg is None else header.src_dej_deg,
     }
