@@ -68,6 +68,20 @@ def test_the_tree_is_the_brute_force_sum_along_its_tracks(n_rows: int, reverse: 
     assert np.array_equal(drifts, drift_of[sums.argmax(axis=0)])
 
 
+@pytest.mark.parametrize("height", [10.0, 100.0, 1000.0])  # over the noise of a pixel; strong pixels are compressed
+@pytest.mark.parametrize("drift_channels", [0, 55, -170])
+def test_the_drift_of_a_wide_line_is_that_of_its_middle(height: float, drift_channels: int) -> None:
+    rng = np.random.default_rng(20261129)
+    block = noise_block(rng, 2**13)
+    middle = 4000 + drift_channels * np.arange(16)[:, None] / 15
+    profile = np.exp(-0.5 * ((np.arange(2**13) - middle) / 30.0) ** 2)  # 71 channels at half maximum
+    block += (height * np.sqrt(2 / units.NOISE_DOF) * profile).astype(np.float32)
+    found = search(block)
+    strongest = np.argmax(found.snr)
+    assert abs(int(found.drift_channels[strongest]) - drift_channels) <= 6  # a twelfth of its width
+    assert abs(int(found.channel[strongest]) - 4000) <= 4
+
+
 @pytest.fixture(scope="module")
 def tones() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A coarse channel with 200 tones of SNR 20 and more, and where they are."""

@@ -15,17 +15,17 @@ from rrs_core.text import markdown_text, safe_text
 if TYPE_CHECKING:
     from rrs_core.survey.campaigns import Evaluation
 
-#: Title with unit, and which way is better.
+#: Title with unit, which way is better, and the same as the head of a column.
 FIGURES = {
-    "silhouette": ("silhouette [−1 to 1]", "more"),
-    "cluster_metric": ("cluster metric [largest over mean radius]", "less"),
-    "disentanglement": ("disentanglement [share right]", "more"),
-    "precision_at_10": ("precision at 10 [1]", "more"),
-    "mean_average_precision": ("mean average precision [1]", "more"),
-    "silhouette_unit": ("silhouette at unit length [−1 to 1]", "more"),
-    "drift_error_hz_s": ("drift of neighbours, error [Hz/s]", "less"),
-    "width_error": ("width of neighbours, error [ln]", "less"),
-    "snr_error": ("SNR of neighbours, error [ln]", "less"),
+    "silhouette": ("silhouette [−1 to 1]", "more", "silhouette"),
+    "cluster_metric": ("cluster metric [largest over mean radius]", "less", "cluster metric"),
+    "disentanglement": ("disentanglement [share right]", "more", "disentangled"),
+    "precision_at_10": ("precision at 10 [1]", "more", "P@10"),
+    "mean_average_precision": ("mean average precision [1]", "more", "mAP"),
+    "silhouette_unit": ("silhouette at unit length [−1 to 1]", "more", "at unit length"),
+    "drift_error_hz_s": ("drift of neighbours, error [Hz/s]", "less", "drift [Hz/s]"),
+    "width_error": ("width of neighbours, error [ln]", "less", "width [ln]"),
+    "snr_error": ("SNR of neighbours, error [ln]", "less", "SNR [ln]"),
 }
 #: Of the paper's β-VAE: mean and standard deviation of ten runs (Ma et al. 2023, section 3.1).
 PUBLISHED = {"silhouette": (-0.123, 0.003), "cluster_metric": (2.16, 0.07), "disentanglement": (0.877, 0.038)}
@@ -68,15 +68,17 @@ def table(found: Evaluation) -> None:
     tests = {name: TESTS.get(name, name) for name in dict.fromkeys(found.rows["test_set"])}
     test = recovery_data.pick("test", "Test set", tests, where=st)
     own = found.rows[found.rows["test_set"] == test]
+    heads = {head(name): st.column_config.TextColumn(help=FIGURES[name][0], width="small") for name in FIGURES}
+    encoder = {"encoder": st.column_config.TextColumn(width="medium", pinned=True)}
     st.dataframe(
-        shown(own, test), hide_index=True, key="recovery.encoders", placeholder="–",
+        shown(own, test), hide_index=True, key="recovery.encoders", placeholder="–", column_config=encoder | heads,
         alt=f"Table of encoders on {TESTS.get(test, 'a test set')}",
     )  # fmt: skip
     runs = ", ".join(f"{int(one)}" for one in sorted(set(own["runs"].dropna())))
     st.caption(
         f"Mean ± standard deviation over runs ({markdown_text(runs, 40)}); seed {markdown_text(f'{found.seed}', 20)}. "
-        "In brackets: bootstrap interval over classes. Neighbours: the ten nearest, errors are mean absolute ones. "
-        "↑ more is better, ↓ less."
+        "In brackets: bootstrap interval over classes. P@10, mAP: precision at 10, mean average precision. Drift, "
+        "width, SNR: mean absolute errors of the ten nearest neighbours. ↑ more is better, ↓ less."
     )
 
 
@@ -88,16 +90,16 @@ def shown(own: pd.DataFrame, test: str) -> pd.DataFrame:
     published = {name: PUBLISHED[name] for name in figures if PUBLISHED_TESTS.get(name) == test}
     if published:
         rows.append(
-            {"encoder": PUBLISHED_ROW} | {_title(name): f"{m:.3f} ± {sd:.3f}" for name, (m, sd) in published.items()}
+            {"encoder": PUBLISHED_ROW} | {head(name): f"{m:.3f} ± {sd:.3f}" for name, (m, sd) in published.items()}
         )
     cells = {(one["row"], one["figure"]): one for one in own.to_dict("records")}
     for name in dict.fromkeys(own["row"]):
         line = {"encoder": safe_text(f"{name}", 60)}
         for figure in figures:
             if (one := cells.get((name, figure))) is not None:
-                line[_title(figure)] = _number(one)
+                line[head(figure)] = _number(one)
         rows.append(line)
-    return pd.DataFrame(rows, columns=["encoder", *map(_title, figures)])
+    return pd.DataFrame(rows, columns=["encoder", *map(head, figures)])
 
 
 def _number(one: dict[str, float]) -> str:
@@ -106,9 +108,11 @@ def _number(one: dict[str, float]) -> str:
     return f"{one['mean']:.3f}{sd}{interval}"
 
 
-def _title(figure: str) -> str:
-    title, better = FIGURES.get(figure, (safe_text(figure, 40), ""))
-    return title + {"more": " ↑", "less": " ↓"}.get(better, "")
+def head(figure: str) -> str:
+    """Return a figure as the head of a column, with an arrow that says which way is better."""
+    if figure not in FIGURES:
+        return safe_text(figure, 40)
+    return FIGURES[figure][2] + {"more": " ↑", "less": " ↓"}[FIGURES[figure][1]]
 
 
 def chart(found: Evaluation) -> None:
@@ -117,10 +121,10 @@ def chart(found: Evaluation) -> None:
     if not known:
         return
     figure = recovery_data.pick("figure", "Figure", {name: FIGURES[name][0] for name in known}, where=st)
-    title, better = FIGURES[figure]
+    name, better, _ = FIGURES[figure]
     own = found.rows[found.rows["figure"] == figure]
     st.plotly_chart(
-        pictures.encoders(own, f"{title[0].upper()}{title[1:]}, {better} is better", published=PUBLISHED.get(figure)),
+        pictures.encoders(own, f"{name[0].upper()}{name[1:]}, {better} is better", published=PUBLISHED.get(figure)),
         key="recovery.figure",
-        alt=f"{title} of {own['row'].nunique()} encoders, with standard deviations, a colour a test set",
+        alt=f"{name} of {own['row'].nunique()} encoders, with standard deviations, a colour a test set",
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numba as nb
 import numpy as np
+from scipy.ndimage import median_filter
 
 from rrs_core.detect import moments, noise, windows
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 STRIPE = 128  #: channels whose level is one point
 GROUP = 16  #: stripes whose rows share a gain
 DEAD = 1e-3  #: of the usual level: what is below it holds no power
+NEAR = 9  #: stripes whose median a stripe's level is at most: a line up to four stripes wide does not raise it
 FALL = 0.8  #: of its neighbours' level: a stripe below it may have dead channels
 LINEAR = 6.0  #: standard deviations up to which a pixel counts in full
 MOST = 20.0  #: and what it counts at most
@@ -37,8 +39,9 @@ class Scale:
 def scale_of(block: NDArray[Any], sigma: float | None = None) -> Scale:
     """Measure level, row gains and noise of a block.
 
-    The level is the stripes' own (`passes.raw_sums`): a narrow line does not raise it, a
-    wide block does, and is no line. A row's gain is the median over a group of stripes:
+    The level is the stripes' own (`passes.raw_sums`), but no higher than the median of those about it: a line does
+    not raise it, a block of more than four stripes does, and is no line. Where the bandpass rises or falls
+    the median is the stripe's own level. A row's gain is the median over a group of stripes:
     a broadband burst is no line either.
 
     Parameters
@@ -56,7 +59,7 @@ def scale_of(block: NDArray[Any], sigma: float | None = None) -> Scale:
     dead = _dead(block, level, size, DEAD * usual)
     if dead.any() and not dead.all():  # over the level of living stripes, what is dead stands out nowhere
         level[dead] = np.interp(np.flatnonzero(dead), np.flatnonzero(~dead), level[~dead])
-    level = np.maximum(level, DEAD * usual)
+    level = np.maximum(np.minimum(level, median_filter(level, NEAR, mode="nearest")), DEAD * usual)
     if sigma is None and len(level) < noise.ENOUGH:
         sigma = noise.noise_of_pixels(block[:, : len(level) * size] / np.repeat(level, size))[1]
     elif sigma is None:

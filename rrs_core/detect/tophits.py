@@ -63,6 +63,29 @@ def _refine(
 
 
 @nb.njit(cache=True, error_model="numpy", nogil=True)
+def _bare_sum(
+    block: NDArray[Any],
+    factor: NDArray[np.float32],
+    gain: NDArray[np.float32],
+    sigma: float,
+    taken: NDArray[np.bool_],
+    channel: int,
+    drift: int,
+    width: int,
+) -> float:
+    """Sum as `track_sum` does, uncompressed and without the pixels of other hits."""
+    n_time, n_chan = block.shape
+    total = 0.0
+    for t in range(n_time):
+        first = channel + _offset(drift, t, n_time) - width // 2
+        for k in range(max(0, first), min(n_chan, first + width)):
+            if not taken[t, k]:
+                g = gain[t, min(k // (GROUP * STRIPE), gain.shape[1] - 1)]
+                total += (np.float64(block[t, k]) * factor[k] - 1) / sigma - g
+    return total
+
+
+@nb.njit(cache=True, error_model="numpy", nogil=True)
 def _sharpen(
     block: NDArray[Any],
     factor: NDArray[np.float32],
@@ -74,18 +97,38 @@ def _sharpen(
     width: int,
     limit: int,
 ) -> tuple[int, int]:
-    """Return channel and drift of the highest track near a hit, uncompressed: of a strong one all else is alike."""
-    n_time, n_chan = block.shape
-    most, at, way = -np.inf, channel, drift
-    for d in range(max(-limit, drift - AROUND), min(limit, drift + AROUND) + 1):
-        for c in range(max(0, channel - AROUND), min(n_chan - 1, channel + AROUND) + 1):
-            total = 0.0
-            for t in range(n_time):
-                first = c + _offset(d, t, n_time) - width // 2
-                for k in range(max(0, first), min(n_chan, first + width)):
-                    if not taken[t, k]:
-                        g = gain[t, min(k // (GROUP * STRIPE), gain.shape[1] - 1)]
-                        total += (np.float64(block[t, k]) * factor[k] - 1) / sigma - g
+    """Return channel and drift of the highest track near a hit, uncompressed: of a strong one all else is alike.
+
+    All tracks `AROUND` channels and steps about it are tried. Of a wide line the compressed sums are alike much further
+    off, so its track is first turned about its middle and slid, in steps from half its width down to one channel,
+    each as often as the sum grows, but no further than a width, and four of turn.
+    """
+    n_chan = block.shape[1]
+    at, way = channel, drift
+    most = _bare_sum(block, factor, gain, sigma, taken, at, way, width)
+    middle = channel + drift / 2
+    step = width // 2
+    while step > 0:
+        best, best_at, best_way = most, at, way
+        for turn in range(-1, 2):
+            d = way + 2 * turn * step
+            if not -limit <= d <= limit or abs(d - drift) > 4 * width:
+                continue
+            for slide in range(-1, 2):
+                c = at + slide * step - turn * step
+                if not 0 <= c < n_chan or abs(c + d / 2 - middle) > width:
+                    continue
+                total = _bare_sum(block, factor, gain, sigma, taken, c, d, width)
+                if total > best:
+                    best, best_at, best_way = total, c, d
+        if best > most:
+            most, at, way = best, best_at, best_way
+        else:
+            step //= 2
+    centre, slope = at, way
+    for d in range(max(-limit, slope - AROUND), min(limit, slope + AROUND) + 1):
+        for c in range(max(0, centre - AROUND), min(n_chan - 1, centre + AROUND) + 1):
+            total = _bare_sum(block, factor, gain, sigma, taken, c, d, width)
             if total > most:
                 most, at, way = total, c, d
     return at, way
@@ -192,10 +235,13 @@ def separate(
         box, best, centre = 1, -np.inf, middle
         while box <= WIDEST and box < 2 * (right - left + 1):  # no wider than the signal: another may be beside it
             one, other = left, right - box + 1
+            highest, start = -np.inf, middle
             for first in range(max(0, min(one, other)), min(max(one, other), len(profile) - box) + 1):
                 total = profile[first : first + box].sum() * math.sqrt(n_time / box)
-                if total > best * (1.05 if box > 1 else 1.0):  # a wider box must be worth it
-                    best, centre, wide[found] = total, first + box // 2, box
+                if total > highest:
+                    highest, start = total, first
+            if highest > best * (1.05 if box > 1 else 1.0):  # a wider box must be worth it
+                best, centre, wide[found] = highest, start + box // 2, box
             box *= 2
         for t in range(n_time):
             first = c + _offset(d, t, n_time) - SIDE
