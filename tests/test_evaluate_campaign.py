@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,16 @@ def test_a_campaign_measures_every_part_once_and_keeps_it(encoded: dict[str, int
     before = dict(encoded)
     assert stage.run(tmp_path, Silent(), quick=True) == first
     assert encoded == before
+
+
+def test_what_is_read_beside_the_latents_is_measured_by_its_factors_alone(
+    encoded: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = dataclasses.replace(stage.ROWS["peak"], name="head", is_head=True)
+    monkeypatch.setattr(stage, "ROWS", stage.ROWS | {"head": head})
+    found = stage.run(tmp_path, Silent(), quick=True, only=["head", "peak"], runs=1)
+    tests = {name: {one["test_set"] for one in found if one["row"] == name} for name in ("head", "peak")}
+    assert tests == {"head": {"factors"}, "peak": {"simulated", "noise", "factors", "families"}}
 
 
 def test_a_lost_or_broken_part_is_measured_again_alone(encoded: dict[str, int], tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ class Row:
     identify: Callable[[], str]  #: what its vectors depend on beside the sample
     fit_needs: int = 0  #: snippets that `fit` wants; 0: there is nothing to fit
     has_latents: bool = True  #: whether the disentanglement metric is for it: the paper's is for networks alone
+    is_head: bool = False  #: numbers read beside the latents, for that metric alone: nothing searches with them
     most_per_class: int = MANY  #: members of a class that are worth the time
 
     def fit(self, power: NDArray[np.floating] | None, rng: np.random.Generator) -> Fitted:
@@ -191,7 +192,8 @@ def line_row(name: str, encoder: str) -> Row:
 
         return checkpoints.load(encoder).digest
 
-    return Row(name, "drift rate, log width, log SNR and place of the line that our encoder reads", make, identify)
+    described = "drift rate, log width, log SNR and place of the line that our encoder reads"
+    return Row(name, described, make, identify, is_head=True)
 
 
 def _plain(name: str, description: str, make: Maker, version: str, **more: Any) -> Row:  # noqa: ANN401 - fields of Row
@@ -214,6 +216,7 @@ ROWS: dict[str, Row] = {
         _encoder("autoencoder", "the network of the paper's β-VAE, squared error, no sampling"),
         _encoder("paper", "the paper's β-VAE"),
         _encoder("default", "our encoder"),
+        line_row("default, its reading of lines", "default"),
         _plain(
             "PCA-10", "ten principal components of asinh-scaled snippets", _components, "1", fit_needs=SAMPLE
         ),

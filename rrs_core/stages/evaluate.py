@@ -215,4 +215,6 @@ class _Campaign:
 
 def _fits(name: str, test: evaluate.TestSet) -> bool:
     """Tell whether a row is measured on a test set: limits know noise alone, factors are for what has latents."""
-    return test == "noise" if name in LIMITS else test != "factors" or ROWS[name].has_latents
+    if name in LIMITS:
+        return test == "noise"
+    return ROWS[name].has_latents if test == "factors" else not ROWS[name].is_head
