@@ -226,8 +226,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 LINE_KINDS = (LINE, "cw", "slow_drift")  #: straight lines that stay in the window throughout the scan
 MAYBE_LINES = ("fast_drift",)  #: straight too, but most leave the window: what they are taken for is not taught
-SURELY_NOT, SURELY = 0.008, 0.035  #: probabilities of being a line from which a snippet is none, and one
-TOO_FAINT, PLAIN = 6.0, 10.0  #: SNR that is read of it, likewise: noise has a best line too
+SURELY_NOT, SURELY = 0.05, 0.3  #: probabilities of being a line from which a snippet is none, and one
 LINE_TURN = 0.9  #: radians from the middle of the paper's ranges to their ends; the brightest lines come to 3
 
 
@@ -375,17 +374,13 @@ class ShiftInvariantEncoder(nn.Module):
         return torch.softmax(self.settings.pull_scale * unit @ self._families().T, dim=1)
 
     def _is_line(self, seen: Seen) -> Tensor:
-        """Return how far a snippet is a line, shape (n, 1): 0 up to `SURELY_NOT` and `TOO_FAINT`, 1 from their ends on.
+        """Return how far a snippet is a line, shape (n, 1): 0 up to `SURELY_NOT`, 1 from `SURELY` on.
 
-        Not the bare probability: that moves with the background, and with it all that is multiplied by it. The ends are
-        low, for a line that is half taken for one is far from all others, and of lines on a telescope's
-        detections one in twenty is given less than an even chance.
+        Not the bare probability: that moves with the background, and with it all that is multiplied by it.
         """
-        if seen.line is None or seen.reading is None:
+        if seen.line is None:
             return seen.kind.new_zeros(len(seen.kind), 1)
-        likely = (torch.sigmoid(seen.line) - SURELY_NOT) / (SURELY - SURELY_NOT)
-        there = (physical(seen.reading)[:, LINE_NUMBERS.index("snr")] - TOO_FAINT) / (PLAIN - TOO_FAINT)
-        return (likely.clamp(0.0, 1.0) * there.clamp(0.0, 1.0))[:, None]
+        return ((torch.sigmoid(seen.line) - SURELY_NOT) / (SURELY - SURELY_NOT)).clamp(0.0, 1.0)[:, None]
 
     def _as_line(self, unit: Tensor, seen: Seen) -> Tensor:
         """Return unit vectors turned to the one direction of all lines, as far as they are lines."""
