@@ -237,6 +237,10 @@ def train(
         int | None,
         typer.Option(help="Epochs in which the default learns to read lines and nothing else; usually a third.", min=0),
     ] = None,
+    telescope: Annotated[
+        Path | None,
+        typer.Option(help="Snippets of a telescope (n, 16, 256), .npy, that the default sees lines on too."),
+    ] = None,
 ) -> None:
     """Train an encoder on surveys; a killed run goes on where it stopped."""
     from rrs_core.console import Console
@@ -267,6 +271,7 @@ def train(
             network=network,
             simulated=simulated or (),
             lines_first=lines_first,
+            telescope=telescope,
         )
     best = training["curve"][training["best_epoch"]]
     sys.stdout.write(f"{out}: best epoch {training['best_epoch']}, {json.dumps(best)}\n")

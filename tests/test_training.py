@@ -388,14 +388,37 @@ def test_views_of_a_line_share_it_and_say_where_it_is() -> None:
     backgrounds = snippets(20)
     for seed in range(3):
         power, middle = pairs.line_views(
-            lines, np.random.default_rng(seed), PairSettings(line_on_noise=1.0), backgrounds
+            lines, np.random.default_rng(seed), PairSettings(line_on_noise=1.0), [backgrounds]
         )
         brightest = power[:, 7:9].sum(axis=1).argmax(axis=1)
         assert np.abs(brightest - middle).max() < 8
-    one, _ = pairs.line_views(lines, np.random.default_rng(4), PairSettings(line_on_noise=0.0), backgrounds)
-    other, _ = pairs.line_views(lines, np.random.default_rng(4), PairSettings(line_on_noise=0.0), None)
+    one, _ = pairs.line_views(lines, np.random.default_rng(4), PairSettings(line_on_noise=0.0), [backgrounds])
+    other, _ = pairs.line_views(lines, np.random.default_rng(4), PairSettings(line_on_noise=0.0))
     assert (one > 0).all()
     assert not np.allclose(one, other)
+
+
+def test_lines_lie_on_every_ground_as_often() -> None:
+    rng = np.random.default_rng(5)
+    grounds = [rng.gamma(100, 0.01, (size, 16, 256)) for size in (7, 300)]
+    for ground, row in zip(grounds, (3, 12), strict=True):
+        ground[:, row] += 0.5  # five standard deviations: which one it was
+    lines = pairs.draw_plain_lines(300, rng, PairSettings(line_snr=(1.0, 2.0)))
+    power, _ = pairs.line_views(lines, rng, PairSettings(line_on_noise=0.2), grounds)
+    excess = np.median(power, axis=2) - np.median(power, axis=(1, 2))[:, None]
+    assert 0.7 < np.mean(excess.max(axis=1) > 0.2) < 0.9
+    counts = np.bincount(excess.argmax(axis=1)[excess.max(axis=1) > 0.2], minlength=16)
+    assert counts[3] + counts[12] == counts.sum()
+    assert abs(counts[3] - counts[12]) <= 1
+
+
+def test_lines_are_learnt_on_a_telescopes_snippets_and_some_are_held_back() -> None:
+    telescope = np.random.default_rng(6).integers(0, 256, (10, 16, 256), dtype=np.uint8)
+    module = encoders.build(encoders.ShiftInvariantSettings(kinds=pairs.kind_names(), line_latents=6))
+    task = training.ContrastiveTask(module, None, training.TrainSettings(bank=20), "cpu", telescope=telescope)
+    assert [len(ground) for ground in task.grounds] == [8]
+    assert [len(ground) for ground in task.held_grounds] == [2]
+    assert not any((task.grounds[0] == one).all(axis=(1, 2)).any() for one in task.held_grounds[0])
 
 
 def test_a_full_disk_at_a_checkpoint_is_one_refusal_and_the_last_one_stays(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from rrs_core.simulate.lines import CHANNELS_PER_HZ_S, LINE, draw_lines
 from rrs_core.simulate.noise import NOISE_STD, draw_noise, observe_power
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -171,20 +171,25 @@ def line_views(
     lines: Lines,
     rng: np.random.Generator,
     settings: PairSettings,
-    backgrounds: NDArray[np.float16] | None = None,
+    grounds: Sequence[NDArray[np.generic]] = (),
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Return one fresh view of each line, raw power (n, 16, 256), and its channel in the middle of the scan, (n,).
 
-    On noise, or on one of the `backgrounds` (m, 16, 256), slid and turned over, half of them first made an 8-bit
-    image; its SNR counts in their own noise, as in the search paper's test.
+    On noise, or on a snippet of one of the `grounds`, each (m, 16, 256) and each as often, slid and turned over, half
+    of them first made an 8-bit image; its SNR counts in their own noise, as in the search paper's test.
     """
     n = len(lines.snr)
     start = rng.uniform(*settings.line_start, n)
     signal = draw_lines(start, lines.drift_rate_hz_s, lines.width_hz, lines.snr)
     power = draw_noise(rng, n * units.SNIPPET_TIMES, units.SNIPPET_CHANNELS).reshape(signal.shape)
-    if backgrounds is not None and len(backgrounds):
+    grounds = [ground for ground in grounds if len(ground)]
+    if grounds:
         rows = np.flatnonzero(rng.random(n) >= settings.line_on_noise)
-        given = backgrounds[np.sort(rng.integers(0, len(backgrounds), len(rows)))].astype(np.float32)
+        given = np.empty((len(rows), *power.shape[1:]), np.float32)
+        of = np.arange(len(rows)) % len(grounds)
+        for number, ground in enumerate(grounds):
+            chosen = np.flatnonzero(of == number)
+            given[chosen] = ground[np.sort(rng.integers(0, len(ground), len(chosen)))]
         imaged = np.flatnonzero(rng.random(len(rows)) < 0.5)
         given[imaged] = _eight_bit(given[imaged])
         power[rows] = 1 + np.float32(NOISE_STD) * slid_round(standardised(given), rng)

@@ -218,7 +218,12 @@ class ContrastiveTask:
         progress: Callable[[int], None] | None = None,
         *,
         detections: pairs.Detections | None = None,
+        telescope: NDArray[np.generic] | None = None,
     ) -> None:
+        """Draw the bank of signals.
+
+        `telescope`, shape (m, 16, 256), raw power: snippets that lines are drawn on as often as on the others.
+        """
         self.module, self.settings, self.device = module, settings, device
         self.bank = pairs.draw_bank(settings.bank, np.random.default_rng([settings.seed, 1]), progress=progress)
         self.held = pairs.draw_bank(VALIDATION_PAIRS, np.random.default_rng([settings.seed, 2]))
@@ -229,6 +234,12 @@ class ContrastiveTask:
         self.held_detections: pairs.Detections | None = None
         if detections is not None:
             self.detections, self.held_detections = detections.divided(HELD_BACK)
+        self.grounds = _grounds(self.backgrounds, self.detections)
+        self.held_grounds = _grounds(self.held_backgrounds, self.held_detections)
+        if telescope is not None:
+            back = np.arange(len(telescope)) % HELD_BACK == 0
+            self.grounds.append(telescope[~back])
+            self.held_grounds.append(telescope[back])
 
     def losses(self, rng: np.random.Generator, epoch: int) -> Iterator[Callable[[], Tensor]]:
         """Yield the loss of reading lines in the first epochs, then, the reader left as it is, that of fresh pairs."""
@@ -314,9 +325,9 @@ class ContrastiveTask:
             np.flatnonzero((sort >= low) & (sort < high)) for low, high in zip((0, *edges), edges, strict=False)
         )
         lines = pairs.draw_plain_lines(len(plain), rng, views)
-        behind = backgrounds if detections is None else detections.power
+        grounds = self.grounds if bank is self.bank else self.held_grounds
         for view in range(2):
-            seen[view][plain], middle = pairs.line_views(lines, rng, views, behind)
+            seen[view][plain], middle = pairs.line_views(lines, rng, views, grounds)
             line[view, plain, : linereader.READ] = linereader.parameters(
                 lines.drift_rate_hz_s, lines.width_hz, lines.snr
             )
@@ -335,8 +346,7 @@ class ContrastiveTask:
     def _draw_lines(self, m: int, rng: np.random.Generator) -> _Views:
         """Draw one view each of m plain lines."""
         lines = pairs.draw_plain_lines(m, rng, self.settings.views)
-        behind = self.backgrounds if self.detections is None else self.detections.power
-        power, middle = pairs.line_views(lines, rng, self.settings.views, behind)
+        power, middle = pairs.line_views(lines, rng, self.settings.views, self.grounds)
         read = linereader.parameters(lines.drift_rate_hz_s, lines.width_hz, lines.snr)
         line = np.concatenate([read, middle[:, None]], axis=1).astype(np.float32)
         return _Views(power, np.full(m, self.bank.kinds.index(LINE)), line)
@@ -367,6 +377,12 @@ class ContrastiveTask:
 
     def _inputs(self, power: NDArray[np.float32]) -> Tensor:
         return _network_inputs(power, "default", self.device)
+
+
+def _grounds(snippets: NDArray[np.float16] | None, detections: pairs.Detections | None) -> list[NDArray[np.generic]]:
+    """Return what lines are drawn on: detections where there are any, the surveys' own snippets otherwise."""
+    given = snippets if detections is None else detections.power
+    return [] if given is None else [given]
 
 
 def _validated(sample: Sample, settings: TrainSettings) -> NDArray[np.float16]:

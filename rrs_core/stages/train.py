@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,7 @@ from rrs_core.describe.snippets import cut_snippets
 from rrs_core.detect.energy import iter_detections
 from rrs_core.errors import SettingsRefused, SurveyRefused
 from rrs_core.observe.filterbank import open_scan
-from rrs_core.observe.snippetfiles import fit_times
+from rrs_core.observe.snippetfiles import fit_times, open_stack
 from rrs_core.prove.backgrounds import simulated as simulated_detections
 from rrs_core.stages.ingest import is_stack
 from rrs_core.survey.catalogue import load
@@ -52,6 +53,7 @@ def run(
     learning_rate: float | None = None,
     simulated: Sequence[int] = (),
     lines_first: int | None = None,
+    telescope: Path | None = None,
 ) -> dict[str, Any]:
     """Train a model on surveys and write it to `out`; return its training curve.
 
@@ -78,6 +80,8 @@ def run(
     lines_first : int, optional
         Epochs in which the default network learns to read lines, and in which it learns nothing else; its
         reader stays as it is afterwards. If not given, the first third for a new network, none for one that goes on.
+    telescope : Path, optional
+        Snippets of a telescope (n, 16, 256), .npy, that the default network sees lines on too.
 
     Raises
     ------
@@ -86,6 +90,7 @@ def run(
     """
     if out.suffix != ".safetensors":
         raise SettingsRefused("FORMAT", "name of the model", where=out, got=out.suffix, expected=".safetensors")
+    grounds = None if telescope is None else np.asarray(open_stack(telescope))
     chosen = _device(device)
     rng = np.random.default_rng([seed, 0])
     torch.manual_seed(seed)
@@ -126,6 +131,7 @@ def run(
         task = training.ContrastiveTask(
             module, sample, settings, chosen, lambda done: report.progress("signals", done, settings.bank),
             detections=_detections(simulated, seed, report) if simulated else None,
+            telescope=grounds,
         )  # fmt: skip
 
     def tell(epoch: int, figures: dict[str, float]) -> None:
@@ -135,7 +141,7 @@ def run(
     trained_on = [{"survey": s.name, "detect": s.version("detect"), "hits": len(s.hits)} for s in opened]
     return training.fit(
         task, out, settings, report=tell, seed=seed, trained_on=trained_on, simulated=list(simulated),
-        started_from=start or "",
+        started_from=start or "", telescope="" if grounds is None else sha256(grounds.tobytes()).hexdigest(),
     )  # fmt: skip
 
 
