@@ -13,7 +13,12 @@ D = 8
 
 
 def brute(
-    frequency_mhz: np.ndarray, place: np.ndarray, looks: np.ndarray, track: np.ndarray | None, reach_hz: float
+    frequency_mhz: np.ndarray,
+    place: np.ndarray,
+    looks: np.ndarray,
+    track: np.ndarray | None,
+    reach_hz: float,
+    drift: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the label of each hit by comparing all pairs, again and again until nothing changes."""
     n = len(frequency_mhz)
@@ -25,6 +30,8 @@ def brute(
             for j in range(i):
                 near = place[i] == place[j] and abs(frequency_mhz[i] - frequency_mhz[j]) * 1e6 <= reach_hz
                 cosine = looks[i] @ looks[j] / (np.linalg.norm(looks[i]) * np.linalg.norm(looks[j]))
+                if drift is not None:
+                    near &= abs(drift[i] - drift[j]) <= 0.1 + 0.07 * max(abs(drift[i]), abs(drift[j]))
                 tracked = track is not None and track[i] == track[j] >= 0
                 if ((near and cosine >= emitters.ALIKE) or tracked) and label[i] != label[j]:
                     label[label == label[i]] = label[j]
@@ -34,17 +41,30 @@ def brute(
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("tracked", [False, True])
-def test_links_are_those_of_all_pairs_compared_one_by_one(seed: int, tracked: bool):
+@pytest.mark.parametrize("drifting", [False, True])
+def test_links_are_those_of_all_pairs_compared_one_by_one(seed: int, tracked: bool, drifting: bool):
     rng = np.random.default_rng(seed)
     n = 60
     frequency = 1400 + rng.integers(0, 40_000, n) * 1e-6
     place = rng.integers(0, 3, n)
     looks = np.eye(D)[rng.integers(0, 3, n)] * rng.uniform(1, 9, (n, 1)) + rng.normal(0, 0.3, (n, D))
     track = rng.integers(-1, 20, n) if tracked else None
-    found = link_emitters(frequency, place, looks, track)
-    assert adjusted_rand_score(brute(frequency, place, looks, track, emitters.REACH_HZ), found) == pytest.approx(1)
+    drift = rng.uniform(-2, 2, n) if drifting else None
+    found = link_emitters(frequency, place, looks, track, drift)
+    truth = brute(frequency, place, looks, track, emitters.REACH_HZ, drift)
+    assert adjusted_rand_score(truth, found) == pytest.approx(1)
     first = [int(np.flatnonzero(found == one)[0]) for one in range(int(found.max()) + 1)]
     assert first == sorted(first)  # numbered in order of the hits
+
+
+def test_two_combs_that_lie_in_each_other_are_told_apart_by_their_drift():
+    rng = np.random.default_rng(7)
+    frequency = np.concatenate([1420 + np.arange(100) * 900e-6, 1420.0004 + np.arange(100) * 900e-6])
+    drift = np.repeat([0.0, 0.8], 100) + rng.normal(0, 0.01, 200)
+    look = np.eye(D)[0] + rng.normal(0, 0.1, (200, D))
+    assert set(link_emitters(frequency, np.ones(200, int), look).tolist()) == {0}
+    found = link_emitters(frequency, np.ones(200, int), look, None, drift)
+    np.testing.assert_array_equal(found, np.repeat([0, 1], 100))
 
 
 def test_a_comb_is_one_emitter_in_all_scans_of_its_cadence_and_another_in_the_next():

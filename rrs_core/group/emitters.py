@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rrs_core.group.tracks import DRIFT_SHARE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REACH_HZ = 3000.0  #: hits farther apart than this are not linked at once: four widths of a snippet
 ALIKE = 0.7  #: least cosine of two looks
+DRIFT_NEAR_HZ_S = 0.1  #: drifts of one transmitter's lines differ by no more: those of a comb that lies in another's
 MOST_NEAR = 48  #: hits above one that are compared with it: bounds the work where thousands coincide
 
 
@@ -24,15 +27,17 @@ def link_emitters(
     place: NDArray[np.int64],
     looks: NDArray[np.float64],
     track_id: NDArray[np.int64] | None = None,
+    drift_rate_hz_s: NDArray[np.float64] | None = None,
     *,
     reach_hz: float = REACH_HZ,
     alike: float = ALIKE,
 ) -> NDArray[np.int64]:
     """Link hits that are of one transmitter; whatever hangs together by links is one.
 
-    Two hits are linked if they are of one place, within `reach_hz` of each other, and the cosine of their looks is at
-    least `alike`; or if they are of one track. Work grows with the hits: each is compared with the
-    `MOST_NEAR` next above it. Two transmitters that lie in each other and look the same are taken for one.
+    Two hits are linked if they are of one place, within `reach_hz` of each other, the cosine of their looks is at
+    least `alike` and their drifts differ by no more than `DRIFT_NEAR_HZ_S` and 7 %; or if they are of one track. Work
+    grows with the hits: each is compared with the `MOST_NEAR` next above it. Two transmitters that lie in each
+    other, look the same and drift alike are taken for one.
 
     Parameters
     ----------
@@ -44,6 +49,8 @@ def link_emitters(
         What the hits look like, in any units: their directions are compared.
     track_id : ndarray of int, shape (n,), optional
         From `tracks.link_tracks`; -1: of none.
+    drift_rate_hz_s : ndarray, shape (n,), optional
+        [Hz/s]; not compared if not given.
 
     Returns
     -------
@@ -64,7 +71,12 @@ def link_emitters(
         if not len(near):
             break  # whoever lies farther along the order lies farther away
         first, second = order[near], order[near + apart]
-        links.append(np.column_stack([first, second])[np.einsum("ij,ij->i", unit[first], unit[second]) >= alike])
+        linked = np.einsum("ij,ij->i", unit[first], unit[second]) >= alike
+        if drift_rate_hz_s is not None:
+            one, other = drift_rate_hz_s[first], drift_rate_hz_s[second]
+            most = DRIFT_NEAR_HZ_S + DRIFT_SHARE * np.maximum(np.abs(one), np.abs(other))
+            linked &= np.abs(one - other) <= most
+        links.append(np.column_stack([first, second])[linked])
     if track_id is not None:
         by_track = np.argsort(track_id, kind="stable")
         same = (track_id[by_track][1:] == track_id[by_track][:-1]) & (track_id[by_track][1:] >= 0)

@@ -75,7 +75,7 @@ def simulated(
     for number in range(count):
         planned = plan_cadence(chosen, seed, number)
         for position in range(len(ORDER)):
-            header, shining = planned.headers[position], _shining(planned, position)
+            header, there = planned.headers[position], shining(planned, position)
             for coarse, block in enumerate(coarse_blocks(planned, position, seed)):
                 if (spike := blocks.dc_channel(header, coarse)) is not None:
                     blocks.excise_dc_spike(block, spike - header.coarse_span(coarse)[0])
@@ -84,7 +84,7 @@ def simulated(
                 if len(centre):
                     power = cut_snippets(np.asarray(found.flat), centre, foff_mhz=header.foff_mhz)
                     first = header.coarse_span(coarse)[0] + centre - units.SNIPPET_CHANNELS // 2
-                    shown = [_brightest(shining, position, header, start) for start in first.tolist()]
+                    shown = [_brightest(there, position, header, start) for start in first.tolist()]
                     family = np.array([name for name, _ in shown], dtype=np.str_)
                     source = np.array([source_id for _, source_id in shown], np.int64)
                     parts.append(Detected(power, family, source, np.asarray(found.columns["s_statistic"], np.float64)))
@@ -98,7 +98,7 @@ def simulated(
 
 
 @dataclass(frozen=True)
-class _Shining:
+class Shining:
     """A source that is there in one scan."""
 
     item: PlannedSource
@@ -107,23 +107,24 @@ class _Shining:
     high_mhz: float
 
 
-def _shining(planned: PlannedCadence, position: int) -> list[_Shining]:
+def shining(planned: PlannedCadence, position: int) -> list[Shining]:
+    """Return the sources that are there in one scan of a cadence, with what they span at its start."""
     found = []
     for item in planned.sources:
         gain = item.gain(position)
         extent = item.source.extent_hz(position * CADENCE_STEP_S) if gain > 0 else None
         if extent is not None:
             low, high = (item.source.frequency_mhz + offset / units.HZ_PER_MHZ for offset in extent)
-            found.append(_Shining(item, gain, low, high))
+            found.append(Shining(item, gain, low, high))
     return found
 
 
-def _brightest(shining: list[_Shining], position: int, header: ScanHeader, start: int) -> tuple[str, int]:
+def _brightest(there: list[Shining], position: int, header: ScanHeader, start: int) -> tuple[str, int]:
     """Return family and number of the source with the most power in the 256 channels from `start` of a scan."""
     edges = header.frequency_mhz(np.array([start, start + units.SNIPPET_CHANNELS - 1]))
     low_mhz, high_mhz = float(edges.min()), float(edges.max())
     best, family, source_id = FAINTEST**2 * units.SNIPPET_TIMES * units.SNIPPET_CHANNELS, NOBODY, -1
-    for one in shining:
+    for one in there:
         if one.high_mhz < low_mhz or one.low_mhz > high_mhz:
             continue
         source = one.item.source

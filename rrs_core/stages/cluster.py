@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "cluster-3"
+CODE = "cluster-4"
 MAP = "transform.npz"  #: the fitted map of features, in the survey's folder
 SOURCES = 3  #: likely sources that are suggested for a cluster, at most
 EXEMPLARS = 24  #: hits nearest to the middle of a supercluster that are named, and as many of its edge
-LATENT_WEIGHT = 3.0  #: of the unit latents beside the features, which span about one each
+LATENT_WEIGHT = 10.0  #: of the unit latents beside the features, which span about one each and part their ties
 FEWEST_TO_EXPLAIN = 50  #: hits below which a forest says nothing
 TABLES = ("clusters", "groups", "epochs", "superclusters", "importances")
 
@@ -218,7 +218,8 @@ def emitters_of(
     cadence = hits[["scan_id"]].merge(scans[["scan_id", "cadence_id"]], on="scan_id", how="left")["cadence_id"]
     place = np.asarray(cadence.astype("Int64").fillna(-hits["scan_id"].reset_index(drop=True)), np.int64)
     frequency = hits["frequency_mhz"].to_numpy(np.float64)
-    return emitters.link_emitters(frequency, place, described_by, track)
+    drift = hits["drift_rate_hz_s"].to_numpy(np.float64)
+    return emitters.link_emitters(frequency, place, described_by, track, drift)
 
 
 def means_of(points: NDArray[np.float64], group: NDArray[np.int64], count: int) -> NDArray[np.float64]:
