@@ -82,7 +82,8 @@ def table(found: Evaluation) -> None:
     st.caption(
         f"Mean ± standard deviation over runs ({markdown_text(runs, 40)}); seed {markdown_text(f'{found.seed}', 20)}. "
         "In brackets: bootstrap interval over classes. Radii: the cluster metric. P@10, mAP: precision at 10, mean "
-        "average precision. Drift, width, SNR: mean absolute errors of the ten nearest neighbours. ↑ more is better, ↓ less."
+        "average precision. Drift, width, SNR: mean absolute errors of the ten nearest neighbours. "
+        "↑ more is better, ↓ less."
     )
 
 
