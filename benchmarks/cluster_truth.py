@@ -28,9 +28,8 @@ from rrs_core.group import emitters, transforms
 from rrs_core.observe.header import ScanHeader
 from rrs_core.pipeline import build
 from rrs_core.prove.backgrounds import Shining, shining
-from rrs_core.simulate.plan import CADENCE_STEP_S, ORDER, plan_cadence, preset_named
+from rrs_core.simulate.plan import ORDER, plan_cadence, preset_named
 from rrs_core.simulate.scans import simulate
-from rrs_core.simulate.sources import add_power
 from rrs_core.stages.cluster import MAP, looks
 from rrs_core.survey.catalogue import Survey, load
 
@@ -76,16 +75,8 @@ def _on_track(one: Shining, position: int, header: ScanHeader, frequency_mhz: fl
     rows, step_hz = np.arange(header.n_time), header.foff_mhz * units.HZ_PER_MHZ
     moved = np.rint(drift_rate_hz_s * rows * header.tsamp_s / step_hz).astype(np.int64)
     first = int(moved.min()) - BESIDE
-    power = np.zeros((header.n_time, int(np.ptp(moved)) + 2 * BESIDE + 1), np.float32)
-    add_power(
-        power,
-        one.item.source,
-        first_hz=(frequency_mhz - one.item.source.frequency_mhz) * units.HZ_PER_MHZ + first * step_hz,
-        step_hz=step_hz,
-        since_s=position * CADENCE_STEP_S,
-        dt_s=header.tsamp_s,
-        unit=one.gain,
-    )
+    n_chan = int(np.ptp(moved)) + 2 * BESIDE + 1
+    power = one.power(position, header, frequency_mhz + first * header.foff_mhz, n_chan)
     return sum(float(power[rows, moved - first + beside].sum()) for beside in range(-BESIDE, BESIDE + 1))
 
 

@@ -421,6 +421,11 @@ def test_lines_are_learnt_on_a_telescopes_snippets_and_some_are_held_back() -> N
     assert not any((task.grounds[0] == one).all(axis=(1, 2)).any() for one in task.held_grounds[0])
 
 
+def test_a_telescopes_snippets_are_for_the_default_network_alone(tmp_path: Path) -> None:
+    with pytest.raises(RRSError, match="only the default network"):
+        train.run([], tmp_path / "m.safetensors", "paper", Silent(), epochs=1, telescope=tmp_path / "x.npy")
+
+
 def test_a_full_disk_at_a_checkpoint_is_one_refusal_and_the_last_one_stays(tmp_path: Path) -> None:
     """The kernel's own limit on a file's size stands for a full disk."""
     import resource

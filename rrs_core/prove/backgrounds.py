@@ -106,6 +106,24 @@ class Shining:
     low_mhz: float
     high_mhz: float
 
+    def power(self, position: int, header: ScanHeader, first_mhz: float, n_chan: int) -> NDArray[np.float32]:
+        """Return its mean power in some channels of the scan at a position, shape (n_time, n_chan) [noise sigmas].
+
+        `first_mhz` is the first of them [MHz]; they may reach beyond the scan's band.
+        """
+        source = self.item.source
+        power = np.zeros((header.n_time, n_chan), np.float32)
+        add_power(
+            power,
+            source,
+            first_hz=(first_mhz - source.frequency_mhz) * units.HZ_PER_MHZ,
+            step_hz=header.foff_mhz * units.HZ_PER_MHZ,
+            since_s=position * CADENCE_STEP_S,
+            dt_s=header.tsamp_s,
+            unit=self.gain,
+        )
+        return power
+
 
 def shining(planned: PlannedCadence, position: int) -> list[Shining]:
     """Return the sources that are there in one scan of a cadence, with what they span at its start."""
@@ -127,18 +145,8 @@ def _brightest(there: list[Shining], position: int, header: ScanHeader, start: i
     for one in there:
         if one.high_mhz < low_mhz or one.low_mhz > high_mhz:
             continue
-        source = one.item.source
-        power = np.zeros((header.n_time, units.SNIPPET_CHANNELS), np.float32)
-        add_power(
-            power,
-            source,
-            first_hz=(float(header.frequency_mhz(start)) - source.frequency_mhz) * units.HZ_PER_MHZ,
-            step_hz=header.foff_mhz * units.HZ_PER_MHZ,
-            since_s=position * CADENCE_STEP_S,
-            dt_s=header.tsamp_s,
-            unit=one.gain,
-        )
+        power = one.power(position, header, float(header.frequency_mhz(start)), units.SNIPPET_CHANNELS)
         energy = float((power.astype(np.float64) ** 2).sum())
         if energy > best:
-            best, family, source_id = energy, source.family, one.item.source_id
+            best, family, source_id = energy, one.item.source.family, one.item.source_id
     return family, source_id

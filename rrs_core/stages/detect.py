@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "detect-4"
+CODE = "detect-5"
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "features-2"
+CODE = "features-3"
 SEED_PLACES = 10  #: coarse channels, of scans drawn at random, that the seeds are put into
 NEAR_HZ = 50.0  #: a seed is the hit found this near to where it was drawn [Hz]
 TRIES = 4  #: rounds of drawing seeds until there are as many as wanted

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rrs_core.prove.recovery import SetName
 
-CODE = "recover-clusters-1"
+CODE = "recover-clusters-2"
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,10 @@ def run(
     """
     if out.suffix != ".safetensors":
         raise SettingsRefused("FORMAT", "name of the model", where=out, got=out.suffix, expected=".safetensors")
+    if telescope is not None and architecture != "default":
+        raise SettingsRefused(
+            "CONFIG", "only the default network sees lines on a telescope's snippets", got=architecture
+        )
     grounds = None if telescope is None else np.asarray(open_stack(telescope))
     chosen = _device(device)
     rng = np.random.default_rng([seed, 0])
