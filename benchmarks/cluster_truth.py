@@ -22,28 +22,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rrs_core import units
 from rrs_core.console import Console
 from rrs_core.group import emitters, transforms
-from rrs_core.observe.header import ScanHeader
 from rrs_core.pipeline import build
-from rrs_core.prove.backgrounds import Shining, shining
+from rrs_core.prove.truth import shining, sources_on_tracks
 from rrs_core.simulate.plan import ORDER, plan_cadence, preset_named
 from rrs_core.simulate.scans import simulate
 from rrs_core.stages.cluster import MAP, looks
 from rrs_core.survey.catalogue import Survey, load
 
 CACHE = Path(__file__).resolve().parents[1] / "cache"
-SLACK_MHZ = 5e-6  #: of a source's extent on each side
-BESIDE = 2  #: channels on each side of a hit's track whose power says which source it is of
 
 
 def true_sources(survey: Survey, preset: str, seed: int, detector: str) -> pd.DataFrame:
-    """Return hit_id, source_id and family of hits: of several sources at a place the one with most power on the track.
-
-    The narrowest of them, the first way, was another one for 18 % of the hits: a comb spans most of its band.
-    -1 and no family where there is none.
-    """
+    """Return hit_id, source_id and family of hits, see `sources_on_tracks`; -1 and no family where there is none."""
     chosen = preset_named(preset)
     hits = survey.hits[survey.hits["detector"] == detector]
     own = {int(number): rows for number, rows in hits.groupby("scan_id")}
@@ -56,28 +48,14 @@ def true_sources(survey: Survey, preset: str, seed: int, detector: str) -> pd.Da
         for position in range(len(ORDER)):
             header = planned.headers[position]
             there = shining(planned, position)
-            low = np.array([one.low_mhz for one in there]) - SLACK_MHZ
-            high = np.array([one.high_mhz for one in there]) + SLACK_MHZ
-            for hit in own.get(number_of[Path(header.path).name], hits.iloc[:0]).itertuples():
-                near = np.flatnonzero((low <= hit.frequency_mhz) & (hit.frequency_mhz <= high))
-                if len(near) > 1:
-                    power = [
-                        _on_track(there[k], position, header, hit.frequency_mhz, hit.drift_rate_hz_s) for k in near
-                    ]
-                    near = near[[int(np.argmax(power))]]
-                item = there[near[0]].item if len(near) else None
-                found.append((hit.hit_id, item.source_id if item else -1, item.source.family if item else ""))
+            rows = own.get(number_of[Path(header.path).name], hits.iloc[:0])
+            at = sources_on_tracks(
+                there, position, header, rows["frequency_mhz"].to_numpy(), rows["drift_rate_hz_s"].to_numpy()
+            )
+            for hit_id, place in zip(rows["hit_id"], at.tolist(), strict=True):
+                item = there[place].item if place >= 0 else None
+                found.append((hit_id, item.source_id if item else -1, item.source.family if item else ""))
     return pd.DataFrame(found, columns=["hit_id", "source_id", "family"])
-
-
-def _on_track(one: Shining, position: int, header: ScanHeader, frequency_mhz: float, drift_rate_hz_s: float) -> float:
-    """Return the power of a source along a hit's track [noise sigmas]."""
-    rows, step_hz = np.arange(header.n_time), header.foff_mhz * units.HZ_PER_MHZ
-    moved = np.rint(drift_rate_hz_s * rows * header.tsamp_s / step_hz).astype(np.int64)
-    first = int(moved.min()) - BESIDE
-    n_chan = int(np.ptp(moved)) + 2 * BESIDE + 1
-    power = one.power(position, header, frequency_mhz + first * header.foff_mhz, n_chan)
-    return sum(float(power[rows, moved - first + beside].sum()) for beside in range(-BESIDE, BESIDE + 1))
 
 
 def agreement(truth: NDArray[np.generic], label: NDArray[np.int64]) -> dict[str, float]:
@@ -151,9 +129,11 @@ def floor(survey: Survey, known: pd.DataFrame) -> dict[str, object]:
     """Return how well sources are found by frequency alone."""
     hits = known[known["source_id"] >= 0].merge(survey.hits[["hit_id", "scan_id", "frequency_mhz"]], on="hit_id")
     cadence = hits[["scan_id"]].merge(survey.scans[["scan_id", "cadence_id"]], on="scan_id")["cadence_id"]
-    alone = emitters.link_emitters(
-        hits["frequency_mhz"].to_numpy(), cadence.to_numpy(np.int64), np.ones((len(hits), 1)), None
-    )
+    place, hz = cadence.to_numpy(np.int64), hits["frequency_mhz"].to_numpy() * 1e6
+    order = np.lexsort((hz, place))
+    new = (np.diff(place[order]) != 0) | (np.diff(hz[order]) > emitters.REACH_HZ)
+    alone = np.empty(len(hits), np.int64)
+    alone[order] = np.append(0, np.cumsum(new))
     return {
         "clusters": "hits within 3 kHz of each other",
         "source": agreement(hits["source_id"].to_numpy(), alone),

@@ -77,7 +77,7 @@ SurveyFolder = Annotated[Path, typer.Argument(metavar="SURVEY", help="Folder of 
 Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Observation files (.h5, .fil) or folders of them.")
 ]
-Workers = Annotated[int, typer.Option(help="Processes that search, measure and cluster.", min=1, max=256)]
+Workers = Annotated[int, typer.Option(help="Processes that search, measure, cluster and simulate.", min=1, max=256)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 
 
@@ -241,6 +241,7 @@ def train(
         Path | None,
         typer.Option(help="Snippets of a telescope (n, 16, 256), .npy, that the default sees lines on too."),
     ] = None,
+    workers: Workers = 1,
 ) -> None:
     """Train an encoder on surveys; a killed run goes on where it stopped."""
     from rrs_core.console import Console
@@ -272,6 +273,7 @@ def train(
             simulated=simulated or (),
             lines_first=lines_first,
             telescope=telescope,
+            workers=workers,
         )
     best = training["curve"][training["best_epoch"]]
     sys.stdout.write(f"{out}: best epoch {training['best_epoch']}, {json.dumps(best)}\n")

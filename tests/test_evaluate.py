@@ -11,6 +11,7 @@ from rrs_core import config, units
 from rrs_core.prove import backgrounds, confusion, evaluate
 from rrs_core.prove.backgrounds import Detected
 from rrs_core.prove.classes import LineClass, draw_classes
+from rrs_core.simulate.plan import plan_cadence, preset_named
 
 SMALL = evaluate.Sizes(
     runs=1, n_classes=5, per_class=30, sampled=30, retrieval=20, factors=200, partners=50, per_family=8
@@ -261,10 +262,38 @@ def test_detections_are_those_of_the_scans_on_disk(found: Detected, tmp_path) ->
     np.testing.assert_allclose(np.sort(found.statistic), np.sort(statistic), rtol=1e-6)
 
 
+def test_drifting_lines_of_simulated_scans_are_those_of_the_scans_on_disk(tmp_path) -> None:  # noqa: ANN001
+    """Snippet for snippet what a survey of these scans holds, and each of a source that spans its place."""
+    from rrs_core.simulate.scans import simulate
+    from rrs_core.stages.searching import Search, search_scan
+
+    usual = config.Settings()
+    seen = backgrounds.joined(
+        backgrounds.line_detected(sky, sky.detect(usual.detect), usual.doppler) for sky in backgrounds.skies("tiny", 3)
+    )
+    simulate(tmp_path, "tiny", 3)
+    snippets, snr, frequency = [], [], []
+    for path in sorted((tmp_path / "scans").iterdir()):
+        hits, cut, _ = search_scan(path, 1, Search(usual.detect, usual.doppler, 0))
+        lines = hits[hits["detector"] == "doppler"]
+        snippets.append(cut[lines["snippet_row"].to_numpy()])
+        snr += lines["snr"].tolist()
+        frequency += lines["frequency_mhz"].tolist()
+    np.testing.assert_allclose(seen.statistic, snr, rtol=1e-6)
+    np.testing.assert_allclose(seen.power.astype(np.float32), np.concatenate(snippets).astype(np.float32), rtol=2e-3)
+    truth = plan_cadence(preset_named("tiny"), 3, 0).truth()
+    own = truth.groupby("source_id")
+    low, high, family = own["low_mhz"].min(), own["high_mhz"].max(), own["family"].first()
+    known = np.flatnonzero(seen.source >= 0)
+    assert len(known) > 0.9 * len(seen)
+    for row in known.tolist():
+        source = seen.source[row]
+        assert low[source] - 5e-6 <= frequency[row] <= high[source] + 5e-6
+        assert family[source] == seen.family[row]
+
+
 def test_a_family_is_that_of_the_nearest_source_in_the_truth(found: Detected) -> None:
     """Where one source alone lies in a window, it is the one."""
-    from rrs_core.simulate.plan import plan_cadence, preset_named
-
     planned = plan_cadence(preset_named("tiny"), 3, 0)
     named = {item.source_id: item.source.family for item in planned.sources}
     known = found.source >= 0

@@ -16,7 +16,7 @@ from rrs_core.group import clusters, tracks
 from rrs_core.group.events import find_events
 from rrs_core.prove import recovery, recovery_match
 from rrs_core.prove.recovery_events import find_candidates, reason_of
-from rrs_core.prove.recovery_match import Expected, expected_in, hits_per_mhz, match_hits, source_of
+from rrs_core.prove.recovery_match import Expected, expected_in, hits_per_mhz, match_hits
 from rrs_core.prove.recovery_score import Hits, count, figures, recovery_by, stages_of, survived_at
 from rrs_core.simulate.sources import add_power
 
@@ -232,16 +232,6 @@ def test_density_is_hits_within_a_tenth_of_a_mhz_either_way() -> None:
     frequency, at = 1420 + rng.uniform(0, 2, 300), 1420 + rng.uniform(0, 2, 40)
     counted = [sum(abs(f - a) <= 0.1 for f in frequency) / 0.2 for a in at]
     np.testing.assert_allclose(hits_per_mhz(frequency, at), counted)
-
-
-def test_a_hit_comes_from_the_narrowest_source_about_it() -> None:
-    rng = np.random.default_rng(5)
-    low = 1420 + rng.uniform(0, 1, 30)
-    high = low + rng.uniform(0, 0.2, 30)
-    frequency = 1420 + rng.uniform(0, 1.2, 200)
-    for f, found in zip(frequency, source_of(frequency, low, high, slack_mhz=0), strict=True):
-        inside = [k for k in range(30) if low[k] <= f <= high[k]]
-        assert found == min(inside, key=lambda k: high[k] - low[k], default=-1)
 
 
 # Events and counts, on hits of two cadences made by hand

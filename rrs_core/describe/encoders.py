@@ -21,7 +21,16 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rrs_core import units
-from rrs_core.describe.linereader import FEATURES, READ, LineReader, Reading, evidence, physical, softened
+from rrs_core.describe.linereader import (
+    DRIFT_UNIT_HZ_S,
+    FEATURES,
+    READ,
+    LineReader,
+    Reading,
+    evidence,
+    physical,
+    softened,
+)
 from rrs_core.simulate.lines import LINE
 
 if TYPE_CHECKING:
@@ -228,6 +237,9 @@ LINE_KINDS = (LINE, "cw", "slow_drift")  #: straight lines that stay in the wind
 MAYBE_LINES = ("fast_drift",)  #: straight too, but most leave the window: what they are taken for is not taught
 SURELY_NOT, SURELY = 0.05, 0.3  #: probabilities of being a line from which a snippet is none, and one
 LINE_TURN = 0.9  #: radians from the middle of the paper's ranges to their ends; the brightest lines come to 3
+#: A line that drifts at all, by more than the first [Hz/s], is set apart from one that stands still as if it drifted by
+#: the second more, in units of `linereader.DRIFT_UNIT_HZ_S`: a transmitter that does not move is told by nothing else.
+STANDING_HZ_S, STANDING_STEP = 0.03, 0.1
 
 
 #: What `ShiftInvariantEncoder.lines` says of a line: how far it is one at all, 0 to 1, comes last.
@@ -397,7 +409,9 @@ class ShiftInvariantEncoder(nn.Module):
         """
         if seen.reading is None:
             raise ValueError("this network reads no lines")
-        angle = LINE_TURN * softened(seen.reading.parameters)
+        read = seen.reading.parameters.float()
+        drifts_at_all = torch.tanh(read[:, :1] * (DRIFT_UNIT_HZ_S / STANDING_HZ_S))
+        angle = LINE_TURN * (softened(read) + functional.pad(STANDING_STEP * drifts_at_all, (0, READ - 1)))
         weights = torch.tensor(self.settings.line_weights, device=angle.device)
         circles = torch.stack([weights * torch.cos(angle), weights * torch.sin(angle)], dim=2)
         return self._is_line(seen) * circles.flatten(1)

@@ -184,3 +184,17 @@ def distinct(placed: list[Placed], strength: list[float], width: int) -> list[in
         taken.add(hit.channel)
         buckets.setdefault(hit.centre // half, []).append(i)
     return sorted(kept, key=lambda k: placed[k].centre)
+
+
+def middles(channel: NDArray[np.int64], moved: NDArray[np.int64], width: int, n_chan: int) -> NDArray[np.int64]:
+    """Return the channels about which snippets of drifting lines are cut: the middles of their tracks, shape (n,).
+
+    Parameters
+    ----------
+    channel, moved : ndarray of int, shape (n,)
+        Where each begins in the block, and how many channels it drifts within the scan.
+    width, n_chan : int
+        Channels of a window and of the block, see `within`.
+    """
+    at = [within(middle, width, n_chan) for middle in (np.asarray(channel) + np.asarray(moved) // 2).tolist()]
+    return np.array(at, np.int64)

@@ -11,51 +11,111 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rrs_core.group.tracks import DRIFT_SHARE
+from rrs_core.describe.features import FEATURES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-REACH_HZ = 3000.0  #: hits farther apart than this are not linked at once: four widths of a snippet
-ALIKE = 0.7  #: least cosine of two looks
-DRIFT_NEAR_HZ_S = 0.1  #: drifts of one transmitter's lines differ by no more: those of a comb that lies in another's
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+
+REACH_HZ = 3000.0  #: hits farther apart than this are not compared: four widths of a snippet
+APART = 3.0  #: mean distance from which two groups of hits are two transmitters
 MOST_NEAR = 48  #: hits above one that are compared with it: bounds the work where thousands coincide
+MOST_PAIRS = 4_000_000  #: of one place; where there are more, fewer are compared with each
+
+#: What a difference says against two hits being of one transmitter, in units of log odds: in each feature (scaled to a
+#: range of about one), and in each of the unit latents. `python -m benchmarks.emitter_weights` fits them.
+FEATURE_WEIGHTS = {
+    "drift_rate_hz_s": 1.04,
+    "snr": 1.04,
+    "swk": 2.40,
+    "bimodality": 2.92,
+    "kurtosis_bandwidth_correlation": 0.30,
+    "turning_point_bandwidth_hz": 0.79,
+    "tws": 0.21,
+    "time_std": 1.61,
+    "bandwidth_hz": 2.44,
+    "redness": 0.51,
+}
+LATENT_WEIGHT = 0.85
+
+
+def coordinates(points: Floats, latents: Floats | None) -> Floats:
+    """Return hits as points whose distance, a sum of absolute differences, says how likely they are of one transmitter.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n, 13)
+        Scaled features, see `transforms`.
+    latents : ndarray, shape (n, d), optional
+        Of unit length; without them features alone have to tell.
+
+    Returns
+    -------
+    ndarray, shape (n, number of weights)
+    """
+    names = list(FEATURES)
+    looks = points[:, [names.index(name) for name in FEATURE_WEIGHTS]] * np.array(list(FEATURE_WEIGHTS.values()))
+    return looks if latents is None else np.hstack([looks, LATENT_WEIGHT * latents])
 
 
 def link_emitters(
-    frequency_mhz: NDArray[np.float64],
-    place: NDArray[np.int64],
-    looks: NDArray[np.float64],
-    track_id: NDArray[np.int64] | None = None,
-    drift_rate_hz_s: NDArray[np.float64] | None = None,
+    frequency_mhz: Floats,
+    place: Integers,
+    where: Floats,
+    track_id: Integers | None = None,
     *,
     reach_hz: float = REACH_HZ,
-    alike: float = ALIKE,
-) -> NDArray[np.int64]:
-    """Link hits that are of one transmitter; whatever hangs together by links is one.
+    apart: float = APART,
+) -> Integers:
+    """Join hits that are of one transmitter.
 
-    Two hits are linked if they are of one place, within `reach_hz` of each other, the cosine of their looks is at
-    least `alike` and their drifts differ by no more than `DRIFT_NEAR_HZ_S` and 7 %; or if they are of one track. Work
-    grows with the hits: each is compared with the `MOST_NEAR` next above it. Two transmitters that lie in each
-    other, look the same and drift alike are taken for one.
+    Hits of one place within `reach_hz` of each other are compared, each with the `MOST_NEAR` next above it. Those of
+    one track are one from the beginning; then the two groups with the least mean distance between their compared
+    hits are joined, again and again, until no two are nearer than `apart` (average linkage). Not whatever hangs
+    together by single links: one hit that lies in two transmitters would join them.
 
     Parameters
     ----------
     frequency_mhz : ndarray, shape (n,)
         [MHz]
     place : ndarray of int, shape (n,)
-        Number of the cadence, or of the scan where it belongs to none: no link leads from one to another.
-    looks : ndarray, shape (n, d)
-        What the hits look like, in any units: their directions are compared.
+        Number of the cadence, or of the scan where it belongs to none: no emitter is in two.
+    where : ndarray, shape (n, d)
+        `coordinates`.
     track_id : ndarray of int, shape (n,), optional
         From `tracks.link_tracks`; -1: of none.
-    drift_rate_hz_s : ndarray, shape (n,), optional
-        [Hz/s]; not compared if not given.
 
     Returns
     -------
     ndarray of int, shape (n,)
         Number of the emitter, from 0 in order of the hits.
+    """
+    n = len(frequency_mhz)
+    node = np.arange(n) if track_id is None else _by_track(track_id)
+    count = int(node.max(initial=-1)) + 1
+    rows = np.stack([np.bincount(node, column, count) for column in where.T], axis=1) if n else where
+    rows = rows / np.maximum(1, np.bincount(node, minlength=count))[:, None]
+    emitter = np.arange(count)
+    for edges in near_pairs(frequency_mhz, place, node, reach_hz):
+        members, local = np.unique(edges, return_inverse=True)
+        label = _average_linkage(rows[members], local.reshape(edges.shape), apart)
+        emitter[members] = members[label]
+    _, seen, number = np.unique(emitter[node], return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(seen))[number.reshape(-1)].astype(np.int64)
+
+
+def _by_track(track_id: Integers) -> Integers:
+    """Return one number for the hits of each track, and one for each hit of none."""
+    own = np.where(track_id >= 0, track_id, track_id.max(initial=-1) + 1 + np.arange(len(track_id)))
+    return np.unique(own, return_inverse=True)[1].astype(np.int64).reshape(-1)
+
+
+def near_pairs(frequency_mhz: Floats, place: Integers, node: Integers, reach_hz: float) -> list[Integers]:
+    """Return which nodes are compared: pairs, shape (m, 2), those that hang together in one array.
+
+    `node`, shape (n,), is the number of the node that each hit belongs to, from 0.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -63,26 +123,35 @@ def link_emitters(
     n = len(frequency_mhz)
     order = np.lexsort((frequency_mhz, place))
     there, hz = place[order], frequency_mhz[order] * 1e6
-    length = np.linalg.norm(looks, axis=1, keepdims=True)
-    unit = looks / np.where(length > 0, length, 1)
-    links = [np.empty((0, 2), np.int64)]
-    for apart in range(1, min(MOST_NEAR, n - 1) + 1):
+    largest = int(np.unique(place, return_counts=True)[1].max(initial=1))
+    found = [np.empty((0, 2), np.int64)]
+    for apart in range(1, min(MOST_NEAR, max(1, MOST_PAIRS // largest), n - 1) + 1):
         near = np.flatnonzero((there[apart:] == there[:-apart]) & (hz[apart:] - hz[:-apart] <= reach_hz))
         if not len(near):
             break  # whoever lies farther along the order lies farther away
-        first, second = order[near], order[near + apart]
-        linked = np.einsum("ij,ij->i", unit[first], unit[second]) >= alike
-        if drift_rate_hz_s is not None:
-            one, other = drift_rate_hz_s[first], drift_rate_hz_s[second]
-            most = DRIFT_NEAR_HZ_S + DRIFT_SHARE * np.maximum(np.abs(one), np.abs(other))
-            linked &= np.abs(one - other) <= most
-        links.append(np.column_stack([first, second])[linked])
-    if track_id is not None:
-        by_track = np.argsort(track_id, kind="stable")
-        same = (track_id[by_track][1:] == track_id[by_track][:-1]) & (track_id[by_track][1:] >= 0)
-        links.append(np.column_stack([by_track[:-1], by_track[1:]])[same])
-    first, second = np.concatenate(links).T
-    graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(n, n))
-    label = connected_components(graph, directed=False)[1]
-    _, seen, number = np.unique(label, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(seen))[number.reshape(-1)].astype(np.int64)
+        found.append(np.sort(node[np.column_stack([order[near], order[near + apart]])], axis=1))
+    pairs = np.unique(np.concatenate(found), axis=0)
+    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+    if not len(pairs):
+        return []
+    count = int(node.max()) + 1
+    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    part = connected_components(graph, directed=False)[1][pairs[:, 0]]
+    by_part = np.argsort(part, kind="stable")
+    return np.split(pairs[by_part], np.flatnonzero(np.diff(part[by_part])) + 1)
+
+
+def _average_linkage(rows: Floats, pairs: Integers, apart: float) -> Integers:
+    """Return the first member of the group of each row, shape (n,), from the mean distances of given pairs of rows."""
+    from scipy.sparse import coo_array
+    from sklearn.cluster import AgglomerativeClustering
+
+    n = len(rows)
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    graph = coo_array((np.ones(len(both), np.int8), (both[:, 0], both[:, 1])), shape=(n, n)).tocsr()
+    joining = AgglomerativeClustering(
+        n_clusters=None, distance_threshold=apart, metric="l1", linkage="average", connectivity=graph
+    )
+    label = joining.fit(rows).labels_
+    _, first, number = np.unique(label, return_index=True, return_inverse=True)
+    return np.asarray(first[number.reshape(-1)], np.int64)

@@ -159,26 +159,3 @@ def hits_per_mhz(frequency_mhz: Floats, at_mhz: Floats, *, reach_mhz: float = 0.
     ordered = np.sort(frequency_mhz)
     count = np.searchsorted(ordered, at_mhz + reach_mhz, "right") - np.searchsorted(ordered, at_mhz - reach_mhz, "left")
     return np.asarray(count / (2 * reach_mhz), np.float64)
-
-
-def source_of(
-    frequency_mhz: Floats, low_mhz: Floats, high_mhz: Floats, *, slack_mhz: float = 5e-6
-) -> NDArray[np.int64]:
-    """Return which simulated source each hit of a scan comes from: of several at a place the narrowest; -1 of none.
-
-    Parameters
-    ----------
-    frequency_mhz : ndarray, shape (n,)
-    low_mhz, high_mhz : ndarray, shape (m,)
-        Where each source is in this scan.
-    """
-    found = np.full(len(frequency_mhz), NONE, np.int64)
-    order = np.argsort(frequency_mhz, kind="stable")
-    ordered = frequency_mhz[order]
-    for k in np.argsort(low_mhz - high_mhz, kind="stable"):  # the narrowest is written last
-        inside = slice(
-            np.searchsorted(ordered, low_mhz[k] - slack_mhz, "left"),
-            np.searchsorted(ordered, high_mhz[k] + slack_mhz, "right"),
-        )
-        found[order[inside]] = k
-    return found

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "cluster-4"
+CODE = "cluster-5"
 MAP = "transform.npz"  #: the fitted map of features, in the survey's folder
 SOURCES = 3  #: likely sources that are suggested for a cluster, at most
 EXEMPLARS = 24  #: hits nearest to the middle of a supercluster that are named, and as many of its edge
@@ -66,7 +66,7 @@ def run(
     track = tracks.link_tracks(named, scans, tolerance_hz=settings.events.tolerance_hz)
     rng = np.random.default_rng([settings.seed, 2])
     stacked = pd.concat([features[list(FEATURES)], seeds[list(FEATURES)]], ignore_index=True)
-    fitted = transforms.fit(stacked, settings.cluster.method, drift_quantum_hz_s=_step(scans, named), rng=rng)
+    fitted = transforms.fit(stacked, settings.cluster.method, drift_quantum_hz_s=step_hz_s(scans, named), rng=rng)
     points, seed_points = fitted.transform(features), fitted.transform(seeds)
     for note in fitted.notes:
         report.note(f"cluster: {note}")
@@ -85,7 +85,11 @@ def run(
         report.note(f"cluster: {note}")
     default = settings.cluster.method == "default"
     described_by = looks(store, features["hit_id"], points) if default else points
-    emitter = emitters_of(named, scans, described_by, track) if default else np.full(len(points), -1, np.int64)
+    emitter = np.full(len(points), -1, np.int64)
+    if default:
+        frequency = named["frequency_mhz"].to_numpy(np.float64)
+        where = emitters.coordinates(points, unit_latents(store, features["hit_id"]))
+        emitter = emitters.link_emitters(frequency, place_of(named, scans), where, track)
     unit = emitter if default else found.group_of_hit
     count = int(unit.max(initial=-1)) + 1
     matched = superclusters.match(
@@ -200,26 +204,27 @@ def looks(store: Store, hit_id: pd.Series[int], points: NDArray[np.float64]) -> 
     Features are about their mean. On the simulator's families, features alone agree half as well with what made the
     hits (docs/method.md).
     """
-    latents = store.read_table("latents")
     points = points - points.mean(axis=0)
+    latents = unit_latents(store, hit_id)
+    return points if latents is None else np.hstack([points, LATENT_WEIGHT * latents])
+
+
+def unit_latents(store: Store, hit_id: pd.Series[int]) -> NDArray[np.float64] | None:
+    """Return the latents of hits scaled to unit length, None where not all hits are encoded."""
+    latents = store.read_table("latents")
     if latents.empty:
-        return points
+        return None
     vectors = latents.set_index("hit_id").reindex(hit_id).to_numpy(np.float64)
     if np.isnan(vectors).any():
-        return points
+        return None
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.hstack([points, LATENT_WEIGHT * vectors / np.where(length > 0, length, 1)])
+    return np.asarray(vectors / np.where(length > 0, length, 1), np.float64)
 
 
-def emitters_of(
-    hits: pd.DataFrame, scans: pd.DataFrame, described_by: NDArray[np.float64], track: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return the emitter of each hit; links stay within a cadence, or within a scan that belongs to none."""
+def place_of(hits: pd.DataFrame, scans: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the place within which emitters are looked for: the cadence of each hit, or minus its scan if of none."""
     cadence = hits[["scan_id"]].merge(scans[["scan_id", "cadence_id"]], on="scan_id", how="left")["cadence_id"]
-    place = np.asarray(cadence.astype("Int64").fillna(-hits["scan_id"].reset_index(drop=True)), np.int64)
-    frequency = hits["frequency_mhz"].to_numpy(np.float64)
-    drift = hits["drift_rate_hz_s"].to_numpy(np.float64)
-    return emitters.link_emitters(frequency, place, described_by, track, drift)
+    return np.asarray(cadence.astype("Int64").fillna(-hits["scan_id"].reset_index(drop=True)), np.int64)
 
 
 def means_of(points: NDArray[np.float64], group: NDArray[np.int64], count: int) -> NDArray[np.float64]:
@@ -230,7 +235,7 @@ def means_of(points: NDArray[np.float64], group: NDArray[np.int64], count: int) 
     return sums / np.maximum(1, np.bincount(group[inside], minlength=count))[:, None]
 
 
-def _step(scans: pd.DataFrame, hits: pd.DataFrame) -> float:
+def step_hz_s(scans: pd.DataFrame, hits: pd.DataFrame) -> float:
     """Return the step of the drift search of the scan that most hits are of [Hz/s]."""
     scan = scans[scans["scan_id"] == hits["scan_id"].mode()[0]].iloc[0]
     return drift_step_hz_s(foff_mhz=float(scan["foff_mhz"]), tsamp_s=float(scan["tsamp_s"]), n_time=int(scan["n_time"]))

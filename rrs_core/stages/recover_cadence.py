@@ -20,7 +20,8 @@ from rrs_core.errors import SettingsRefused
 from rrs_core.observe.filterbank import Scan, open_scan
 from rrs_core.observe.snippetfiles import fit_times
 from rrs_core.prove.recovery import SETS, Injection, Place, SetName, draw_set
-from rrs_core.prove.recovery_match import NONE, Expected, expected_in, hits_per_mhz, match_hits, source_of
+from rrs_core.prove.recovery_match import NONE, Expected, expected_in, hits_per_mhz, match_hits
+from rrs_core.prove.truth import Shining, shining, sources_on_tracks
 from rrs_core.simulate.plan import ORDER, PlannedCadence, Preset, plan_cadence
 from rrs_core.simulate.scans import coarse_blocks
 from rrs_core.stages.features import seeds_in
@@ -111,12 +112,9 @@ class _Cadence:
         power = np.concatenate(list(coarse_blocks(self.planned, position, self.seed)), axis=1)
         yield Scan(self.headers[position], InMemory(power))
 
-    def truth(self, position: int) -> pd.DataFrame | None:
+    def shining(self, position: int) -> list[Shining] | None:
         """Return what a simulated scan holds, None for one from a file."""
-        if self.planned is None:
-            return None
-        found = self.planned.truth()
-        return found[found["position"] == position].reset_index(drop=True)
+        return None if self.planned is None else shining(self.planned, position)
 
     def place(self, cadence_id: int) -> Place:
         """Return where signals may be: the band that all scans share."""
@@ -164,7 +162,7 @@ def run_cadence(job: CadenceJob) -> list[str]:
                 for settings in job.settings:
                     seeds[settings.method], note = _seed_signals(scan, settings, job)
                     notes += note
-            truth = cadence.truth(position)
+            there = cadence.shining(position)
             since_s = cadence.since_s(position)
             for name, injections in drawn.items() if row["on"] else [("", _all(drawn))]:
                 seen = inject(scan, [one.source for one in injections], since_s) if row["on"] else scan
@@ -172,14 +170,19 @@ def run_cadence(job: CadenceJob) -> list[str]:
                 shown, rows = _pictures(seen, injections, expected, len(pictures))
                 pictures += shown
                 for settings in job.settings:
-                    table = _searched(seen, int(row["scan_id"]), settings, truth)
+                    table = _searched(seen, int(row["scan_id"]), settings, there, position)
                     table = table.assign(set=name, cadence_id=job.cadence_id, on=bool(row["on"]))
                     marked, about = _marked(table, injections, expected, seen.header, on=bool(row["on"]))
                     hits[settings.method].append(marked)
                     for one, where, picture_row, more in zip(injections, expected, rows, about, strict=True):
                         found.append(
                             _found_row(one, where, row, position)
-                            | {"method": settings.method, **picture_row, **more, **_under(where, truth)}
+                            | {
+                                "method": settings.method,
+                                **picture_row,
+                                **more,
+                                **_under(where, there, position, seen.header),
+                            }
                         )
     job.folder.mkdir(parents=True, exist_ok=True)
     _write(job.folder / "scans.parquet", pd.DataFrame(cadence.rows))
@@ -238,18 +241,18 @@ def _seed_signals(scan: Scan, settings: config.Settings, job: CadenceJob) -> tup
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(), notes
 
 
-def _searched(scan: Scan, scan_id: int, settings: config.Settings, truth: pd.DataFrame | None) -> pd.DataFrame:
+def _searched(
+    scan: Scan, scan_id: int, settings: config.Settings, there: list[Shining] | None, position: int
+) -> pd.DataFrame:
     """Return the hits of a scan with features and, where it is known, the source that made each."""
     table = measure_hits(scan, find_hits(scan, scan_id, settings.doppler), settings.features.method)
-    if truth is None:
+    if there is None:
         return table.assign(source_id=np.int64(NONE), family="")
-    at = source_of(
-        table["frequency_mhz"].to_numpy(np.float64), truth["low_mhz"].to_numpy(), truth["high_mhz"].to_numpy()
-    )
-    known = at >= 0
-    source_id = np.where(known, truth["source_id"].to_numpy(np.int64)[at] if len(truth) else NONE, NONE)
-    family = np.where(known, truth["family"].to_numpy(str)[at] if len(truth) else "", "")
-    return table.assign(source_id=source_id, family=family)
+    frequency, drift = (table[name].to_numpy(np.float64) for name in ("frequency_mhz", "drift_rate_hz_s"))
+    at = sources_on_tracks(there, position, scan.header, frequency, drift)
+    source_id = np.array([NONE, *(one.item.source_id for one in there)], np.int64)
+    family = np.array(["", *(one.item.source.family for one in there)], np.str_)
+    return table.assign(source_id=source_id[at + 1], family=family[at + 1])
 
 
 def _marked(
@@ -327,15 +330,15 @@ def _found_row(one: Injection, where: Expected, row: dict[str, Any], position: i
     }
 
 
-def _under(where: Expected, truth: pd.DataFrame | None) -> dict[str, str]:
-    """Return the family of the narrowest source that lies on an injection's frequency; empty for none or not known."""
-    if truth is None or truth.empty:
+def _under(where: Expected, there: list[Shining] | None, position: int, header: ScanHeader) -> dict[str, str]:
+    """Return the family of the source that an injection lies on; empty for none or not known."""
+    if there is None:
         return {"under": ""}
-    at = source_of(
-        np.array([where.frequency_mhz]), truth["low_mhz"].to_numpy(), truth["high_mhz"].to_numpy(),
+    at = sources_on_tracks(
+        there, position, header, np.array([where.frequency_mhz]), np.array([where.drift_rate_hz_s]),
         slack_mhz=where.tolerance_hz / units.HZ_PER_MHZ,
     )  # fmt: skip
-    return {"under": str(truth["family"].iloc[at[0]]) if at[0] >= 0 else ""}
+    return {"under": there[at[0]].item.source.family if at[0] >= 0 else ""}
 
 
 def _write(path: Path, frame: pd.DataFrame) -> None:

@@ -11,7 +11,7 @@ from rrs_core import config, units
 from rrs_core.describe.snippets import cut_snippets, widen
 from rrs_core.detect.drift import search_block
 from rrs_core.detect.energy import iter_detections, window_statistic
-from rrs_core.detect.hits import within
+from rrs_core.detect.hits import middles
 from rrs_core.errors import FileRefused
 from rrs_core.observe.filterbank import open_scan
 from rrs_core.observe.snippetfiles import fit_times, open_stack
@@ -123,11 +123,10 @@ def _lines_of(detection: Detection, header: ScanHeader, search: Search) -> pd.Da
 
 def _placed(hits: pd.DataFrame, moved: NDArray[np.int64], detection: Detection) -> pd.DataFrame:
     """Return hits with a snippet about the middle of their track, and the window statistic where they begin."""
-    width, n_chan = detection.width, detection.flat.shape[1]
     channel = hits["channel"].to_numpy(np.int64)
-    middles = [within(c, width, n_chan) for c in (channel + moved // 2).tolist()]
-    window = np.clip((channel - width // 2) // detection.stride, 0, len(detection.statistic) - 1)
-    return hits.assign(snippet_channel=middles, s_statistic=detection.statistic[window])
+    window = np.clip((channel - detection.width // 2) // detection.stride, 0, len(detection.statistic) - 1)
+    centre = middles(channel, moved, detection.width, detection.flat.shape[1])
+    return hits.assign(snippet_channel=centre, s_statistic=detection.statistic[window])
 
 
 def search_stack(path: Path, scan_id: int, _: Search) -> tuple[pd.DataFrame, NDArray[np.float16], list[str]]:

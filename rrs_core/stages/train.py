@@ -18,8 +18,9 @@ from rrs_core.detect.energy import iter_detections
 from rrs_core.errors import SettingsRefused, SurveyRefused
 from rrs_core.observe.filterbank import open_scan
 from rrs_core.observe.snippetfiles import fit_times, open_stack
-from rrs_core.prove.backgrounds import simulated as simulated_detections
+from rrs_core.prove.backgrounds import Detected, energy_detected, joined, line_detected, skies
 from rrs_core.stages.ingest import is_stack
+from rrs_core.stages.pool import each
 from rrs_core.survey.catalogue import load
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def run(
     simulated: Sequence[int] = (),
     lines_first: int | None = None,
     telescope: Path | None = None,
+    workers: int = 1,
 ) -> dict[str, Any]:
     """Train a model on surveys and write it to `out`; return its training curve.
 
@@ -82,6 +84,8 @@ def run(
         reader stays as it is afterwards. If not given, the first third for a new network, none for one that goes on.
     telescope : Path, optional
         Snippets of a telescope (n, 16, 256), .npy, that the default network sees lines on too.
+    workers : int
+        Processes that simulate surveys.
 
     Raises
     ------
@@ -90,9 +94,11 @@ def run(
     """
     if out.suffix != ".safetensors":
         raise SettingsRefused("FORMAT", "name of the model", where=out, got=out.suffix, expected=".safetensors")
-    if telescope is not None and architecture != "default":
+    if (telescope is not None or simulated) and architecture != "default":
         raise SettingsRefused(
-            "CONFIG", "only the default network sees lines on a telescope's snippets", got=architecture
+            "CONFIG",
+            "only the default network learns from simulated surveys and from lines on a telescope's snippets",
+            got=architecture,
         )
     grounds = None if telescope is None else np.asarray(open_stack(telescope))
     chosen = _device(device)
@@ -134,7 +140,7 @@ def run(
     else:
         task = training.ContrastiveTask(
             module, sample, settings, chosen, lambda done: report.progress("signals", done, settings.bank),
-            detections=_detections(simulated, seed, report) if simulated else None,
+            detections=_detections(simulated, seed, report, workers) if simulated else None,
             telescope=grounds,
         )  # fmt: skip
 
@@ -171,21 +177,33 @@ def autoencoder_network(variant: Literal["text", "code"], *, latent: int | None 
     return replace(base, latent=latent or base.latent)
 
 
-def _detections(seeds: Sequence[int], seed: int, report: Report) -> Detections:
-    """Return detections of simulated scans by both methods, at most `MOST_OF_A_KIND` of a family, survey and method."""
-    names = kind_names()
+def _detections(seeds: Sequence[int], seed: int, report: Report, workers: int) -> Detections:
+    """Return detections of simulated scans: energy by both methods, and drifting lines."""
+    parts = {}
+    for done, (job, found) in enumerate(each(_detections_of, [(one, seed) for one in seeds], workers)):
+        parts[job[0]] = found
+        report.progress("simulated", done + 1, len(seeds))
+    ordered = [parts[one] for one in seeds]
+    return Detections(*(np.concatenate([getattr(part, name) for part in ordered]) for name in ("power", "kind")))
+
+
+def _detections_of(job: tuple[int, int]) -> Detections:
+    """Return those of one simulated survey, at most `MOST_OF_A_KIND` of a family and way of detecting."""
+    one, seed = job
+    rng = np.random.default_rng([seed, 6, one])
+    drawn: dict[str, list[Detected]] = {"paper": [], "default": [], "lines": []}
+    for sky in skies(PRESET, one):
+        found = sky.detect(config.DetectSettings())
+        drawn["default"].append(energy_detected(sky, found))
+        drawn["lines"].append(line_detected(sky, found, config.DopplerSettings()))
+        drawn["paper"].append(energy_detected(sky, sky.detect(config.DetectSettings(method="paper"))))
     power, kind = [], []
-    rng = np.random.default_rng([seed, 6])
-    methods: tuple[config.Method, ...] = ("paper", "default")
-    jobs = [(one, method) for one in seeds for method in methods]
-    for done, (one, method) in enumerate(jobs):
-        report.progress("simulated", done, len(jobs))
-        found = simulated_detections(PRESET, one, config.DetectSettings(method=method))
-        for number, name in enumerate(names):
-            rows = rng.permutation(np.flatnonzero(found.family == name))[:MOST_OF_A_KIND]
-            power.append(found.power[rows])
+    for parts in drawn.values():
+        everything = joined(parts)
+        for number, name in enumerate(kind_names()):
+            rows = rng.permutation(np.flatnonzero(everything.family == name))[:MOST_OF_A_KIND]
+            power.append(everything.power[rows])
             kind.append(np.full(len(rows), number))
-    report.progress("simulated", len(jobs), len(jobs))
     return Detections(np.concatenate(power), np.concatenate(kind))
 
 
