@@ -229,6 +229,38 @@ def test_a_summary_has_mean_sd_and_interval_and_the_contracts_names() -> None:
     assert next(iter(found)) == "silhouette"
 
 
+def test_more_runs_over_the_same_families_do_not_narrow_their_interval() -> None:
+    by_family = np.random.default_rng(3).uniform(0, 1, 18).tolist()
+    part = {"precision_at_10": float(np.mean(by_family)), "precision_at_10_by_class": by_family, "n": 1.0}
+    width = {}
+    for test in ("families", "noise"):
+        for runs in (1, 10):
+            (row,) = evaluate.summary({("ours", test, run): part for run in range(runs)})
+            width[test, runs] = row["high"] - row["low"]
+    assert width["families", 10] == pytest.approx(width["families", 1])
+    assert width["noise", 10] == pytest.approx(width["noise", 1] / np.sqrt(10), rel=0.15)  # classes are drawn anew
+
+
+def test_every_retrieval_figure_has_an_interval() -> None:
+    rng = np.random.default_rng(5)
+    drawn = draw_classes(6, rng)
+    part = evaluate.line_figures([rng.normal(0, 1, (40, 4)).astype(np.float32) for _ in drawn], drawn, SMALL)
+    rows = {row["figure"]: row for row in evaluate.summary({("ours", "noise", 0): part})}
+    for figure in ("precision_at_10", "mean_average_precision", "drift_error_hz_s", "width_error", "snr_error"):
+        assert rows[figure]["low"] <= rows[figure]["mean"] <= rows[figure]["high"]
+        assert rows[figure]["low"] < rows[figure]["high"]
+
+
+def test_neighbours_of_the_limit_are_the_nearest_estimates() -> None:
+    """Far from the origin, where float32 would no longer tell cosines apart."""
+    rng = np.random.default_rng(8)
+    points = rng.uniform(0, 2000, (300, 3)) + rng.normal(0, 1, (300, 3))
+    far = np.pad(points, ((0, 0), (0, 1)), constant_values=1e5)
+    nearest = np.linalg.norm(points[:, None] - points[None], axis=2)
+    np.fill_diagonal(nearest, np.inf)
+    assert (evaluate.neighbours(far, 1)[:, 0] == nearest.argmin(axis=1)).mean() > 0.97
+
+
 # Energy detections of simulated scans
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rrs_core.cli import app
+from rrs_core.describe.snippets import digests_of
 from rrs_core.errors import SettingsRefused
 from rrs_core.prove import evaluate
 from rrs_core.prove.rows import Row
@@ -66,6 +68,25 @@ def test_a_campaign_measures_every_part_once_and_keeps_it(encoded: dict[str, int
     before = dict(encoded)
     assert stage.run(tmp_path, Silent(), quick=True) == first
     assert encoded == before
+
+
+def test_snippets_that_an_encoder_was_trained_on_are_refused(
+    encoded: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(4)
+    seen, unseen = rng.integers(0, 256, (2, 20, 16, 256), dtype=np.uint8)
+    for name, stack in (("mixed", np.concatenate([unseen[:3], seen[:2]])), ("unseen", unseen)):
+        np.save(tmp_path / f"{name}.npy", stack)
+    monkeypatch.setattr(stage, "ROWS", {"default": dataclasses.replace(stage.ROWS["peak"], name="default")})
+    card = {"telescope": digests_of(seen.astype(np.float64))}
+    monkeypatch.setattr(stage.checkpoints, "load", lambda _: SimpleNamespace(card=card))
+    with pytest.raises(SettingsRefused, match="trained on 2 of these snippets") as refusal:
+        stage.run(tmp_path, Silent(), quick=True, runs=1, real=tmp_path / "mixed.npy")
+    assert refusal.value.code == "TRAINED_ON"
+    assert "rows 3 to 4" in f"{refusal.value}"
+    assert encoded["peak"] == 0
+    found = stage.run(tmp_path, Silent(), quick=True, runs=1, real=tmp_path / "unseen.npy")
+    assert {one["test_set"] for one in found} >= {"real", "noise"}
 
 
 def test_what_is_read_beside_the_latents_is_measured_by_its_factors_alone(

@@ -9,6 +9,7 @@ from rrs_core import units
 from rrs_core.errors import SettingsRefused
 from rrs_core.prove import classes, factors, published
 from rrs_core.simulate.lines import draw_lines
+from rrs_core.simulate.noise import NOISE_STD
 
 
 @pytest.mark.parametrize(("rate", "width", "snr"), [(1.3, 35.0, 40.0), (-2.0, 20.0, 70.0), (0.0, 70.0, 20.0)])
@@ -57,6 +58,21 @@ def test_members_share_their_line_and_nothing_else() -> None:
     assert np.median(power) == pytest.approx(1, abs=0.01)
     moved = np.median(first - power[:, 15].argmax(axis=1))  # to lower channels as the frequency rises
     assert moved == pytest.approx(0.8 * 15 * units.SPECTRUM_S / units.FINE_CHANNEL_HZ, abs=3)
+
+
+@pytest.mark.parametrize("on_snippets", [False, True])
+def test_a_line_is_added_to_what_is_there(on_snippets: bool) -> None:
+    """As setigen adds one: twice the SNR adds twice the power, pixel by pixel, on interference as on noise."""
+    rng = np.random.default_rng(6)
+    given = rng.chisquare(50, (5, 16, 256))
+    given[:, :, 100:120] *= 20
+    power = [
+        classes.members(classes.LineClass(0.5, 30.0, snr), 20, np.random.default_rng(7), given if on_snippets else None)
+        for snr in (1e-6, 40.0, 80.0)
+    ]
+    line = power[1] - power[0]
+    np.testing.assert_allclose(power[2] - power[0], 2 * line, atol=2e-4)
+    assert line.max() > 5 * NOISE_STD
 
 
 def test_backgrounds_are_slid_turned_and_of_no_unit() -> None:

@@ -306,6 +306,20 @@ def test_events_that_are_left_are_those_that_the_filter_finds_among_what_is_left
         assert 0 < len(left) < len(events)
 
 
+@pytest.mark.parametrize("method", ["default", "paper"])
+def test_clustering_makes_no_false_events(method: str) -> None:
+    """An injection's event that lives on through other hits alone is no false one: it was none before."""
+    for seed in range(6):
+        hits = crowd(seed)
+        found = find_candidates(hits, SCANS, EventSettings(method=method), max_drift_hz_s=4.0)  # type: ignore[arg-type]
+        before = found.false_alive(np.zeros(len(hits), bool))
+        for share in (0.1, 0.4):
+            after = found.false_alive(np.random.default_rng(seed).random(len(hits)) < share)
+            assert not (after & ~before).any()
+    lost = hits["own"].to_numpy(bool)  # every hit of an injection, nothing else
+    assert not (found.false_alive(lost) & ~before).any()
+
+
 BY_HAND = hits_of(
     signal(0, 1420.0, 1.0, "024", 1),  # an injection that is an event
     signal(0, 1421.0, -1.0, "024", 2),  # another

@@ -355,16 +355,20 @@ def test_the_bank_holds_every_family_by_its_number() -> None:
     assert (bank.power.max(axis=(1, 2)) > 0).mean() > 0.95
 
 
-def test_detections_are_held_back_by_stretches_and_drawn_evenly_by_family() -> None:
+def test_detections_are_held_back_by_whole_cadences_and_drawn_evenly_by_family() -> None:
+    rng = np.random.default_rng(6)
     kind = np.repeat([0, 3, 1, 3], [700, 100, 150, 50])
-    every = pairs.Detections(np.arange(1000, dtype=np.float16)[:, None, None], kind)
+    survey, cadence = rng.integers(0, 4, 1000), rng.integers(0, 8, 1000)
+    every = pairs.Detections(np.arange(1000, dtype=np.float16)[:, None, None], kind, survey, cadence)
     learnt, held = every.divided(5)
-    number = held.power[:, 0, 0].astype(int)
     assert len(learnt.kind) + len(held.kind) == 1000
-    assert not set(number) & set(learnt.power[:, 0, 0].astype(int))
-    assert len(held.kind) == 200
+    assert not set(held.power[:, 0, 0].astype(int)) & set(learnt.power[:, 0, 0].astype(int))
+    ours, theirs = (set(zip(one.survey.tolist(), one.cadence.tolist(), strict=True)) for one in (learnt, held))
+    assert not ours & theirs  # a source is in all scans of its cadence
+    assert len(theirs) / 32 == pytest.approx(1 / 5, abs=0.05)
+    assert {number for _, number in ours} == set(range(8))  # no band is held back altogether
     assert set(held.kind) == {0, 1, 3}
-    assert (np.diff(number) == 1).mean() > 0.8  # neighbours are alike: they stay together
+    assert len(every.take(survey == 0).divided(5)[1].kind) > 0  # one survey alone can be divided too
     rows = learnt.draw(60_000, np.random.default_rng(0))
     counts = np.bincount(learnt.kind[rows], minlength=4) / 60_000
     assert counts == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3], abs=0.03)

@@ -48,7 +48,7 @@ class Encoder:
     architecture: encoders.Architecture
     module: encoders.Network
     normalisation: Normalisation
-    digest: str  #: sha256 of the weights
+    digest: str  #: of the weights and the version of the network that runs them: equal digests, equal vectors
     card: dict[str, Any]
     device: str = "cpu"
 
@@ -219,7 +219,8 @@ def load(name: str | Path, *, device: str = "cpu") -> Encoder:
     _fill(module, tensors, path)
     module.eval()
     module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Encoder(f"{name}", architecture, module, encoders.NORMALISATION[architecture], digest, card, device)
+    version = hashlib.sha256(f"{digest} {encoders.CODE[architecture]}".encode()).hexdigest()
+    return Encoder(f"{name}", architecture, module, encoders.NORMALISATION[architecture], version, card, device)
 
 
 def save(path: Path, module: encoders.Network, **card: object) -> None:

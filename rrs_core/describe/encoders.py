@@ -233,6 +233,8 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
 
 
+#: Version of each network: raise it when the same weights no longer give the same vectors.
+CODE: dict[Architecture, str] = {"paper": "paper-1", "default": "default-2", "autoencoder": "autoencoder-1"}
 LINE_KINDS = (LINE, "cw", "slow_drift")  #: straight lines that stay in the window throughout the scan
 MAYBE_LINES = ("fast_drift",)  #: straight too, but most leave the window: what they are taken for is not taught
 SURELY_NOT, SURELY = 0.05, 0.3  #: probabilities of being a line from which a snippet is none, and one

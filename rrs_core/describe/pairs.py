@@ -17,7 +17,7 @@ from rrs_core import units
 from rrs_core.describe.snippets import slid_round, standardised
 from rrs_core.simulate.families import FAMILIES, draw, render
 from rrs_core.simulate.lines import CHANNELS_PER_HZ_S, LINE, draw_lines
-from rrs_core.simulate.noise import NOISE_STD, draw_noise, observe_power
+from rrs_core.simulate.noise import NOISE_STD, add_mean_power, draw_noise, observe_power
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,16 +67,25 @@ class Bank:
 
 @dataclass(frozen=True)
 class Detections:
-    """Detections of simulated scans: power (n, 16, 256) float16 over the bandpass level, kind (n,) their family."""
+    """Detections of simulated scans, n of them."""
 
-    power: NDArray[np.float16]
-    kind: NDArray[np.int64]
+    power: NDArray[np.float16]  #: shape (n, 16, 256), over the bandpass level
+    kind: NDArray[np.int64]  #: number of the family
+    survey: NDArray[np.int64]  #: which survey each is of, from 0
+    cadence: NDArray[np.int64]  #: which cadence of it, from 0
 
     def divided(self, share: int) -> tuple[Detections, Detections]:
-        """Return what is learnt from, and one in `share` to validate with; by stretches, for neighbours are alike."""
-        stretch = max(1, len(self.kind) // (20 * share))
-        held = np.arange(len(self.kind)) // stretch % share == 0
-        return Detections(self.power[~held], self.kind[~held]), Detections(self.power[held], self.kind[held])
+        """Return what is learnt from, and about one in `share` to validate with.
+
+        By whole cadences: a source is in all scans of its own, and is found in several ways. A band, which is the same
+        cadence of every survey, is held back in one of `share` surveys at most.
+        """
+        held = (self.survey + self.cadence) % share == 0
+        return self.take(~held), self.take(held)
+
+    def take(self, rows: NDArray[np.bool_]) -> Detections:
+        """Return some of them."""
+        return Detections(self.power[rows], self.kind[rows], self.survey[rows], self.cadence[rows])
 
     def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw n rows, every family as often."""
@@ -148,13 +157,13 @@ def views(
     dof = np.exp(rng.uniform(np.log(fewest), np.log(most), m))
     half = (dof / 2)[:, None, None]
     noise = (rng.standard_gamma(half, signal.shape) - half) / np.sqrt(half)
-    if backgrounds is not None and len(backgrounds):
-        real = np.flatnonzero(rng.random(m) < 1 / 3)
-        if real.size:
-            given = standardised(backgrounds[rng.integers(0, len(backgrounds), len(real))])
-            given = np.roll(given, int(rng.integers(0, units.SNIPPET_CHANNELS)), axis=2)
-            noise[real] = np.flip(given, axis=2) if rng.random() < 0.5 else given
-    power = observe_power(np.asarray(1 + NOISE_STD * noise, np.float32), np.maximum(signal, 0), np.minimum(signal, 0))
+    power = np.asarray(1 + NOISE_STD * noise, np.float32)
+    on_survey = rng.random(m) < 1 / 3 if backgrounds is not None and len(backgrounds) else np.zeros(m, bool)
+    real, made = np.flatnonzero(on_survey), np.flatnonzero(~on_survey)
+    power[made] = observe_power(power[made], np.maximum(signal[made], 0), np.minimum(signal[made], 0))
+    if backgrounds is not None and real.size:
+        given = slid_round(standardised(backgrounds[rng.integers(0, len(backgrounds), len(real))]), rng)
+        power[real] = add_mean_power(1 + np.float32(NOISE_STD) * given, signal[real])
     imaged = np.flatnonzero(rng.random(m) < settings.eight_bit)
     power[imaged] = _eight_bit(power[imaged])
     return power
@@ -181,10 +190,15 @@ def line_views(
     n = len(lines.snr)
     start = rng.uniform(*settings.line_start, n)
     signal = draw_lines(start, lines.drift_rate_hz_s, lines.width_hz, lines.snr)
-    power = draw_noise(rng, n * units.SNIPPET_TIMES, units.SNIPPET_CHANNELS).reshape(signal.shape)
     grounds = [ground for ground in grounds if len(ground)]
-    if grounds:
-        rows = np.flatnonzero(rng.random(n) >= settings.line_on_noise)
+    on_ground = rng.random(n) >= settings.line_on_noise if grounds else np.zeros(n, bool)
+    rows, others = np.flatnonzero(on_ground), np.flatnonzero(~on_ground)
+    power = np.empty(signal.shape, np.float32)
+    if len(others):
+        noise = draw_noise(rng, len(others) * units.SNIPPET_TIMES, units.SNIPPET_CHANNELS)
+        seen = signal[others]
+        power[others] = observe_power(noise.reshape(seen.shape), seen, np.zeros_like(seen))
+    if len(rows):
         given = np.empty((len(rows), *power.shape[1:]), np.float32)
         of = np.arange(len(rows)) % len(grounds)
         for number, ground in enumerate(grounds):
@@ -192,9 +206,9 @@ def line_views(
             given[chosen] = ground[np.sort(rng.integers(0, len(ground), len(chosen)))]
         imaged = np.flatnonzero(rng.random(len(rows)) < 0.5)
         given[imaged] = _eight_bit(given[imaged])
-        power[rows] = 1 + np.float32(NOISE_STD) * slid_round(standardised(given), rng)
+        power[rows] = add_mean_power(1 + np.float32(NOISE_STD) * slid_round(standardised(given), rng), signal[rows])
     middle = start - lines.drift_rate_hz_s * CHANNELS_PER_HZ_S * 0.5 * (units.SNIPPET_TIMES - 1)
-    return observe_power(power, signal, np.zeros_like(signal)), middle
+    return power, middle
 
 
 def other_looks(snippets: NDArray[np.float16], rng: np.random.Generator, settings: PairSettings) -> NDArray[np.float32]:

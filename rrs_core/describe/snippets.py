@@ -9,6 +9,7 @@ search and uploads all normalise with `normalise`.
 from __future__ import annotations
 
 import math
+from hashlib import blake2b
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -158,6 +159,11 @@ def standardised(snippets: NDArray[np.generic]) -> NDArray[np.float32]:
     flat = np.asarray(snippets, np.float32).reshape(len(snippets), math.prod(snippets.shape[1:]))
     middle, scale = location_and_scale(flat)
     return np.asarray((flat - middle) / np.where(scale > 0, scale, 1), np.float32).reshape(snippets.shape)
+
+
+def digests_of(snippets: NDArray[np.generic]) -> list[str]:
+    """Return a short name for the pixels of each snippet, whatever real dtype they are held in."""
+    return [blake2b(np.ascontiguousarray(one, np.float32).tobytes(), digest_size=6).hexdigest() for one in snippets]
 
 
 def slid_round(snippets: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

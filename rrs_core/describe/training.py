@@ -433,7 +433,7 @@ def fit(
     module, device = task.module, next(task.module.parameters()).device
     keep_freed_memory()
     optimiser = torch.optim.Adam(module.parameters(), lr=settings.learning_rate)
-    state = _State.resume(out, module, optimiser, config.digest(asdict(settings), card))
+    state = _State.resume(out, module, optimiser, config.digest(asdict(settings), asdict(module.settings), card))
     bf16 = encoders.has_bfloat16(device.type)
     for epoch in range(state.epoch, settings.epochs):
         started = time.monotonic()

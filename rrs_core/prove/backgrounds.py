@@ -54,6 +54,7 @@ class Detected:
 class Sky:
     """One coarse channel of a simulated scan, and what is there in that scan."""
 
+    cadence: int  #: number of the cadence, from 0
     header: ScanHeader
     position: int  #: of the scan in its cadence
     there: list[Shining]
@@ -81,7 +82,7 @@ def skies(
             for coarse, block in enumerate(coarse_blocks(planned, position, seed)):
                 if (spike := blocks.dc_channel(header, coarse)) is not None:
                     blocks.excise_dc_spike(block, spike - header.coarse_span(coarse)[0])
-                yield Sky(header, position, there, coarse, block)
+                yield Sky(number, header, position, there, coarse, block)
             if progress:
                 progress(number * len(ORDER) + position + 1, count * len(ORDER))
 

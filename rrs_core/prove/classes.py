@@ -10,7 +10,7 @@ import numpy as np
 from rrs_core import units
 from rrs_core.describe.snippets import slid_round, standardised
 from rrs_core.simulate.lines import draw_lines
-from rrs_core.simulate.noise import NOISE_STD, draw_noise, observe_power
+from rrs_core.simulate.noise import NOISE_STD, add_mean_power, draw_noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +58,9 @@ def members(
 ) -> NDArray[np.float32]:
     """Return n members of a class, raw power, shape (n, 16, 256): each at its own place on its own background.
 
+    The line's mean power is added to what is there, as setigen does it: without the fluctuations that it would have in
+    a receiver, and without touching the interference that it crosses.
+
     Parameters
     ----------
     one : LineClass
@@ -75,7 +78,7 @@ def members(
         power = 1 + np.float32(NOISE_STD) * slid_round(
             standardised(backgrounds[rng.integers(0, len(backgrounds), n)]), rng
         )
-    return observe_power(power, signal, np.zeros_like(signal))
+    return add_mean_power(power, signal)
 
 
 def line_classes(

@@ -30,6 +30,7 @@ TestSet = Literal["simulated", "noise", "real", "factors", "families"]
 LINE_SETS: tuple[TestSet, ...] = ("simulated", "noise", "real")  #: by what the lines of `classes` are planted on
 PROTOCOLS: dict[str, Protocol] = {"paper": PAPER, "code": CODE}
 NEIGHBOURS = 10
+BY_CLASS = "_by_class"  #: behind the name of a figure: its values by class, for intervals
 #: Name of each figure and whether more is better.
 FIGURES: dict[str, bool] = {
     "silhouette": True,
@@ -102,7 +103,7 @@ def line_part(
 
 
 def line_figures(
-    parts: list[NDArray[np.float32]], drawn: list[LineClass], sizes: Sizes
+    parts: list[NDArray[np.float32]] | list[NDArray[np.float64]], drawn: list[LineClass], sizes: Sizes
 ) -> dict[str, float | list[float]]:
     """Return the figures of one encoder's vectors, class by class."""
     vectors = np.concatenate(parts)
@@ -115,17 +116,22 @@ def line_figures(
     precision = (of[near] == of[:, None]).mean(axis=1)
     truth = np.array([(one.drift_rate_hz_s, np.log(one.width_hz), np.log(one.snr)) for one in drawn])[of]
     wrong = neighbour_errors(few, truth, NEIGHBOURS)
-    by_class = np.bincount(of, precision) / np.bincount(of)
+    retrieved = {
+        "precision_at_10": precision,
+        "mean_average_precision": average_precision(few, of),
+        "drift_error_hz_s": wrong[:, 0],
+        "width_error": wrong[:, 1],
+        "snr_error": wrong[:, 2],
+    }
+    by_class = {
+        f"{name}{BY_CLASS}": (np.bincount(of, values) / np.bincount(of)).tolist() for name, values in retrieved.items()
+    }
     return {
         "silhouette": published.silhouette(vectors, kind, sampled=sizes.sampled),
         "silhouette_unit": published.silhouette(unit, kind, sampled=sizes.sampled),
         "cluster_metric": published.cluster_metric(vectors, kind),
-        "precision_at_10": float(precision.mean()),
-        "precision_at_10_by_class": by_class.tolist(),
-        "mean_average_precision": float(average_precision(few, of).mean()),
-        "drift_error_hz_s": float(wrong[:, 0].mean()),
-        "width_error": float(wrong[:, 1].mean()),
-        "snr_error": float(wrong[:, 2].mean()),
+        **{name: float(values.mean()) for name, values in retrieved.items()},
+        **by_class,
         "n": float(len(vectors)),
     }
 
@@ -133,14 +139,14 @@ def line_figures(
 def limit_part(axes: Axes, protocol: Protocol, sizes: Sizes, seed: list[int]) -> dict[str, float | list[float]]:
     """Return the figures of the best estimates that the noise allows (`limit.limit_vectors`); no encoder is asked.
 
-    Neighbours are looked for by cosine, so the estimates stand away from the origin on an axis of their own
-    (not too far: in float32 a cosine near 1 is known to 1e-7).
+    Neighbours are looked for by cosine, so the estimates stand away from the origin on an axis of their own, float64.
     """
     rng = np.random.default_rng(seed)
     drawn = draw_classes(sizes.n_classes, rng, protocol)
     parts = limit_vectors(drawn, sizes.per_class, rng, protocol, axes=axes)
     away = 5 * max(float(np.abs(part).max()) for part in parts)
-    return line_figures([np.pad(part, ((0, 0), (0, 1)), constant_values=away) for part in parts], drawn, sizes)
+    far = [np.pad(part.astype(np.float64), ((0, 0), (0, 1)), constant_values=away) for part in parts]
+    return line_figures(far, drawn, sizes)
 
 
 def factor_part(vectors: Mapping[str, Vectors], sizes: Sizes, seed: list[int]) -> dict[str, dict[str, float]]:
@@ -223,8 +229,10 @@ def summary(parts: Mapping[tuple[str, str, int], Mapping[str, float | list[float
             values = np.array([part[figure] for part in runs if figure in part], np.float64)
             if not len(values):
                 continue
-            by_class = [value for part in runs for value in _list(part.get(f"{figure}_by_class"))]
-            interval = bootstrap(np.array(by_class), np.random.default_rng(0)) if by_class else (None, None)
+            by_class = [list(_list(part.get(f"{figure}{BY_CLASS}"))) for part in runs]
+            # every run draws its classes of lines anew; families are the same in all, and more runs are no more of them
+            groups = np.mean(by_class, axis=0) if test == "families" else np.concatenate(by_class)
+            interval = bootstrap(groups, np.random.default_rng(0)) if groups.size else (None, None)
             rows.append(
                 {
                     "row": row, "test_set": test, "figure": figure, "mean": float(values.mean()),

@@ -8,7 +8,7 @@ import numpy as np
 
 from rrs_core.prove.classes import FIRST_CHANNEL, LAST_CHANNEL, Protocol
 from rrs_core.simulate.lines import draw_lines
-from rrs_core.simulate.noise import draw_noise, observe_power
+from rrs_core.simulate.noise import add_mean_power, draw_noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def snippets_of(factors: NDArray[np.float64], rng: np.random.Generator) -> NDArr
     rate, snr, width, start = factors.T
     signal = draw_lines(start, rate, width, snr)
     n, n_time, n_chan = signal.shape
-    return observe_power(draw_noise(rng, n * n_time, n_chan).reshape(signal.shape), signal, np.zeros_like(signal))
+    return add_mean_power(draw_noise(rng, n * n_time, n_chan).reshape(signal.shape), signal)
 
 
 def iter_groups(n: int, rng: np.random.Generator, at_once: int = 2_000) -> Iterator[tuple[int, NDArray[np.float32]]]:

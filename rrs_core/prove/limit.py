@@ -44,8 +44,8 @@ def fisher_information(
     drift_rate_hz_s, width_hz, snr, start : array_like, shapes (n,)
         As `LineClass` has them; start is the channel in the first spectrum.
     self_noise : bool
-        With the noise of the line itself: variance 1 + 2 s of power s over the receiver's
-        (`simulate.noise.observe_power`), as the test sets have it. Then the variance tells something too.
+        With the noise of the line itself, as a receiver has it and the test sets do not: variance 1 + 2 s of power s
+        over the receiver's (`simulate.noise.observe_power`). Then the variance tells something too.
     """
     lines = _columns(drift_rate_hz_s, width_hz, snr, start)
     found = np.empty((len(lines), 4, 4))

@@ -51,9 +51,11 @@ class Candidates:
         return np.unique(self.injection[(self.injection >= 0) & self.alive(removed, own=True)])
 
     def false_alive(self, removed: Flags) -> Flags:
-        """Return which events are left that are of no injection, shape (n,)."""
-        of_injection = (self.injection >= 0) & self.alive(removed, own=True)
-        return np.asarray(self.alive(removed) & ~of_injection & ~self.side)
+        """Return which events are left that are of no injection, shape (n,).
+
+        One that was an injection's and lives on through other hits alone is neither the injection nor a false one.
+        """
+        return np.asarray(self.alive(removed) & (self.injection < 0) & ~self.side)
 
 
 def find_candidates(

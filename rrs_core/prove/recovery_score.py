@@ -31,8 +31,8 @@ REDUCTIONS = ("hit_reduction", "event_reduction")
 STAGES = ("absent", "search", "masked", "clustering", "kept")
 FACTORS: dict[str, tuple[float, ...]] = {
     "snr": (10, 20, 40, 100, 300, 1000, 3000, 10_000),
-    "drift_hz_s": (0, 0.25, 0.5, 1, 2, 3, 4),
-    "width_channels": (1, 2, 4, 8, 16, 31),
+    "drift_hz_s": (0, 0.25, 0.5, 1, 2, 3, 4, np.inf),
+    "width_channels": (1, 2, 4, 8, 16, 31, np.inf),
     "hits_per_mhz": (0, 50, 200, 500, 1000, 1500, 2500, np.inf),
 }
 

@@ -169,6 +169,8 @@ def bootstrap(
     return float(low), float(high)
 
 
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+def _unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return unit vectors in float32, or in float64 where they came in it: float32 knows a cosine near 1 to 1e-7."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)
+    kind = np.float64 if vectors.dtype == np.float64 else np.float32
+    return np.asarray(vectors / np.where(length > 0, length, 1), kind)

@@ -66,6 +66,15 @@ def observe_power(
     return np.maximum(noise, 0.01, out=noise)
 
 
+def add_mean_power(power: NDArray[np.float32], signal: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return power with the mean power of a signal added, in units of `NOISE_STD`, as setigen's add_signal does.
+
+    Without the fluctuations that the signal would have in a receiver: for power that is more than noise already,
+    which must not fluctuate with it. Never below a tenth of the noise's mean.
+    """
+    return np.maximum(power + np.float32(NOISE_STD) * signal, np.float32(0.1))
+
+
 def observe_signal(signal: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
     """Return one signal on fresh noise of mean 1, shape (n_time, n_chan).
 

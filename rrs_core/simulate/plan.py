@@ -91,6 +91,9 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+IDS_PER_CADENCE = 10_000  #: numbers of sources set aside for each; more than a preset has of them
+
+
 @dataclass(frozen=True)
 class PlannedSource:
     """A source in its place in a cadence."""
@@ -182,12 +185,12 @@ def plan_cadence(preset: Preset, seed: int, number: int) -> PlannedCadence:
     service, centre_mhz = preset.slices[number]
     headers = _headers(rng, preset, number, centre_mhz)
     low_mhz, high_mhz = headers[0].band_mhz
-    sources = _interference(rng, preset.n_sources, low_mhz, high_mhz, 1000 * (number + 1))
+    sources = _interference(rng, preset.n_sources, low_mhz, high_mhz, IDS_PER_CADENCE * (number + 1))
     taken = _taken_mhz(sources)
     for k in range(preset.n_injections):
         place = _quiet_place(rng, taken, low_mhz, high_mhz)
         source = draw("technosignature", rng, place, max(25.0, float(rng.lognormal(np.log(45.0), 0.6))))
-        sources.append(PlannedSource(1000 * (number + 1) + preset.n_sources + k, source, 0, 1.0))
+        sources.append(PlannedSource(IDS_PER_CADENCE * (number + 1) + preset.n_sources + k, source, 0, 1.0))
         taken = np.concatenate([taken, _taken_mhz(sources[-1:])])
     return PlannedCadence(number + 1, service, headers, tuple(sources))
 

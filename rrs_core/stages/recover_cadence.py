@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rrs_core.observe.header import ScanHeader
 
 TRIES = 4  #: rounds of drawing seed signals until there are as many as wanted
+SOURCES_APART = 10**6  #: between the numbers of the sources of two cadences
 DONE = "done.json"
 PICTURES = "pictures.npy"
 
@@ -80,7 +81,12 @@ class _Cadence:
             one = job.origin
             planned = plan_cadence(one.preset, one.seed, one.number)
             # its own technosignatures would be found as signals that nobody injected
-            natural = tuple(item for item in planned.sources if not item.source.is_injection)
+            # and a slice that comes again holds other sources
+            natural = tuple(
+                dataclasses.replace(item, source_id=item.source_id + SOURCES_APART * job.cadence_id)
+                for item in planned.sources
+                if not item.source.is_injection
+            )
             self.planned, self.seed = dataclasses.replace(planned, sources=natural), one.seed
             self.headers = list(planned.headers)
             rows = [

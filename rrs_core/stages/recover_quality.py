@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rrs_core.describe.features import FEATURES
-from rrs_core.group import superclusters, transforms
+from rrs_core.group import emitters, superclusters, transforms
 from rrs_core.group.superclusters import adjusted_rand
-from rrs_core.stages.cluster import emitters_of, means_of
+from rrs_core.stages.cluster import means_of, place_of
 from rrs_core.stages.recover_hits import step_of
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ def _agreement(truth: NDArray[Any], label: Integers) -> dict[str, float]:
     }
 
 
-def _looks(prepared: Prepared, run: Run) -> NDArray[np.float64]:
-    """Return what hits look like: features as clustering sees them, about their mean by default (`cluster.looks`)."""
+def _points(prepared: Prepared, run: Run) -> NDArray[np.float64]:
+    """Return features as clustering sees them, shape (n, 13)."""
     features = prepared.clustered[list(FEATURES)]
     fitted = transforms.fit(
         features,
@@ -120,15 +120,17 @@ def _looks(prepared: Prepared, run: Run) -> NDArray[np.float64]:
         drift_quantum_hz_s=step_of(prepared.scans),
         rng=np.random.default_rng([run.seed, 2]),
     )
-    points = fitted.transform(features)
-    return points - points.mean(axis=0) if run.settings.cluster.method == "default" else points
+    return fitted.transform(features)
 
 
 def _emitters(prepared: Prepared, run: Run) -> Integers:
     """Return the emitter of each hit, as a build finds them; -1 by the paper's method, which has none."""
     if run.settings.cluster.method != "default":
         return np.full(len(prepared.clustered), -1, np.int64)
-    return emitters_of(prepared.clustered, prepared.scans, _looks(prepared, run), prepared.hits.track)
+    frequency = prepared.clustered["frequency_mhz"].to_numpy(np.float64)
+    place = place_of(prepared.clustered, prepared.scans)
+    where = emitters.coordinates(_points(prepared, run), None)
+    return emitters.link_emitters(frequency, place, where, prepared.hits.track)
 
 
 def _superclusters(
@@ -138,7 +140,7 @@ def _superclusters(
     unit = emitter if run.settings.cluster.method == "default" else found["group"].astype(np.int64)
     count = int(unit.max(initial=-1)) + 1
     matched = superclusters.match(
-        means_of(_looks(prepared, run), unit, count),
+        means_of(_points(prepared, run), unit, count),
         np.bincount(unit[unit >= 0], minlength=count),
         unit,
         method=run.settings.cluster.method,

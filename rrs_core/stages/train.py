@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +12,7 @@ import torch
 from rrs_core import config, units
 from rrs_core.describe import checkpoints, encoders, linereader, training
 from rrs_core.describe.pairs import Detections, kind_names
-from rrs_core.describe.snippets import cut_snippets
+from rrs_core.describe.snippets import cut_snippets, digests_of
 from rrs_core.detect.energy import iter_detections
 from rrs_core.errors import SettingsRefused, SurveyRefused
 from rrs_core.observe.filterbank import open_scan
@@ -151,7 +150,7 @@ def run(
     trained_on = [{"survey": s.name, "detect": s.version("detect"), "hits": len(s.hits)} for s in opened]
     return training.fit(
         task, out, settings, report=tell, seed=seed, trained_on=trained_on, simulated=list(simulated),
-        started_from=start or "", telescope="" if grounds is None else sha256(grounds.tobytes()).hexdigest(),
+        started_from=start or "", telescope=[] if grounds is None else digests_of(grounds),
     )  # fmt: skip
 
 
@@ -180,31 +179,38 @@ def autoencoder_network(variant: Literal["text", "code"], *, latent: int | None 
 def _detections(seeds: Sequence[int], seed: int, report: Report, workers: int) -> Detections:
     """Return detections of simulated scans: energy by both methods, and drifting lines."""
     parts = {}
-    for done, (job, found) in enumerate(each(_detections_of, [(one, seed) for one in seeds], workers)):
+    jobs = [(number, one, seed) for number, one in enumerate(seeds)]
+    for done, (job, found) in enumerate(each(_detections_of, jobs, workers)):
         parts[job[0]] = found
         report.progress("simulated", done + 1, len(seeds))
-    ordered = [parts[one] for one in seeds]
-    return Detections(*(np.concatenate([getattr(part, name) for part in ordered]) for name in ("power", "kind")))
+    ordered = [parts[number] for number in range(len(seeds))]
+    names = ("power", "kind", "survey", "cadence")
+    return Detections(*(np.concatenate([getattr(part, name) for part in ordered]) for name in names))
 
 
-def _detections_of(job: tuple[int, int]) -> Detections:
+def _detections_of(job: tuple[int, int, int]) -> Detections:
     """Return those of one simulated survey, at most `MOST_OF_A_KIND` of a family and way of detecting."""
-    one, seed = job
+    number, one, seed = job
     rng = np.random.default_rng([seed, 6, one])
     drawn: dict[str, list[Detected]] = {"paper": [], "default": [], "lines": []}
+    cadence: dict[str, list[NDArray[np.int64]]] = {way: [] for way in drawn}
     for sky in skies(PRESET, one):
         found = sky.detect(config.DetectSettings())
         drawn["default"].append(energy_detected(sky, found))
         drawn["lines"].append(line_detected(sky, found, config.DopplerSettings()))
         drawn["paper"].append(energy_detected(sky, sky.detect(config.DetectSettings(method="paper"))))
-    power, kind = [], []
-    for parts in drawn.values():
-        everything = joined(parts)
-        for number, name in enumerate(kind_names()):
+        for way, parts in drawn.items():
+            cadence[way].append(np.full(len(parts[-1]), sky.cadence))
+    power, kind, where = [], [], []
+    for way, parts in drawn.items():
+        everything, of = joined(parts), np.concatenate(cadence[way])
+        for label, name in enumerate(kind_names()):
             rows = rng.permutation(np.flatnonzero(everything.family == name))[:MOST_OF_A_KIND]
             power.append(everything.power[rows])
-            kind.append(np.full(len(rows), number))
-    return Detections(np.concatenate(power), np.concatenate(kind))
+            kind.append(np.full(len(rows), label))
+            where.append(of[rows])
+    kinds = np.concatenate(kind)
+    return Detections(np.concatenate(power), kinds, np.full(len(kinds), number), np.concatenate(where))
 
 
 def _module(
