@@ -359,6 +359,9 @@ def export(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="Such as hits, features, clusters or events.")],
     out: Annotated[Path, typer.Option(help="File to write: .csv, .parquet, .json; .dat for hits.")],
     scan: Annotated[int | None, typer.Option(help="The scan whose hits a .dat holds.", min=1)] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="Whose hits a .dat holds; by default those of a file of hits, else doppler's.")
+    ] = None,
     findevent: Annotated[bool, typer.Option("--findevent", help="Events as FindEvent writes them, .csv.")] = False,
 ) -> None:
     """Write a table of a survey as CSV, Parquet or JSON; hits as turboSETI's .dat, events as FindEvent's CSV."""
@@ -371,8 +374,10 @@ def export(
         raise SettingsRefused(
             "USAGE", "a .dat holds the hits of one scan", todo="--out NAME.dat and --scan ID together"
         )
+    if detector is not None and scan is None:
+        raise SettingsRefused("USAGE", "--detector chooses the hits of a .dat", got=detector)
     if scan is not None:
-        rows = export_dat(survey, out, scan)
+        rows = export_dat(survey, out, scan, detector or "")
     elif findevent:
         rows = export_findevent(survey, out)
     else:

@@ -46,6 +46,7 @@ RANGES = {
     "epsilon": (0, 100),
     "votes": (1, 1000),
     "tolerance_hz": (0, 1e6),
+    "length": (2, 1000),
 }
 
 
@@ -106,6 +107,7 @@ class EventSettings:
 
     method: Method = "default"
     tolerance_hz: float = 0.0  #: of a match, beside what the drift's step allows; 0: three channels [Hz]
+    length: int = 6  #: scans of a whole cadence; one with fewer is incomplete, and not scored
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,14 @@ import numpy as np
 
 from rrs_core import units
 from rrs_core.errors import SettingsRefused, SurveyRefused
-from rrs_core.survey.catalogue import load
+from rrs_core.group.doubles import ORDER, find_doubles
+from rrs_core.survey.catalogue import imported_searches, load
 from rrs_core.survey.store import Store, atomic
 from rrs_core.survey.tables import SCHEMAS
 from rrs_core.text import spreadsheet_safe
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
     from pathlib import Path
 
     import pandas as pd
@@ -69,82 +72,126 @@ def export_table(survey: Path, table: str, out: Path) -> int:
     return len(frame)
 
 
-def export_dat(root: Path, out: Path, scan_id: int) -> int:
-    """Write the drifting hits of one scan as turboSETI's .dat, and return how many.
+def export_dat(root: Path, out: Path, scan_id: int, detector: str = "") -> int:
+    """Write the drifting hits of one scan that one detector found as turboSETI's .dat, and return how many.
+
+    Without a `detector` those of the first program whose hits of the scan were imported, else our own.
 
     Raises
     ------
     SurveyRefused
         NO_SCAN, for a scan that the survey does not hold.
+    SettingsRefused
+        DETECTOR, for one that finds no drifting hits.
     """
     from rrs_core.observe.hitwriters import write_dat
 
     survey = load(root)
-    scan = _scan(survey, scan_id)
-    hits = survey.hits[(survey.hits["scan_id"] == scan_id) & survey.hits["drift_rate_hz_s"].notna()]
-    hits = hits.sort_values(["coarse_channel", "channel"])
-    write_dat(out, hits, header_of(scan, survey.settings.doppler.max_drift_hz_s))
+    scan, searches = _scan(survey, scan_id), imported_searches(survey.store)
+    if detector and detector not in ORDER:
+        raise SettingsRefused("DETECTOR", "no detector of drifting hits", got=detector, expected=", ".join(ORDER))
+    given = set(searches.loc[searches["scan_id"] == scan_id, "detector"])
+    wanted = detector or next((name for name in ORDER if name in given), "doppler")
+    hits = survey.hits[(survey.hits["scan_id"] == scan_id) & (survey.hits["detector"] == wanted)]
+    hits = hits[hits["drift_rate_hz_s"].notna()].sort_values(["coarse_channel", "channel"])
+    write_dat(out, hits, _header_of(survey, searches, scan, wanted))
     return len(hits)
 
 
 def export_findevent(root: Path, out: Path) -> int:
     """Write the hits of all events as FindEvent's CSV, one row a hit, and return how many rows.
 
-    Hits are numbered within their scan as in the .dat that `export_dat` writes. Coordinates,
-    which a survey's tables do not hold, are n/a.
+    Hits are numbered within their scan, as in the .dat that `export_dat` writes where they are of one detector, and ON
+    scans of a cadence in order of time. In a survey by the papers' methods a group of hits is left out where FindEvent
+    leaves it out (`findevent.written_rows`). Coordinates, which a survey's tables do not hold, are n/a.
     """
     import pandas as pd
 
     from rrs_core.observe.findevent_csv import COLUMNS
-    from rrs_core.observe.header import coarse_width_of
-    from rrs_core.observe.hitwriters import window, write_findevent_csv
+    from rrs_core.observe.hitwriters import write_findevent_csv
 
     survey = load(root)
-    limit = survey.settings.doppler.max_drift_hz_s
+    searches = imported_searches(survey.store)
     drifting = survey.table[survey.table["drift_rate_hz_s"].notna()]
-    drifting = drifting.sort_values(["scan_id", "coarse_channel", "channel"])
+    drifting = drifting[~find_doubles(drifting, survey.scans)].sort_values(["scan_id", "coarse_channel", "hit_id"])
     number = drifting.groupby("scan_id").cumcount() + 1
     hits = {row["hit_id"]: row for row in drifting.assign(number=number).to_dict("records")}
+    on = survey.scans[survey.scans["on"].fillna(False)].sort_values("tstart_mjd", kind="stable")
+    place_of = dict(zip(on["scan_id"], on.groupby("cadence_id").cumcount() + 1, strict=True))
+    events = survey.events[survey.events["verdict"] == "event"]
+    events = events.assign(first=[ids[0] for ids in events["hit_ids"]])
+    events = events.assign(number=[hits[first]["number"] for first in events["first"]])
+    as_written = survey.settings.events.method == "paper"
+    order = ["number", "first"] if as_written else ["event_id"]
     rows = []
-    for event in survey.events[survey.events["verdict"] == "event"].to_dict("records"):
-        ids = list(event["hit_ids"])
-        first = hits[ids[0]]
-        for place, hit_id in enumerate(ids, start=1):
-            hit = hits[hit_id]
-            scan = _scan(survey, int(hit["scan_id"]))
-            header = header_of(scan, limit)
-            foff_mhz = float(scan["foff_mhz"])
-            channel = np.array([hit["channel"]], np.int64)
-            start, stop = window(channel, limit, float(header.obs_length_s or 0), coarse_width_of(foff_mhz))
-            rows.append(
-                {
-                    "TopHitNum": hit["number"],
-                    "DriftRate": hit["drift_rate_hz_s"],
-                    "SNR": hit["snr"],
-                    "Freq": hit["frequency_mhz"],
-                    "ChanIndx": hit["channel"],
-                    "FreqStart": hit["frequency_mhz"] + float(start[0] - channel[0]) * foff_mhz,
-                    "FreqEnd": hit["frequency_mhz"] + float(stop[0] - channel[0]) * foff_mhz,
-                    "CoarseChanNum": hit["coarse_channel"],
-                    "FullNumHitsInRange": 1,
-                    "FileID": header.file_id,
-                    "Source": f"{scan['source_name']}".upper(),
-                    "MJD": scan["tstart_mjd"],
-                    "RA": "n/a",
-                    "DEC": "n/a",
-                    "DELTAT": scan["tsamp_s"],
-                    "DELTAF": foff_mhz * units.HZ_PER_MHZ,
-                    "max_drift_rate": limit,
-                    "obs_length": header.obs_length_s,
-                    "Hit_ID": f"{scan['source_name']}_{event['event_id']}",
-                    "status": f"on_table_{place}",
-                    "in_n_ons": event["n_on"] - 1,
-                    "RFI_in_range": 0,
-                    "delta_t": (float(scan["tstart_mjd"]) - float(first["tstart_mjd"])) * units.DAY_S,
-                }
-            )
+    for _, own in events.sort_values(order).groupby("cadence_id"):
+        seen: set[int] = set()
+        for event in own.to_dict("records"):
+            groups: dict[int, list[dict[Hashable, Any]]] = {}
+            for hit_id in event["hit_ids"]:
+                groups.setdefault(place_of[hits[hit_id]["scan_id"]], []).append(hits[hit_id])
+            for place in sorted(groups):
+                group = sorted(groups[place], key=lambda hit: (hit["number"], hit["hit_id"]))
+                key = int(group[0]["number"])
+                if not (as_written and key in seen):
+                    begin = float(hits[event["first"]]["tstart_mjd"])
+                    rows += [_findevent_row(survey, searches, hit, event, place, begin) for hit in group]
+                seen.add(key)
     write_findevent_csv(out, pd.DataFrame(rows, columns=list(COLUMNS)))
     return len(rows)
+
+
+def _findevent_row(
+    survey: Survey,
+    searches: pd.DataFrame,
+    hit: dict[Hashable, Any],
+    event: dict[Hashable, Any],
+    place: int,
+    begin_mjd: float,
+) -> dict[str, Any]:
+    """Return FindEvent's row of one hit of an event: of the ON scan number `place`, the first began at `begin_mjd`."""
+    from rrs_core.observe.header import coarse_width_of
+    from rrs_core.observe.hitwriters import window
+
+    scan = _scan(survey, int(hit["scan_id"]))
+    header = _header_of(survey, searches, scan, str(hit["detector"]))
+    limit, length = float(header.max_drift_rate_hz_s or 0), float(header.obs_length_s or 0)
+    foff_mhz = float(scan["foff_mhz"])
+    channel = np.array([hit["channel"]], np.int64)
+    start, stop = window(channel, limit, length, coarse_width_of(foff_mhz))
+    return {
+        "TopHitNum": hit["number"],
+        "DriftRate": hit["drift_rate_hz_s"],
+        "SNR": hit["snr"],
+        "Freq": hit["frequency_mhz"],
+        "ChanIndx": hit["channel"],
+        "FreqStart": hit["frequency_mhz"] + float(start[0] - channel[0]) * foff_mhz,
+        "FreqEnd": hit["frequency_mhz"] + float(stop[0] - channel[0]) * foff_mhz,
+        "CoarseChanNum": hit["coarse_channel"],
+        "FullNumHitsInRange": 1,
+        "FileID": header.file_id,
+        "Source": f"{scan['source_name']}".upper(),
+        "MJD": scan["tstart_mjd"],
+        "RA": "n/a",
+        "DEC": "n/a",
+        "DELTAT": scan["tsamp_s"],
+        "DELTAF": foff_mhz * units.HZ_PER_MHZ,
+        "max_drift_rate": limit,
+        "obs_length": length,
+        "Hit_ID": f"{scan['source_name']}_{event['event_id']}",
+        "status": f"on_table_{place}",
+        "in_n_ons": event["n_on"] - 1,
+        "RFI_in_range": 0,
+        "delta_t": (float(scan["tstart_mjd"]) - begin_mjd) * units.DAY_S,
+    }
+
+
+def _header_of(survey: Survey, searches: pd.DataFrame, scan: pd.Series[Any], detector: str) -> HitHeader:
+    """Return what a table of one detector's hits says about their scan: an imported search's own limits where known."""
+    own = searches[(searches["scan_id"] == scan["scan_id"]) & (searches["detector"] == detector)]
+    limit, length = own[["max_drift_rate_hz_s", "obs_length_s"]].max()
+    header = header_of(scan, survey.settings.doppler.max_drift_hz_s if np.isnan(limit) else float(limit))
+    return header if np.isnan(length) else replace(header, obs_length_s=float(length))
 
 
 def header_of(scan: pd.Series[Any], max_drift_hz_s: float) -> HitHeader:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rrs_core.errors import RRSError
+    from rrs_core.group.events import Searched
     from rrs_core.stages.report import Report
 
 
@@ -73,7 +74,7 @@ def build(
     settings = _settings(store, method, seed)
     with store.lock():
         if paths and only in (None, "ingest"):
-            refused = _ingest(store, paths, cadences, report)
+            refused = _ingest(store, paths, cadences, report, settings.events.length)
         elif only == "ingest":
             raise SettingsRefused("NO_FILES", "nothing to ingest", todo=f"rrs ingest {root} PATH...")
         if new:
@@ -125,12 +126,12 @@ def _settings(store: Store, method: config.Method | None, seed: int | None) -> c
     return settings
 
 
-def _ingest(store: Store, paths: list[Path], cadences: Path | None, report: Report) -> list[RRSError]:
+def _ingest(store: Store, paths: list[Path], cadences: Path | None, report: Report, length: int) -> list[RRSError]:
     from rrs_core.stages import ingest
 
     before = (store.manifest("ingest") or {}).get("cadences", [])
     cadence_tables = ingest.cadence_tables(before, cadences)
-    scans, refused = ingest.run(store, paths, cadence_tables, report)
+    scans, refused = ingest.run(store, paths, cadence_tables, report, length=length)
     inputs = {str(row.path): str(row.sha256) for row in scans.itertuples()}
     why = store.why_stale("ingest", inputs, "", ingest.CODE)
     named = [f"{path}" for path in cadence_tables]
@@ -190,13 +191,13 @@ def _detect(store: Store, settings: config.Settings, report: Report, workers: in
             report.note(error.line())
         return refused
     given = _table(store, "imported", "hits") if store.manifest("hits") else None
-    keys, refused = detect.run(store, scans, settings, report, given=given, workers=workers)
+    found = detect.run(store, scans, settings, report, given=given, workers=workers)
     outputs = [store.table_path("hits"), store.snippets_path]
-    noted = [{"code": error.code, "text": f"{error}"} for error in refused]
-    more = {"scan_keys": keys, "refused": noted, "method": asdict(settings.detect)}
+    noted = [{"code": error.code, "text": f"{error}"} for error in found.refused]
+    more = {"scan_keys": found.keys, "dead_mhz": found.dead_mhz, "refused": noted, "method": asdict(settings.detect)}
     store.finish("detect", inputs, key, detect.CODE, outputs, **more)
     _clear(store, "detect")
-    return refused
+    return found.refused
 
 
 def _features(store: Store, settings: config.Settings, report: Report, workers: int) -> None:
@@ -255,27 +256,65 @@ def _cluster(store: Store, settings: config.Settings, report: Report, workers: i
 
 
 def _events(store: Store, settings: config.Settings, report: Report) -> None:
-    from rrs_core.group import events
+    from rrs_core.group import doubles, events
 
     clusters = _table(store, "clusters", "cluster")
     inputs = {stage: store.output_digest(stage) for stage in ("detect", "cluster")} | {"cadences": _cadences(store)}
-    key = config.digest(settings.events, settings.doppler.max_drift_hz_s)
+    searched, scans = _searched(store, settings), _with_limits(store, settings)
+    limits = scans[["max_drift_rate_hz_s", "obs_length_s"]].to_csv()
+    looked = [sorted(searched.scans), sorted(searched.dead_mhz.items())]
+    key = config.digest(settings.events, settings.doppler.max_drift_hz_s, limits, looked)
     if not _told(report, "events", store.why_stale("events", inputs, key, events.CODE)):
         return
-    hits, scans = store.read_table("hits"), store.read_table("scans")
+    hits = store.read_table("hits")
+    hits = hits[hits["drift_rate_hz_s"].notna()]
+    double = doubles.find_doubles(hits, scans)
     found = events.find_events(
-        hits[hits["drift_rate_hz_s"].notna()],
+        hits[~double],
         scans,
         settings.events,
         status=clusters.set_index("hit_id")["status"],
         max_drift_hz_s=settings.doppler.max_drift_hz_s,
+        searched=searched,
+        as_written=True,
     )
-    for note in found.notes:
+    notes = [doubles.told(double)] * bool(double.any()) + found.notes
+    for note in notes:
         report.note(f"events: {note}")
     skipped = {f"{cadence}": why for cadence, why in found.skipped.items()}
     output = store.write_table("events", found.table)
-    more = {"method": settings.events.method, "notes": found.notes, "skipped": skipped}
+    more = {"method": settings.events.method, "notes": notes, "skipped": skipped}
     store.finish("events", inputs, key, events.CODE, [output], **more)
+
+
+def _searched(store: Store, settings: config.Settings) -> Searched:
+    """Return which scans were searched for drifting lines: by us, or without a search of ours by who made their hits.
+
+    A scan that detection refused has no hits of files either: where they lie, no pixel can be used.
+    """
+    from rrs_core.group.events import Searched
+    from rrs_core.survey.catalogue import imported_searches
+
+    detect = store.manifest("detect") or {}
+    scans = {int(scan) for scan in detect.get("scan_keys", {})}
+    if not settings.doppler.search:
+        scans &= set(imported_searches(store)["scan_id"].tolist())
+    dead = {int(scan): [(low, high) for low, high in bands] for scan, bands in detect.get("dead_mhz", {}).items()}
+    return Searched(frozenset(scans), dead)
+
+
+def _with_limits(store: Store, settings: config.Settings) -> pd.DataFrame:
+    """Return the table of scans with max_drift_rate_hz_s and obs_length_s of the searches behind imported hits.
+
+    Where our own search added hits, the larger limit of both. Empty where no file says it.
+    """
+    from rrs_core.survey.catalogue import imported_searches
+
+    scans, given = store.read_table("scans"), imported_searches(store).groupby("scan_id").max(numeric_only=True)
+    limit = scans["scan_id"].map(given["max_drift_rate_hz_s"])
+    if settings.doppler.search:
+        limit = limit.clip(lower=settings.doppler.max_drift_hz_s)
+    return scans.assign(max_drift_rate_hz_s=limit, obs_length_s=scans["scan_id"].map(given["obs_length_s"]))
 
 
 def _project(store: Store, settings: config.Settings, report: Report) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from rrs_core.errors import FileRefused, RRSError
 from rrs_core.observe import cadences
-from rrs_core.observe.cadences import check_cadence, group_cadences, read_cadence_table
+from rrs_core.observe.cadences import check_cadence, group_cadences, lone_runs, read_cadence_table
 
 REAL = Path(os.environ.get("RRS_REAL_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data"))
 
@@ -77,7 +77,7 @@ def test_a_table_without_rows_is_an_empty_frame_with_its_columns(tmp_path: Path)
         (GOOD + "two,0,true,x.h5\n", "NUMBER"),
         (GOOD + "2.0,0,true,x.h5\n", "NUMBER"),
         (GOOD + "99999999999999999999,0,true,x.h5\n", "NUMBER"),
-        (GOOD + "2,6,true,x.h5\n", "NUMBER"),
+        (GOOD + "2,1000,true,x.h5\n", "NUMBER"),
         (GOOD + "2,-1,true,x.h5\n", "NUMBER"),
         (GOOD + "2,0,maybe,x.h5\n", "VALUE"),
         (GOOD + "2,0,true, \n", "VALUE"),
@@ -120,6 +120,49 @@ def test_six_scans_of_one_band_are_a_cadence(names: str) -> None:
 def test_what_is_no_cadence_stays_null(names: str) -> None:
     grouped = group_cadences(scans(names))
     assert grouped[["cadence_id", "position", "on"]].isna().all(axis=None)
+
+
+def test_a_table_may_have_cadences_of_any_length(tmp_path: Path) -> None:
+    rows = "".join(f"3,{k},{k % 4 == 0},{k}.h5\n" for k in range(9))
+    frame = read_cadence_table(table(tmp_path, "cadence_id,position,on,path\n" + rows))
+    assert list(frame["position"]) == list(range(9))
+    assert list(frame["on"]) == [True, False, False, False] * 2 + [True]
+
+
+@pytest.mark.parametrize(
+    ("names", "length", "runs"),
+    [
+        ("ABAC", 6, ["4 scans (A, B, A, C)"]),
+        ("ABACA", 6, ["5 scans (A, B, A, C, A)"]),
+        ("XABACADYEFEGE", 6, ["5 scans (E, F, E, G, E)"]),  # after a whole cadence
+        ("ABACDYDZ", 6, ["4 scans (A, B, A, C)", "4 scans (D, Y, D, Z)"]),
+        ("ABACAD", 8, ["6 scans (A, B, A, C, A, D)"]),
+        ("ABACAD", 6, []),
+        ("ABCDEF", 6, []),
+        ("AAAAAA", 6, []),
+        ("AB", 6, []),
+        ("", 6, []),
+    ],
+)
+def test_scans_that_alternate_but_are_too_few_are_told(names: str, length: int, runs: list[str]) -> None:
+    """Case 80: an interrupted cadence is told, and not scored."""
+    told = lone_runs(group_cadences(scans(names), length), length)
+    assert [line.split(": ")[1].split(" from")[0] for line in told] == runs
+    assert all(f"like a cadence of {length}" in line for line in told)
+
+
+def test_a_pause_ends_a_run_that_is_told() -> None:
+    frame = scans("ABAC")
+    frame.loc[3, "tstart_mjd"] += 0.1
+    assert "3 scans (A, B, A) from MJD 58000.00000" in lone_runs(group_cadences(frame))[0]
+
+
+@pytest.mark.parametrize(("names", "length"), [("ABAC", 4), ("ABA", 3), ("ABACADAE", 8)])
+def test_cadences_of_another_length_are_found_where_that_is_asked_for(names: str, length: int) -> None:
+    grouped = group_cadences(scans(names), length)
+    assert list(grouped["position"]) == list(range(length))
+    assert list(grouped["on"]) == [k % 2 == 0 for k in range(length)]
+    assert check_cadence(grouped, length) == []
 
 
 def test_cadences_are_found_among_other_scans_and_numbered_by_time() -> None:

@@ -199,6 +199,8 @@ def test_one_bad_file_among_good_ones_is_named_and_the_others_are_built(
         (["ingest", "new", "text.h5"], "NOT_HDF5"),
         (["search", "absent", "--hit", "1"], "NO_SURVEY"),
         (["export", "absent", "hits", "--out", "x.csv"], "NO_SURVEY"),
+        (["export", "absent", "hits", "--out", "x.csv", "--detector", "doppler"], "USAGE"),
+        (["export", "absent", "hits", "--out", "x.dat", "--scan", "1", "--detector", "doppler"], "NO_SURVEY"),
         (["encode", "--snippets", "absent.npy", "--out", "x.npy"], "MISSING"),
         (["train", "absent", "--out", "m.pt"], "FORMAT"),
         (["train", "absent", "--out", "m.safetensors"], "NO_SURVEY"),

@@ -187,8 +187,9 @@ def test_the_paper_has_one_vote_and_knows_no_tracks() -> None:
     settings = replace(PAPER, batch=300)
     plain = cluster(points, SEEDS, settings, seed=0)
     asked = cluster(
-        points, SEEDS, replace(settings, votes=4), seed=0, track_id=np.zeros(900, np.int64), on=np.ones(900, bool)
-    )
+        points, SEEDS, replace(settings, votes=4), seed=0, track_id=np.zeros(900, np.int64),
+        place=np.zeros(900, np.int64), on=np.ones(900, bool),
+    )  # fmt: skip
     assert same(plain, asked)
     assert set(plain.epochs["vote"]) == {0}
 
@@ -326,35 +327,51 @@ def test_leftovers_of_half_a_batch_are_a_batch_of_their_own() -> None:
 # Tracks
 
 
-def test_a_cluster_of_one_track_is_spared_unless_it_is_in_an_off_scan(rng: np.random.Generator) -> None:
+def test_a_cluster_of_one_cadences_on_scans_is_spared_however_many_its_tracks(rng: np.random.Generator) -> None:
+    """Facts, section 12.4: side-lobes are tracks of their own; only an OFF scan or another target condemns."""
     points, group = planted(rng)
-    track = np.where(group >= 0, 1000 + np.arange(len(group)), -1)
-    track[group == 5] = 7  # one track alone
-    track[group == 6] = np.where(np.arange(10) < 9, 8, 9)  # two tracks
-    track[group == 8] = -1  # no tracks: each hit for itself
-    track[group == 9] = 11
+    place = np.where(group % 2 == 0, 1, 2)
+    members = {kind: np.flatnonzero(group == kind) for kind in range(20)}
+    place[members[5]] = np.where(np.arange(10) < 9, 2, 3)  # one of its hits in another cadence
+    place[members[6]] = np.where(np.arange(10) < 9, -7, -8)  # of two scans in no cadence
+    place[members[7]] = -9  # of one scan in no cadence
     on = np.ones(len(group), bool)
-    on[np.flatnonzero(group == 9)[0]] = False
-    found = run_batch(Batch(points, points[:0], OURS, track, on))
-    np.testing.assert_array_equal(found.rfi, (group >= 0) & (group != 5))
-    blind = run_batch(Batch(points, points[:0], OURS, track))
-    np.testing.assert_array_equal(blind.rfi, (group >= 0) & (group != 5) & (group != 9))
-    assert run_batch(Batch(points, points[:0], PAPER, track, on)).rfi[group == 5].all()
+    on[members[9][0]] = False
+    found = run_batch(Batch(points, points[:0], OURS, place, on))
+    np.testing.assert_array_equal(found.rfi, np.isin(group, [5, 6, 9]))
+    blind = run_batch(Batch(points, points[:0], OURS, place))
+    np.testing.assert_array_equal(blind.rfi, np.isin(group, [5, 6]))
+    assert run_batch(Batch(points, points[:0], PAPER, place, on)).rfi[group == 5].all()
+    np.testing.assert_array_equal(run_batch(Batch(points, points[:0], OURS)).rfi, group >= 0)
+
+
+def test_side_lobes_of_a_signal_in_three_on_scans_do_not_condemn_it(rng: np.random.Generator) -> None:
+    """Two loud lines, one of the target alone and one of OFF scans too, each with lobes 4 and 9 channels away."""
+    points, group = planted(rng)
+    signal, carrier = np.flatnonzero(group == 3), np.flatnonzero(group == 4)
+    track = 1000 + np.arange(len(group))
+    track[signal[:9]] = np.repeat([0, 1, 2], 3)  # line and lobes, each in three ON scans
+    on = np.ones(len(group), bool)
+    on[carrier[:2]] = False
+    place = np.ones(len(group), np.int64)
+    found = cluster(points, points[:0], OURS, seed=3, track_id=track, place=place, on=on)
+    np.testing.assert_array_equal(found.status[signal], "anomaly")
+    np.testing.assert_array_equal(found.status[carrier], "rfi")
 
 
 def test_the_whole_clustering_knows_which_hits_are_on_and_the_paper_does_not_ask(rng: np.random.Generator) -> None:
     points, group = planted(rng)
     track = 1000 + np.arange(len(group))
-    track[group == 5], track[group == 9] = 7, 11
-    on = np.ones(len(group), bool)
-    on[np.flatnonzero(group == 9)[0]] = False
+    place = np.ones(len(group), np.int64)
+    place[np.flatnonzero(group == 9)[0]] = 2
+    on = group != 5
 
     def nobody(track_id: NDArray[np.int64], is_on: NDArray[np.bool_], survived: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return np.zeros(len(track_id), bool)
 
-    given = {"seed": 3, "track_id": track, "on": on, "rescue": nobody}
+    given = {"seed": 3, "track_id": track, "place": place, "on": on, "rescue": nobody}
     ours = cluster(points, points[:0], OURS, **given)
-    np.testing.assert_array_equal(ours.survived, (group == -1) | (group == 5))
+    np.testing.assert_array_equal(ours.survived, ~np.isin(group, [5, 9]))
     paper = cluster(points, points[:0], PAPER, **given)
     np.testing.assert_array_equal(paper.survived, group == -1)
 
@@ -398,11 +415,12 @@ def test_hits_without_a_track_are_not_rescued_by_each_other(rng: np.random.Gener
     points, group = planted(rng)
     track = np.where(group == 1, 4, -1)
     track[np.flatnonzero(group == -1)[:2]] = [4, 5]
-    found = cluster(points, points[:0], OURS, seed=3, track_id=track, on=np.ones(len(group), bool))
+    place, on = np.where(group == 1, 1, 2 + np.arange(len(group)) % 2), np.ones(len(group), bool)
+    found = cluster(points, points[:0], OURS, seed=3, track_id=track, place=place, on=on)
     np.testing.assert_array_equal(found.rescued, np.zeros(len(group), bool))
-    np.testing.assert_array_equal(found.survived, (group == -1) | (group == 1))  # a track of its own
+    np.testing.assert_array_equal(found.survived, (group == -1) | (group == 1))  # of one cadence's ON scans alone
     mixed = np.where(group == 1, np.where(np.cumsum(group == 1) < 5, 4, 6), track)
-    found = cluster(points, points[:0], OURS, seed=3, track_id=mixed, on=np.ones(len(group), bool))
+    found = cluster(points, points[:0], OURS, seed=3, track_id=mixed, on=on)
     np.testing.assert_array_equal(found.rescued, (group == 1) & (mixed == 4))
 
 
@@ -495,7 +513,7 @@ def test_any_number_of_workers_gives_the_same_answer(method: str) -> None:
     seen: list[list[tuple[int, int]]] = [[], []]
     found = [
         cluster(
-            points, SEEDS, settings, seed=1, track_id=track, workers=workers,
+            points, SEEDS, settings, seed=1, track_id=track, place=track // 9, workers=workers,
             progress=lambda done, of, calls=calls: calls.append((done, of)),
         )
         for workers, calls in zip((1, 2), seen, strict=True)
@@ -585,8 +603,9 @@ def test_a_point_that_is_not_finite_and_shapes_that_differ_are_refused() -> None
     for hits, seeds in ((points, SEEDS[:, :12]), (points[0], SEEDS)):
         with pytest.raises(SurveyRefused):
             cluster(hits, seeds, OURS, seed=0)
-    with pytest.raises(SurveyRefused, match="track_id"):
-        cluster(points, SEEDS, OURS, seed=0, track_id=np.arange(49))
+    for name in ("track_id", "place"):
+        with pytest.raises(SurveyRefused, match=name):
+            cluster(points, SEEDS, OURS, seed=0, **{name: np.arange(49)})
 
 
 @pytest.fixture

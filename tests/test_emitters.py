@@ -103,6 +103,17 @@ def test_crowded_places_are_compared_with_fewer_and_still_joined(monkeypatch: py
     assert set(link_emitters(frequency, np.zeros(400, int), np.zeros((400, D))).tolist()) == {0}
 
 
+def test_a_crowded_place_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 20 hits that all lie within reach, all 190 pairs are compared, whatever there is elsewhere."""
+    monkeypatch.setattr(emitters, "MOST_PAIRS", 2 * 400)
+    frequency = np.r_[1420 + np.arange(400) * 10e-6, 1420 + np.arange(20) * 10e-6]
+    place = np.r_[np.zeros(400, int), np.ones(20, int)]
+    pairs = np.concatenate(emitters.near_pairs(frequency, place, np.arange(420), emitters.REACH_HZ))
+    assert (pairs >= 400).all(axis=1).sum() == 20 * 19 / 2
+    assert (pairs < 400).all(axis=1).sum() == 2 * 400 - 3
+    assert len(pairs) == 190 + 797
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_none_or_one_hit_joins_nothing(n: int) -> None:
     found = link_emitters(np.full(n, 1420.0), np.zeros(n, int), np.zeros((n, D)), np.full(n, -1))

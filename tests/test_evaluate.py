@@ -306,7 +306,7 @@ def test_drifting_lines_of_simulated_scans_are_those_of_the_scans_on_disk(tmp_pa
     simulate(tmp_path, "tiny", 3)
     snippets, snr, frequency = [], [], []
     for path in sorted((tmp_path / "scans").iterdir()):
-        hits, cut, _ = search_scan(path, 1, Search(usual.detect, usual.doppler, 0))
+        hits, cut, *_ = search_scan(path, 1, Search(usual.detect, usual.doppler, 0))
         lines = hits[hits["detector"] == "doppler"]
         snippets.append(cut[lines["snippet_row"].to_numpy()])
         snr += lines["snr"].tolist()

@@ -12,7 +12,8 @@ import pytest
 from benchmarks import real_data, real_events
 from rrs_core.config import EventSettings
 from rrs_core.errors import SettingsRefused, SurveyRefused
-from rrs_core.group.events import EXTRA, EventsResult, find_events
+from rrs_core.group import follow
+from rrs_core.group.events import EXTRA, EventsResult, Searched, find_events
 from rrs_core.survey import tables
 
 DF_HZ, DT_S = 2.7939677238464355, 18.253611008
@@ -237,7 +238,7 @@ def test_a_cadence_of_four_scans_is_incomplete_unless_four_are_all() -> None:
     assert result.table.empty
     assert result.skipped == {1: "incomplete cadence: positions 4, 5 are missing"}
     assert result.notes == ["cadence 1 is not scored: incomplete cadence: positions 4, 5 are missing"]
-    row = only(run(hits, scans, length=4))
+    row = only(run(hits, scans, EventSettings(length=4)))
     assert (row["verdict"], row["n_on"]) == ("event", 2)
 
 
@@ -278,6 +279,83 @@ def test_a_cadence_that_does_not_hold_together_is_not_scored_and_the_reason_give
     assert result.table.empty
     assert told in result.skipped[1]
     assert any(told in note for note in result.notes)
+
+
+@pytest.mark.parametrize("settings", [PAPER, DEFAULT])
+@pytest.mark.parametrize("lost", [(1,), (0,), (3, 5)])
+def test_a_cadence_of_which_a_scan_was_not_searched_is_not_scored(settings: EventSettings, lost: tuple[int]) -> None:
+    """Case 80: nobody looked into that OFF scan, so it is not clean."""
+    hits = hits_of(signal(SCANS, 1420.0, 0.38))
+    searched = Searched(frozenset(SCANS["scan_id"].drop(index=list(lost))))
+    result = run(hits, settings=settings, searched=searched)
+    assert result.table.empty
+    told = "position 1 was" if lost == (1,) else "position 0 was" if lost == (0,) else "positions 3, 5 were"
+    assert result.skipped == {1: f"{told} not searched"}
+    everywhere = Searched(frozenset(SCANS["scan_id"]))
+    assert only(run(hits, settings=settings, searched=everywhere))["verdict"] == "event"
+
+
+@pytest.mark.parametrize("settings", [PAPER, DEFAULT])
+def test_no_candidate_where_a_scan_has_no_usable_sample_is_an_event(settings: EventSettings) -> None:
+    """The lines are at 1420 MHz and 1425 MHz; in 321 s the first drifts by 1.2 kHz, past the edge of a dead band."""
+    hits = hits_of(signal(SCANS, 1420.0, 3.7), signal(SCANS, 1425.0, 0.38), signal(SCANS, 1421.0, 0.38, "all"))
+    edge = 1420.0 + 3.7 * 321e-6 - 20e-6
+    for band, expected in (((edge, 1422.0), "rejected"), ((1410.0, 1419.0), "event"), ((1421.9, 1422.9), "event")):
+        searched = Searched(frozenset(SCANS["scan_id"]), {int(SCANS["scan_id"][1]): [(1300.0, 1303.0), band]})
+        table = run(hits, settings=settings, searched=searched).table
+        verdicts = table.set_index(table["frequency_mhz"].round(1))["verdict"].to_dict()
+        assert verdicts == {1420.0: expected, 1425.0: "event", 1421.0: "rejected"}
+        reason = table.loc[table["frequency_mhz"] < 1420.5, "reason"].iloc[0]
+        told = f"the OFF scan at position 1 (B) was not searched there: no usable sample from {edge:.6f}"
+        assert (told in reason) == (expected == "rejected")
+    assert "not searched" not in table["reason"].iloc[1]
+    both = Searched(frozenset(SCANS["scan_id"]), {int(SCANS["scan_id"][1]): [(1420.9, 1421.1)]})
+    reason = run(hits, settings=settings, searched=both).table["reason"].iloc[1]
+    assert "OFF" in reason.split("; ")[0]
+    assert "not searched there" in reason
+
+
+def test_findevent_takes_the_limit_and_the_length_of_the_search_behind_the_hits() -> None:
+    """Interop, section 3: an OFF hit 500 Hz away is within 4 Hz/s x 292 s, and outside of 1 Hz/s x 292 s."""
+    hits = hits_of(signal(SCANS, 1420.0, 0.38), signal(SCANS, 1419.9995, 0.0, (1,)))
+    unsaid = SCANS.assign(max_drift_rate_hz_s=np.nan, obs_length_s=np.nan)
+    for scans, verdict in (
+        (SCANS, "rejected"),
+        (unsaid, "rejected"),
+        (SCANS.assign(max_drift_rate_hz_s=1.0), "event"),
+        (unsaid.assign(obs_length_s=100.0), "event"),  # 400 Hz
+        (SCANS.assign(max_drift_rate_hz_s=1.0, obs_length_s=600.0), "rejected"),  # 600 Hz
+    ):
+        table = run(hits, scans, PAPER).table
+        assert table["verdict"].tolist() == [verdict]
+
+
+@pytest.mark.parametrize("teeth", [10, 50])
+def test_an_off_hit_counts_however_many_hits_of_other_drifts_lie_nearer(teeth: int) -> None:
+    """The OFF hit's own drift leads to the first ON hit, from 160 Hz above the path; a tooth a channel lies between."""
+    on = signal(SCANS, 1420.0, 3.0)
+    path = 1420.0 + 3.0 * 321e-6
+    comb = [
+        {"scan_id": SCANS["scan_id"][1], "frequency_mhz": path + k * DF_HZ * 1e-6, "drift_rate_hz_s": -3.0, "snr": 30.0}
+        for k in range(-teeth, teeth + 1)
+    ]
+    off = {"scan_id": SCANS["scan_id"][1], "frequency_mhz": 1420.0 + 3.5 * 321e-6, "drift_rate_hz_s": 3.5, "snr": 30.0}
+    assert only(run(hits_of(on, comb)))["verdict"] == "event"
+    hits = hits_of(on, comb, [off])
+    row = only(run(hits))
+    assert (row["verdict"], row["off_hit_id"]) == ("rejected", hits["hit_id"].iloc[-1])
+
+
+def test_neighbours_that_findevent_writes_as_one_group_are_one_event() -> None:
+    """Two hits of the first ON 50 Hz apart, each within 222 Hz of the other's track in every ON scan."""
+    hits = hits_of(signal(SCANS, 1420.0, 0.38), signal(SCANS, 1420.00005, 0.38), signal(SCANS, 1421.0, -0.38))
+    apart = run(hits, settings=PAPER).table
+    assert apart["verdict"].tolist() == ["event"] * 3
+    table = run(hits, settings=PAPER, as_written=True).table
+    assert table["verdict"].tolist() == ["event", "rejected", "event"]
+    assert table["hit_ids"].tolist()[::2] == [[1000, 1003, 1001, 1004, 1002, 1005], [1006, 1007, 1008]]
+    assert table["reason"].iloc[1] == "FindEvent writes it with the hit at 1420.000001 MHz: one event"
+    assert table["n_on"].tolist() == [3, 3, 3]
 
 
 def test_scans_of_different_lengths_are_scored_with_a_note() -> None:
@@ -473,6 +551,13 @@ def crowded(seed: int) -> tuple[pd.DataFrame, pd.DataFrame, dict[int, bool]]:
     rows = [row for one in signals for row in one]
     hits = pd.DataFrame(rows).sample(frac=1.0, random_state=seed).reset_index(drop=True)
     return hits.assign(hit_id=np.arange(len(hits)), coarse_channel=0), scans, truth
+
+
+def test_what_is_compared_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    hits, scans, _ = crowded(5)
+    whole = run(hits, scans).table
+    monkeypatch.setattr(follow, "AT_ONCE", 3)
+    pd.testing.assert_frame_equal(run(hits, scans).table, whole)
 
 
 @pytest.mark.parametrize("seed", range(3))

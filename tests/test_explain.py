@@ -123,6 +123,25 @@ def test_a_quarter_of_the_rows_is_held_out(halves: tuple[np.ndarray, np.ndarray]
     assert frame.attrs["accuracy"] == pytest.approx((direct.predict(points[held]) == labels[held]).mean(), abs=0.02)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_one_hit_of_another_label_among_very_many_is_still_explained(seed: int, rng: np.random.Generator):
+    """Of 3,000 rows 100 are drawn: the only one of its label would be among them once in 30 times."""
+    points, labels = rng.random((3000, D)), np.zeros(3000, int)
+    labels[1234] = 7
+    frame = forest_importances(points, labels, n_trees=3, seed=seed, max_rows=100)
+    assert frame.attrs["rows"] == 100
+    drawn, kept, rows = explain._drawn(points, labels, seed, 100)
+    assert 1234 in rows
+    np.testing.assert_array_equal(kept, labels[rows])
+    np.testing.assert_array_equal(drawn, points[rows])
+
+
+def test_labels_are_drawn_in_proportion(rng: np.random.Generator):
+    labels = rng.permutation(np.repeat([0, 1, 2], [6000, 3000, 1000]))
+    _, kept, _ = explain._drawn(rng.random((10_000, 2)), labels, 0, 1000)
+    np.testing.assert_allclose(np.bincount(kept), [600, 300, 100], atol=2)
+
+
 @pytest.mark.parametrize(
     ("points", "labels"),
     [
@@ -345,6 +364,14 @@ def test_distances_in_principal_components_are_those_of_scikit_learn(rng: np.ran
     turned = PCA(6).fit(points)
     apart = np.linalg.norm(turned.transform(points[:20])[:, None] - turned.transform(centroids)[None], axis=2)
     np.testing.assert_allclose(frame["centroid_distance"], apart.min(axis=1), rtol=1e-9)
+
+
+def test_the_distance_to_hits_is_left_out_where_nobody_asks_for_it(rng: np.random.Generator):
+    points, survived = rng.random((60, D)), np.arange(60) % 3 == 0
+    centroids = points[~survived].reshape(4, 10, D).mean(axis=1)
+    whole, part = (anomaly_ranking(points, survived, centroids, to_hits=flag) for flag in (True, False))
+    assert list(part) == ["row", "centroid_distance"]
+    assert part.equals(whole[["row", "centroid_distance"]])
 
 
 def test_without_rfi_the_distance_is_infinite_and_without_anomalies_there_is_no_row():

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from rrs_core import config, export
+from rrs_core.config import Settings
 from rrs_core.errors import SurveyRefused
+from rrs_core.group.events import find_events
 from rrs_core.group.findevent import Rules, find, number_hits, written_rows
+from rrs_core.survey import tables
+from rrs_core.survey.store import Store
 
 DT_S, DF_HZ = 18.253611, -2.793968
 LENGTH_S = 16 * DT_S
@@ -145,6 +152,66 @@ def test_rows_of_the_hits_table_may_come_scan_by_scan_in_any_order(seed: int) ->
     pd.testing.assert_frame_equal(a, b)
 
 
+def survey_of(root: Path, hits: pd.DataFrame, scans: pd.DataFrame, method: config.Method) -> tuple[Store, pd.DataFrame]:
+    """Write hits, scans and the events among them as a survey; return it and the hits with the ids of a survey."""
+    store = Store(root)
+    store.root.mkdir(parents=True)
+    store.settings_path.write_text(config.dump(Settings.of(method), {}), encoding="utf-8")
+    scans = scans.assign(
+        path="x.h5", source_name=np.where(scans["on"], "A", "B"), telescope_id=6, fch1_mhz=1450.0, n_chan=2**26,
+        n_coarse=64, cadence_id=1, position=np.arange(len(scans)), sha256="",
+    )  # fmt: skip
+    hits = hits.assign(detector="doppler", s_statistic=np.nan, coarse_channel=0, channel=10 * hits["top_hit_num"])
+    hits["hit_id"] = tables.hit_ids(0, "doppler", hits["channel"].to_numpy()) + hits["scan_id"] * tables.SCAN_STEP
+    hits = hits.sort_values("hit_id")
+    store.write_table("scans", scans)
+    store.write_table("hits", hits.assign(snippet_row=np.arange(len(hits))))
+    table = store.read_table("hits")
+    found = find_events(table, store.read_table("scans"), Settings.of(method).events, as_written=True)
+    store.write_table("events", found.table)
+    return store, hits
+
+
+def test_exported_events_are_the_rows_that_plain_loops_write(tmp_path: Path) -> None:
+    several = lost = 0
+    for seed in range(30):
+        hits, scans, _ = random_cadence(np.random.default_rng(1000 + seed))
+        expected = slowly(hits, scans, Rules())
+        store, given = survey_of(tmp_path / f"s{seed}", hits, scans, "paper")
+        n = export.export_findevent(store.root, tmp_path / "out.csv")
+        written = pd.read_csv(tmp_path / "out.csv")
+        assert len(written) == n == len(expected["written"])
+        place = written["status"].str.removeprefix("on_table_").astype(int)
+        number = given.loc[[name for name, _ in expected["written"]], "top_hit_num"]
+        got = sorted(zip(written["TopHitNum"], place, written["Freq"].round(6), strict=True))
+        frequency = given.loc[number.index, "frequency_mhz"].round(6)
+        assert got == sorted(zip(number, (at for _, at in expected["written"]), frequency, strict=True))
+        events = store.read_table("events")
+        verdicts = events["verdict"].value_counts().to_dict()
+        rows = {name for name, _ in expected["written"]}
+        assert verdicts.get("event", 0) <= len(expected["events"])
+        assert (verdicts.get("event", 0) > 0) == (len(rows) > 0)
+        lost += len(expected["events"]) - verdicts.get("event", 0)
+        several += int(written.duplicated(["Hit_ID", "status"]).sum())
+    assert several > 0
+    assert lost > 0
+
+
+def test_exported_events_number_on_scans_and_not_hits_in_either_method(tmp_path: Path) -> None:
+    rows = [*line(1420.0, 0.38, (1, 1, 1)), (3, 2, 0.38, 1420.0 + 0.38 * 642e-6 + 60e-6)]  # two hits in the second ON
+    hits = hits_of(rows)
+    for method, expected in (("paper", [1]), ("default", [1, 2, 3])):  # each file's first hit is number 1
+        store, _ = survey_of(tmp_path / method, hits, cadence(), method)  # type: ignore[arg-type]
+        export.export_findevent(store.root, tmp_path / "out.csv")
+        written = pd.read_csv(tmp_path / "out.csv")
+        assert written["status"].tolist() == [f"on_table_{number}" for number in expected]
+    others = [(3, 1, 3.0, 1430.01), *((5, number, 3.0, 1430.0 + number * 0.01) for number in (1, 2, 3))]
+    hits = hits_of([*line(1420.0, 0.38, (1, 2, 4)), (3, 3, 0.38, rows[-1][3]), *others])
+    store, _ = survey_of(tmp_path / "others", hits, cadence(), "paper")
+    export.export_findevent(store.root, tmp_path / "out.csv")
+    assert pd.read_csv(tmp_path / "out.csv")["status"].tolist() == [f"on_table_{n}" for n in (1, 2, 2, 3)]
+
+
 def test_a_drifting_line_in_all_on_scans_is_an_event_of_three_rows() -> None:
     hits = hits_of(line(1420.0, 0.38, (1, 2, 3)))
     found = find(hits, cadence())
@@ -200,8 +267,8 @@ def test_a_hit_on_the_edge_of_a_window_is_outside() -> None:
 def test_the_search_s_highest_drift_is_taken_from_the_scan_of_the_hit() -> None:
     hits = hits_of([*line(1420.0, 0.38, (1, 2, 3)), (2, 1, 0.38, 1419.9992)])  # 800, 1044, 1288 Hz below the line
     assert find(hits, cadence()).passed.tolist() == [1]
-    assert find(hits, cadence(max_drift_hz_s=[1.0, 4, 4, 4, 4, 4])).passed.tolist() == [2]
-    assert find(hits, cadence(max_drift_hz_s=[1.0, 4, np.nan, 4, 4, 4]), Rules(max_drift_hz_s=1.0)).passed[0] == 3
+    assert find(hits, cadence(max_drift_rate_hz_s=[1.0, 4, 4, 4, 4, 4])).passed.tolist() == [2]
+    assert find(hits, cadence(max_drift_rate_hz_s=[1.0, 4, np.nan, 4, 4, 4]), Rules(max_drift_hz_s=1.0)).passed[0] == 3
 
 
 def test_an_on_scan_without_a_clear_hit_leaves_the_cadence_without_events() -> None:

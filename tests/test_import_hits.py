@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 import rrs_core
-from benchmarks import real_data
 from rrs_core import pipeline
 from rrs_core.config import Settings
 from rrs_core.errors import RRSError, SurveyRefused
@@ -22,7 +21,7 @@ from rrs_core.observe.hitfiles import HitHeader
 from rrs_core.observe.hitwriters import write_dat, write_findevent_csv
 from rrs_core.simulate.scans import simulate
 from rrs_core.stages import detect
-from rrs_core.stages.hits import import_hits, read_cadence_hits, told
+from rrs_core.stages.hits import import_hits, told
 from rrs_core.stages.report import Silent
 from rrs_core.stages.searching import Search
 from rrs_core.survey import tables
@@ -111,17 +110,6 @@ def test_the_same_file_twice_changes_nothing(tmp_path: Path) -> None:
     assert once.hits.equals(twice.hits)
     assert (twice.reports[1]["new"], twice.reports[1]["known"]) == (0, 2)
     assert "0 new hits, 2 already known" in told(twice.reports[1])
-
-
-def test_a_cadence_of_real_tables_has_as_many_distinct_hits_as_were_counted() -> None:
-    folder = real_data.real_data()
-    if folder is None:
-        pytest.skip("real-data folder not found: set RRS_REAL_DATA to run this test")
-    files = sorted((folder / "hip39826_dat").glob("*.dat"))
-    hits, found = read_cadence_hits(files)
-    assert len(hits) == 26_577
-    assert hits.groupby("scan_id").size().tolist() == [4702, 4284, 5506, 3898, 4332, 3855]
-    assert found["source_name"].tolist() == ["HIP39826", "HIP39826_OFF"] * 3
 
 
 @pytest.fixture(scope="module")
@@ -313,46 +301,6 @@ def test_no_files_give_an_empty_table_of_the_right_kind() -> None:
     hits = import_hits([], scans()).hits
     assert hits.empty
     assert tables.check(hits.assign(snippet_row=0), "hits").empty
-
-
-def test_tables_alone_make_scans_in_order_of_time(tmp_path: Path) -> None:
-    hits, found = read_cadence_hits([dat(tmp_path, 3), dat(tmp_path, 1), events_csv(tmp_path, (1, 2))])
-    assert found["source_name"].tolist() == ["HIP1", "HIP2", "HIP3"]
-    assert found["n_time"].tolist() == [16, 16, 16]
-    assert hits.groupby("scan_id").size().tolist() == [3, 1, 2]  # scan 1 is in two files
-    assert hits["hit_id"].is_unique
-    old = dat(tmp_path, 1)
-    old.write_text(old.read_text().replace(f"\tmax_drift_rate:   4.000000\tobs_length: {16 * 18.253611008:10.6f}", ""))
-    _, found = read_cadence_hits([old])
-    assert found["n_time"].tolist() == [16]
-    assert "taken for granted" in found["notes"].iloc[0]
-
-
-def test_tables_alone_must_say_when_their_scan_began(tmp_path: Path) -> None:
-    path = dat(tmp_path, 1)
-    path.write_text(path.read_text().replace("# MJD:", "# When:"))
-    with pytest.raises(RRSError) as refused:
-        read_cadence_hits([path])
-    assert refused.value.code == "HEADER"
-
-
-def test_scans_of_tables_are_in_order_of_time_whatever_their_names(tmp_path: Path) -> None:
-    late = dat(tmp_path, 1, name="a.dat", file_id="a.h5", tstart_mjd=57660.0)
-    early = dat(tmp_path, 2, name="b.dat", file_id="b.h5", tstart_mjd=57650.0)
-    hits, found = read_cadence_hits([late, early])
-    assert found["file_id"].tolist() == ["b.h5", "a.h5"]
-    assert found["scan_id"].tolist() == [1, 2]
-    assert hits.groupby("scan_id").size().tolist() == [2, 2]
-
-
-def test_a_hit_in_two_tables_of_one_scan_is_counted_once(tmp_path: Path) -> None:
-    """Case 76, without an observation: a table that was written again with one hit more."""
-    first = dat(tmp_path, 1)
-    again = dat(tmp_path, 1, channels=(30_000, 500_000, 700_000), name="again.dat")
-    hits, found = read_cadence_hits([first, again, first])
-    assert len(found) == 1
-    assert sorted(hits["channel"]) == [30_000, 500_000, 700_000]
-    assert hits["hit_id"].is_unique
 
 
 def test_of_two_scans_of_one_name_the_one_of_that_kind_is_meant(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from make_scans import FCH1_MHZ, FOFF_MHZ, TONES, draw_sky, write_model, write_scan
 
 import rrs_core
-from rrs_core import ask, pipeline
+from rrs_core import ask, pipeline, units
 from rrs_core.describe.snippets import normalise
 from rrs_core.errors import RRSError
 from rrs_core.observe.snippetfiles import read_snippet
@@ -379,11 +379,11 @@ def killed_at(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "replace", dying)
 
 
-@pytest.mark.parametrize("count", range(14))
+@pytest.mark.parametrize("count", range(17))
 def test_a_build_killed_at_any_rename_ends_as_an_undisturbed_one(
     count: int, built: Path, scans: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Parts, snippets, tables and manifests of three scans are fourteen renames (reliability facts, F1)."""
+    """Parts, snippets, tables and manifests of three scans are seventeen renames (reliability facts, F1)."""
     root = tmp_path / "survey"
     start(root, [scans], model)
     with monkeypatch.context() as patched:
@@ -391,8 +391,8 @@ def test_a_build_killed_at_any_rename_ends_as_an_undisturbed_one(
         with pytest.raises(Killed):
             build(root)
     notes = build(root)
-    if 2 <= count < 6:
-        assert f"detect: {count // 2} of 3 scans were done before" in notes
+    if 3 <= count < 9:
+        assert f"detect: {count // 3} of 3 scans were done before" in notes
     assert contents(root) == contents(built)
     assert not list(root.rglob("*.tmp"))
     assert not (root / "work").exists()
@@ -623,6 +623,68 @@ def test_a_scan_whose_samples_are_damaged_is_refused_and_the_others_are_built(
     write_scan(folder / "s2.h5", 2)
     assert pipeline.build(root, [folder], Silent()) == []
     assert set(rrs_core.load(root).hits["scan_id"]) == {1, 2, 3}
+
+
+def test_cadences_are_as_long_as_the_settings_say_and_interrupted_ones_are_told(model: Path, tmp_path: Path) -> None:
+    folder, root = tmp_path / "scans", tmp_path / "survey"
+    for place, name in enumerate("ABAC"):
+        write_scan(folder / f"s{place}.h5", place, power=draw_sky(place, (), 4096), name=name)
+    report = Silent()
+    pipeline.build(root, [folder], report, only="ingest")
+    told = [note for note in report.notes if note.startswith("INCOMPLETE")]
+    assert len(told) == 1
+    assert "4 scans (A, B, A, C)" in told[0]
+    assert rrs_core.load(root).scans["cadence_id"].isna().all()
+    change(root, "length = 6", "length = 4")
+    notes = build(root, folder, only="ingest")
+    assert "ingest: runs (cadences changed)" in notes
+    assert not [note for note in notes if note.startswith("INCOMPLETE")]
+    scans = rrs_core.load(root).scans
+    assert scans["position"].tolist() == [0, 1, 2, 3]
+    assert scans["on"].tolist() == [True, False, True, False]
+
+    rows = "".join(f"1,{k},{str(k != 1).lower()},scans/s{k}.h5\n" for k in range(4))
+    (tmp_path / "cadences.csv").write_text("cadence_id,position,on,path\n" + rows.replace("1,3,", "1,7,"))
+    change(root, "length = 4", "length = 8")
+    notes = build(root, folder, only="ingest", cadences=tmp_path / "cadences.csv")
+    assert "INCOMPLETE: cadence 1 has 4 of 8 scans" in notes
+    assert rrs_core.load(root).scans["position"].tolist() == [0, 1, 2, 7]
+
+
+#: Lines of an ON target: in the second and in the third coarse channel of four
+TARGET = ((10_000, 0.5, 2.0), (20_000, 0.5, 2.0))
+
+
+@pytest.mark.parametrize("method", ["default", "paper"])
+def test_an_off_scan_that_was_not_searched_is_not_a_clean_one(method: str, model: Path, tmp_path: Path) -> None:
+    """A dead coarse channel of an OFF scan takes the candidates there; a dead scan takes the cadence."""
+    folder, root = tmp_path / "scans", tmp_path / "survey"
+    per_scan = 0.004 * units.DAY_S / units.SPECTRUM_S  # spectra from one start to the next
+    for place in range(6):
+        tones = [(round(c + drift * per_scan * place), drift, level) for c, drift, level in TARGET]
+        power = draw_sky(60 + place, tuple(tones) if place % 2 == 0 else ())
+        if place == 3:
+            power[:, 2 * 2**13 : 3 * 2**13] = np.nan
+        write_scan(folder / f"s{place}.h5", place, power=power, name="A" if place % 2 == 0 else f"B{place}")
+    start(root, [folder], model)
+    change(root, '[events]\nmethod = "default"', f'[events]\nmethod = "{method}"')
+    report = Silent()
+    pipeline.build(root, [], report)
+    assert any("1 of 4 coarse channels hold no sample that can be used" in note for note in report.notes)
+    survey = rrs_core.load(root)
+    events = survey.events
+    channel = ((FCH1_MHZ - events["frequency_mhz"]) / FOFF_MHZ).round()
+    verdict = {name: set(events["verdict"][(channel - name).abs() < 40]) for name, _, _ in TARGET}
+    assert "event" in verdict[10_000]
+    assert verdict[20_000] == {"rejected"}
+    reason = " ".join(events["reason"][(channel - 20_000).abs() < 40])
+    assert "the OFF scan at position 3 (B3) was not searched there" in reason
+    assert ran(build(root)) == set()
+
+    write_scan(folder / "s5.h5", 5, power=np.full((16, 2**15), np.nan, np.float32), name="B5")
+    notes = build(root, folder)
+    assert "events: cadence 1 is not scored: position 5 was not searched" in notes
+    assert rrs_core.load(root).events.empty
 
 
 def test_corrupt_chunks_are_refused(scans: Path, model: Path, tmp_path: Path) -> None:

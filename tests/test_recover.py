@@ -124,7 +124,7 @@ def test_a_scan_is_searched_and_measured_as_the_stages_do(tmp_path: Path) -> Non
     write_fbh5(path, header, iter([seen]))
     for method in BOTH:
         doppler = DopplerSettings(method=method)  # type: ignore[arg-type]
-        staged, _, _ = search_scan(path, 3, Search(DetectSettings(), doppler, 0))
+        staged, *_ = search_scan(path, 3, Search(DetectSettings(), doppler, 0))
         staged = staged[staged["detector"] == "doppler"].reset_index(drop=True)
         with open_scan(path) as scan:
             hits = find_hits(inject(Scan(header, InMemory(power)), drawn, 318.0), 3, doppler)
@@ -340,7 +340,7 @@ def test_the_simulators_own_technosignatures_are_not_there(tmp_path: Path) -> No
     cadence = recover_cadence._Cadence(job)
     assert cadence.planned is not None
     assert len(cadence.planned.sources) == 5
-    assert not cadence.truth(0)["is_injection"].any()  # type: ignore[index]
+    assert not any(one.item.source.is_injection for one in cadence.shining(0) or [])
 
 
 # The command

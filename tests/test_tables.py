@@ -104,6 +104,9 @@ def test_ids_of_hits_are_stable_distinct_and_exact_in_a_browser() -> None:
     channels = np.array([0, 1, 999_999_999])
     ids = tables.hit_ids(3, "energy", channels)
     np.testing.assert_array_equal(ids, [30_000_000_000, 30_000_000_001, 30_999_999_999])
+    assert tables.hit_ids(3, "turboseti", channels)[0] == 3 * 10**10 + 2 * 2 * 10**9
+    said = tables.HITS["hit_id"].meaning
+    assert said == "scan_id * 10^10 + detector number * 2 * 10^9 + channel in the scan"
     every = [
         tables.hit_ids(scan, detector, channels) for scan in (1, 2, 900_000) for detector in tables.DETECTORS
     ]  # fmt: skip

@@ -28,13 +28,14 @@ FEWEST_HITS = 100  #: a smaller batch may well be one cluster
 class Batch:
     """What a worker process needs of one batch; its outcome depends on nothing else.
 
-    Shapes: points (n, 13), seeds (m, 13), track_id and on (n,), or None where they are not known.
+    Shapes: points (n, 13), seeds (m, 13), place and on (n,), or None where they are not known. `place` is the number of
+    each hit's cadence, or of its scan where that is in none; `on` is false for hits of OFF scans.
     """
 
     points: NDArray[np.float64]
     seeds: NDArray[np.float64]
     settings: ClusterSettings
-    track_id: NDArray[np.int64] | None = None
+    place: NDArray[np.int64] | None = None
     on: NDArray[np.bool_] | None = None
 
 
@@ -66,8 +67,8 @@ def run_batch(batch: Batch) -> Outcome:
     """Cluster one batch and tell its RFI.
 
     A cluster is RFI when no seed lies in it (section 3.1). In `default` there is a second
-    condition: its hits come from two cadence tracks at least, or one is in an OFF scan;
-    a signal's own ON scans and side-lobes must not condemn it.
+    condition: one of its hits is in an OFF scan, or they are of two cadences at least; a signal's own
+    ON scans and side-lobes, each a track of its own, must not condemn it. Left out without `place`.
 
     Parameters
     ----------
@@ -90,8 +91,8 @@ def run_batch(batch: Batch) -> Outcome:
     with_seed[seed_label[seed_label >= 0]] = True
     sizes = np.bincount(label[label >= 0], minlength=len(with_seed))
     condemned = ~with_seed & (sizes > 0)
-    if ours and batch.track_id is not None:
-        condemned &= ~_of_one_track(label, len(with_seed), batch.track_id, batch.on)
+    if ours and batch.place is not None:
+        condemned &= ~_of_one_target(label, len(with_seed), batch.place, batch.on)
     clustered = label >= 0
     rfi = clustered & condemned[label] if condemned.size else np.zeros(n, bool)
     seeded = clustered & with_seed[label] if with_seed.size else np.zeros(n, bool)
@@ -227,17 +228,12 @@ def mend(fit: Fit, points: NDArray[np.float64], settings: ClusterSettings) -> tu
     return fit.label, ""
 
 
-def own_tracks(track_id: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return track ids in which every hit without a track (a negative id) is one of its own, still negative."""
-    return np.where(track_id < 0, -1 - np.arange(len(track_id)), track_id)
-
-
-def _of_one_track(
-    label: NDArray[np.int64], count: int, track_id: NDArray[np.int64], on: NDArray[np.bool_] | None
+def _of_one_target(
+    label: NDArray[np.int64], count: int, place: NDArray[np.int64], on: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_]:
-    """Tell which clusters hold hits of one track alone, none of them in an OFF scan; shape (count,)."""
+    """Tell which clusters hold hits of one place alone, none of them in an OFF scan; shape (count,)."""
     member = np.flatnonzero(label >= 0)
-    pairs = np.unique(np.stack([label[member], own_tracks(track_id)[member]]), axis=1)
+    pairs = np.unique(np.stack([label[member], place[member]]), axis=1)
     alone = np.bincount(pairs[0], minlength=count) < 2
     if on is not None:
         off = member[~on[member]]

@@ -2,7 +2,7 @@
 
 What looks like much else is RFI; what looks like nothing else, or like a seed, is left.
 `paper` is the published procedure with one partition. `default` mends collapsed batches,
-lets several partitions vote, condemns no cluster of a single cadence track, and keeps or
+lets several partitions vote, condemns no cluster of one cadence's ON scans alone, and keeps or
 loses the ON hits of a track together.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from rrs_core.errors import RRSError, SurveyRefused
 from rrs_core.group import tracks
-from rrs_core.group.batches import Batch, Outcome, own_tracks, run_batch
+from rrs_core.group.batches import Batch, Outcome, run_batch
 from rrs_core.group.epochs import EPOCH_COLUMNS, GROUP_COLUMNS, Vote, plan
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def cluster(
     *,
     seed: int,
     track_id: NDArray[np.int64] | None = None,
+    place: NDArray[np.int64] | None = None,
     on: NDArray[np.bool_] | None = None,
     rescue: Rescue | None = None,
     workers: int = 1,
@@ -99,9 +100,12 @@ def cluster(
     seed : int
         Of the shuffles. The published ones are not seeded.
     track_id : ndarray, shape (n,), optional
-        Cadence track of each hit, negative where it has none (`default` only).
+        Cadence track of each hit, negative where it has none (`default` only): what `rescue` keeps together.
+    place : ndarray of int, shape (n,), optional
+        Number of each hit's cadence, or of its scan where that is in none (`default` only): hits of one place,
+        none of them in an OFF scan, condemn no cluster.
     on : ndarray of bool, shape (n,), optional
-        Whether each hit is in an ON scan (`default` only).
+        False for hits of OFF scans (`default` only).
     rescue : callable, optional
         In place of `tracks.rescue`; called with track_id, on and survived where the first two are known.
     workers : int
@@ -119,8 +123,8 @@ def cluster(
         FEATURES, for shapes that do not agree or a number that is not finite; WORKER_LOST.
     """
     points, seeds = np.asarray(points, np.float64), np.asarray(seeds, np.float64)
-    _check(points, seeds, track_id, on)
-    track_id = None if track_id is None else own_tracks(track_id)
+    _check(points, seeds, track_id=track_id, place=place, on=on)
+    track_id = None if track_id is None else _own_tracks(track_id)
     n, ours = len(points), settings.method == "default"
     partitions = [Vote(number, n, points.shape[1], settings, seed) for number in range(settings.votes if ours else 1)]
     count, _ = plan(n, settings.batch)
@@ -128,19 +132,19 @@ def cluster(
     done = 0
     with _workers(workers if count * len(partitions) >= FEWEST_BATCHES_FOR_WORKERS else 1) as work:
         while running := [vote for vote in partitions if not vote.finished]:
-            tasks = [(vote, place, rows) for vote in running for place, rows in enumerate(vote.begin())]
+            tasks = [(vote, number, rows) for vote in running for number, rows in enumerate(vote.begin())]
             batches = (
                 Batch(
                     points[rows],
                     seeds,
                     settings,
-                    track_id[rows] if ours and track_id is not None else None,
+                    place[rows] if ours and place is not None else None,
                     on[rows] if ours and on is not None else None,
                 )
                 for _, _, rows in tasks
             )
-            for (vote, place, rows), outcome in zip(tasks, work(batches), strict=True):
-                vote.take(place, rows, outcome)
+            for (vote, number, rows), outcome in zip(tasks, work(batches), strict=True):
+                vote.take(number, rows, outcome)
                 done += 1
                 if progress is not None:
                     progress(min(done, most), most)
@@ -224,6 +228,11 @@ def _verdict(
     )
 
 
+def _own_tracks(track_id: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return track ids in which every hit without a track (a negative id) is one of its own, still negative."""
+    return np.where(track_id < 0, -1 - np.arange(len(track_id)), track_id)
+
+
 @contextmanager
 def _workers(count: int) -> Iterator[Work]:
     """Give what runs batches in this process or in several, and yields their outcomes in order."""
@@ -256,8 +265,7 @@ def _workers(count: int) -> Iterator[Work]:
 def _check(
     points: NDArray[np.float64],
     seeds: NDArray[np.float64],
-    track_id: NDArray[np.int64] | None,
-    on: NDArray[np.bool_] | None,
+    **of_hits: NDArray[np.int64] | NDArray[np.bool_] | None,
 ) -> None:
     """Refuse what HDBSCAN would take for noise, or its caller for a result."""
     for name, rows in (("hits", points), ("seeds", seeds)):
@@ -275,6 +283,6 @@ def _check(
                 got=rows[row, column],
                 expected="finite numbers",
             )
-    for name, values in (("track_id", track_id), ("on", on)):
+    for name, values in of_hits.items():
         if values is not None and len(values) != len(points):
             raise SurveyRefused("FEATURES", f"{name} is not one a hit", got=len(values), expected=len(points))

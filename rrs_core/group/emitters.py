@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 REACH_HZ = 3000.0  #: hits farther apart than this are not compared: four widths of a snippet
-APART = 3.0  #: mean distance from which two groups of hits are two transmitters
+APART = 4.0  #: mean distance from which two groups of hits are two transmitters
 MOST_NEAR = 48  #: hits above one that are compared with it: bounds the work where thousands coincide
 MOST_PAIRS = 4_000_000  #: of one place; where there are more, fewer are compared with each
 
@@ -120,25 +120,32 @@ def near_pairs(frequency_mhz: Floats, place: Integers, node: Integers, reach_hz:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    n = len(frequency_mhz)
     order = np.lexsort((frequency_mhz, place))
-    there, hz = place[order], frequency_mhz[order] * 1e6
-    largest = int(np.unique(place, return_counts=True)[1].max(initial=1))
-    found = [np.empty((0, 2), np.int64)]
-    for apart in range(1, min(MOST_NEAR, max(1, MOST_PAIRS // largest), n - 1) + 1):
-        near = np.flatnonzero((there[apart:] == there[:-apart]) & (hz[apart:] - hz[:-apart] <= reach_hz))
-        if not len(near):
-            break  # whoever lies farther along the order lies farther away
-        found.append(np.sort(node[np.column_stack([order[near], order[near + apart]])], axis=1))
-    pairs = np.unique(np.concatenate(found), axis=0)
-    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-    if not len(pairs):
+    places = np.split(order, np.flatnonzero(np.diff(place[order])) + 1)
+    count = int(node.max(initial=-1)) + 1
+    number = np.unique(
+        np.concatenate([_near_in_place(frequency_mhz[k] * 1e6, node[k], count, reach_hz) for k in places])
+    )
+    if not len(number):
         return []
-    count = int(node.max()) + 1
+    pairs = np.column_stack(np.divmod(number, count))
     graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     part = connected_components(graph, directed=False)[1][pairs[:, 0]]
     by_part = np.argsort(part, kind="stable")
     return np.split(pairs[by_part], np.flatnonzero(np.diff(part[by_part])) + 1)
+
+
+def _near_in_place(hz: Floats, node: Integers, count: int, reach_hz: float) -> Integers:
+    """Return the pairs of nodes of one place's hits, rising in frequency, `hz` [Hz]: a `count` + b for a < b."""
+    n = len(hz)
+    found = [np.empty(0, np.int64)]
+    for apart in range(1, min(MOST_NEAR, max(1, MOST_PAIRS // max(1, n)), n - 1) + 1):
+        near = np.flatnonzero(hz[apart:] - hz[:-apart] <= reach_hz)
+        if not len(near):
+            break  # whoever lies farther along the order lies farther away
+        low, high = np.minimum(node[near], node[near + apart]), np.maximum(node[near], node[near + apart])
+        found.append((low * count + high)[low < high])
+    return np.unique(np.concatenate(found))
 
 
 def _average_linkage(rows: Floats, pairs: Integers, apart: float) -> Integers:

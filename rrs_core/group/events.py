@@ -9,15 +9,16 @@ target.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rrs_core import units
 from rrs_core.errors import RRSError, SettingsRefused
 from rrs_core.group import findevent, reasons, tracks
 from rrs_core.group.reasons import EXTRA
-from rrs_core.observe.cadences import POSITIONS, check_cadence
+from rrs_core.observe.cadences import check_cadence
 from rrs_core.observe.headerchecks import plausible_start
 from rrs_core.survey import tables
 
@@ -29,8 +30,17 @@ if TYPE_CHECKING:
 
     Integers = NDArray[np.int64]
 
-CODE = "events-1"
+CODE = "events-2"
 STATUSES = ("rfi", "anomaly")
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Where hits could have been found: where nobody looked, no hit says nothing about a signal."""
+
+    scans: frozenset[int]  #: scan_id of every scan that was searched for drifting lines
+    dead_mhz: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
+    """Of these scans, by scan_id, the bands without a usable sample: lowest and highest frequency [MHz]."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,8 @@ def find_events(
     *,
     status: pd.Series[str] | None = None,
     max_drift_hz_s: float = findevent.MAX_DRIFT_HZ_S,
-    length: int = POSITIONS,
+    searched: Searched | None = None,
+    as_written: bool = False,
 ) -> EventsResult:
     """Find the events of every cadence, and say why each other candidate is none.
 
@@ -58,15 +69,21 @@ def find_events(
     hits : DataFrame
         Of the schema `hits`; those without frequency, drift rate or SNR are left out with a note.
     scans : DataFrame
-        Of the schema `scans`.
+        Of the schema `scans`; for `paper` also max_drift_rate_hz_s [Hz/s] and obs_length_s [s], where a scan's hits
+        are of a search that says them itself.
     settings : EventSettings
-        `tolerance_hz` is of `default` alone.
+        `tolerance_hz` is of `default` alone. Positions from 0 to `length` - 1, or to the highest there is, must all be
+        there in a cadence.
     status : Series, optional
         `rfi` or `anomaly` by hit_id, from clustering; hits without one were not clustered and stay.
     max_drift_hz_s : float
         Highest drift of the search behind the hits [Hz/s]: FindEvent's filter 2.
-    length : int
-        Scans of a whole cadence. Positions from 0 to length - 1, or to the highest there is, must all be there.
+    searched : Searched, optional
+        What was searched; everything, where it is not given. A cadence with a scan that was not is not scored, and a
+        candidate where a scan has no usable sample is no event.
+    as_written : bool
+        `paper`: count events as FindEvent writes them (`findevent.written_rows`), neighbours in one window as one: of a
+        hit that passes but that FindEvent writes no row of its own for, the verdict is `rejected`.
 
     Returns
     -------
@@ -74,8 +91,9 @@ def find_events(
         Its table has the schema `events` and the columns `EXTRA`. `default`: a row for each signal with hits of two
         or more ON scans, or of the first; its frequency is that at the start of the first scan, its drift that from
         the first to the last ON hit, its hits ON and OFF. `paper`: a row for each hit of the first ON scan, with that
-        hit's frequency and drift; an event's hits are it and all that match in the later ON scans. Incomplete
-        cadences, cadences whose scans do not belong together, and those with no ON or no OFF scan have no rows.
+        hit's frequency and drift; an event's hits are it, its neighbours where `as_written`, and all that match in the
+        later ON scans. Cadences that are incomplete or not searched whole, whose scans do not belong together, and
+        those with no ON or no OFF scan have no rows.
 
     Raises
     ------
@@ -96,7 +114,7 @@ def find_events(
         notes.append(f"hits without frequency, drift rate or SNR, in no event: {unmeasured:,}")
     if single := int((measured & (placed.cadence == tracks.NONE)).sum()):
         notes.append(f"hits of scans in no cadence, in no event: {single:,}")
-    scored, skipped = _scored(scans, length, notes)
+    scored, skipped = _scored(scans, settings.length, searched, notes)
     track = np.full(len(hits), tracks.NONE, np.int64)
     if settings.method == "default" and usable.any():
         track[usable] = tracks.link_tracks(hits[usable], scans, tolerance_hz=settings.tolerance_hz)
@@ -106,9 +124,14 @@ def find_events(
     for cadence, members in scored.items():
         here = of_cadence.get(cadence, np.empty(0, np.int64))
         if settings.method == "paper":
-            found = reasons.paper_rows(given, here, members, max_drift_hz_s)
+            found = reasons.paper_rows(given, here, members, max_drift_hz_s, as_written=as_written)
         else:
             found = reasons.default_rows(given, here, members, track, settings.tolerance_hz)
+        if searched is not None:
+            first = members[given.on[members]] if settings.method == "paper" else members
+            begin = float(placed.start_s[first].min())
+            for row in found:
+                _refuse_unsearched(row, given, members, begin, searched, max_drift_hz_s)
         rows += [{"cadence_id": cadence, **row} for row in found]
     names = ["event_id", *(name for name in (*tables.EVENTS, *EXTRA) if name != "event_id")]
     table = pd.DataFrame(rows, columns=names)
@@ -126,7 +149,39 @@ def _removed(hits: pd.DataFrame, status: pd.Series[str] | None) -> NDArray[np.bo
     return np.asarray(hits["hit_id"].isin(status.index[status.to_numpy() == "rfi"]), bool)
 
 
-def _scored(scans: pd.DataFrame, length: int, notes: list[str]) -> tuple[dict[int, Integers], dict[int, str]]:
+def _refuse_unsearched(
+    row: dict[str, Any],
+    given: reasons.Tables,
+    members: Integers,
+    begin_s: float,
+    searched: Searched,
+    max_drift_hz_s: float,
+) -> None:
+    """Reject a candidate of a cadence, in place, if one of its scans has no usable sample where it is expected.
+
+    It is followed along its drift from `begin_s`, when it is at its frequency; within the largest drift of a scan
+    counts as there.
+    """
+    for scan in members[np.argsort(given.placed.start_s[members], kind="stable")]:
+        about = given.scans.iloc[scan]
+        gap = float(given.placed.start_s[scan]) - begin_s
+        at = row["frequency_mhz"] + row["drift_rate_hz_s"] * gap / units.HZ_PER_MHZ
+        reach = max_drift_hz_s * float(about["n_time"] * about["tsamp_s"]) / units.HZ_PER_MHZ
+        for low, high in searched.dead_mhz.get(int(about["scan_id"]), []):
+            if low - reach < at < high + reach:
+                kind = "ON" if given.on[scan] else "OFF"
+                why = (
+                    f"the {kind} scan at {given.names[scan]} was not searched there: "
+                    f"no usable sample from {low:.6f} to {high:.6f} MHz"
+                )
+                row["reason"] = why if row["verdict"] == "event" else f"{row['reason']}; {why}"
+                row["verdict"] = "rejected"
+                return
+
+
+def _scored(
+    scans: pd.DataFrame, length: int, searched: Searched | None, notes: list[str]
+) -> tuple[dict[int, Integers], dict[int, str]]:
     """Return the rows of the scans of every cadence that can be scored, and why the others cannot."""
     scored: dict[int, Integers] = {}
     skipped: dict[int, str] = {}
@@ -134,8 +189,8 @@ def _scored(scans: pd.DataFrame, length: int, notes: list[str]) -> tuple[dict[in
     for cadence, members in known[known["cadence_id"].notna()].groupby("cadence_id"):
         number = int(str(cadence))
         try:
-            reason = _incomplete(members, length)
-            odd = [] if reason else check_cadence(members)
+            reason = _incomplete(members, length) or _unsearched(members, searched)
+            odd = [] if reason else check_cadence(members, length)
         except RRSError as error:
             reason, odd = f"[{error.code}] {error}", []
         if reason:
@@ -166,6 +221,17 @@ def _incomplete(members: pd.DataFrame, length: int) -> str:
     if on.all() or not on.any():
         return f"it has no {'OFF' if on.all() else 'ON'} scan: nothing tells a signal of the target from interference"
     return ""
+
+
+def _unsearched(members: pd.DataFrame, searched: Searched | None) -> str:
+    """Return which scans of a cadence were not searched; empty if all were."""
+    if searched is None:
+        return ""
+    lacking = sorted(members["position"].astype("int64")[~members["scan_id"].isin(searched.scans)])
+    if not lacking:
+        return ""
+    listed = ", ".join(map(str, lacking))
+    return f"position{'s' * (len(lacking) > 1)} {listed} {'was' if len(lacking) == 1 else 'were'} not searched"
 
 
 def _is(n: int) -> str:

@@ -17,6 +17,7 @@ from rrs_core.config import ClusterSettings
 from rrs_core.errors import SettingsRefused, SurveyRefused
 from rrs_core.group.superclusters import principal_components
 from rrs_core.group.transforms import COLUMNS
+from rrs_core.survey.catalogue import stratified_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +80,7 @@ def forest_importances(
     n_trees : int
     seed : int
     max_rows : int
-        Rows used, drawn at random.
+        Rows used, drawn at random within each label in proportion: a rare one is not drawn away.
     max_features : int, optional
         Features that each split may choose among; all by default.
 
@@ -272,7 +273,12 @@ def shap_values_kernel(
 
 
 def anomaly_ranking(
-    points: Floats, survived: NDArray[np.bool_], centroids: Floats, *, components: int | None = None
+    points: Floats,
+    survived: NDArray[np.bool_],
+    centroids: Floats,
+    *,
+    components: int | None = None,
+    to_hits: bool = True,
 ) -> pd.DataFrame:
     """Rank anomalies by how far they lie from what was taken for RFI.
 
@@ -290,12 +296,14 @@ def anomaly_ranking(
     components : int, optional
         Principal components (of all points) that distances are taken in. The paper tried 6 to 11 and found no
         improvement.
+    to_hits : bool
+        Whether the distance to the nearest RFI hit, which takes by far the longest of many hits, is computed too.
 
     Returns
     -------
     DataFrame
-        row, centroid_distance, hit_distance [scaled features], a row an anomaly, the farthest first; distances are
-        infinite where there is no RFI.
+        row, centroid_distance and, with `to_hits`, hit_distance [scaled features], a row an anomaly, the farthest
+        first; distances are infinite where there is no RFI.
 
     Raises
     ------
@@ -331,14 +339,13 @@ def anomaly_ranking(
         points, centroids = both[: len(points)], both[len(points) :]
     row = np.flatnonzero(survived)
     distances = {}
-    for name, others in (("centroid_distance", centroids), ("hit_distance", points[~survived])):
+    compared = {"centroid_distance": centroids} | ({"hit_distance": points[~survived]} if to_hits else {})
+    for name, others in compared.items():
         distances[name] = np.full(len(row), np.inf)
         if len(others) and len(row):
             distances[name] = NearestNeighbors(n_neighbors=1).fit(others).kneighbors(points[row])[0][:, 0]
     frame = pd.DataFrame({"row": row, **distances})
-    return frame.sort_values(
-        ["centroid_distance", "hit_distance", "row"], ascending=[False, False, True], ignore_index=True
-    )
+    return frame.sort_values([*distances, "row"], ascending=[*[False] * len(distances), True], ignore_index=True)
 
 
 def _forest(points: Floats, labels: Integers, n_trees: int, seed: int, max_features: int | None) -> Any:  # noqa: ANN401
@@ -358,7 +365,7 @@ def _drawn(points: Floats, labels: Integers, seed: int, max_rows: int) -> tuple[
         raise SurveyRefused("EXPLAIN", "labels", got=labels.shape, expected=(len(points),))
     rows = np.arange(len(points))
     if len(rows) > max_rows:
-        rows = np.sort(np.random.default_rng([seed, 0]).choice(len(rows), max(8, max_rows), replace=False))
+        rows = stratified_rows(labels, max(8, max_rows), rng=np.random.default_rng([seed, 0]))
     if len(np.unique(labels[rows])) < 2:
         raise SurveyRefused("EXPLAIN", "all rows have the same label", expected="two labels or more")
     return points[rows], labels[rows], rows

@@ -16,6 +16,8 @@ from rrs_core import units
 from rrs_core.errors import SurveyRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -35,7 +37,7 @@ class Rules:
     The paper's introduction says that hits of zero drift are rejected; its code keeps them, and is followed.
     """
 
-    max_drift_hz_s: float = MAX_DRIFT_HZ_S  #: where the scans have no column max_drift_hz_s
+    max_drift_hz_s: float = MAX_DRIFT_HZ_S  #: where the scans do not say their own, max_drift_rate_hz_s
     check_zero_drift: bool = True  #: keep hits of zero drift
     snr_cut: float | None = None  #: hits must exceed it
 
@@ -58,10 +60,15 @@ class Found:
     found_any: Integers  #: (n, m) hits in it that pass filter 1
     on_scans: Integers  #: (m + 1,) row of each ON scan in the scans given, in order of time
     hits: tuple[Integers, ...]  #: for each later ON, rows of the hits that pass filter 2, in order of frequency
-    first: Integers  #: rows of all hits of the first ON that pass filter 2, in the order of the file
+    first: Integers  #: rows of all hits of the first ON that pass filter 2, in order of frequency
     frequency_mhz: Floats  #: of all hits given
     top_hit_num: Integers  #: of all hits given
     in_file: Integers  #: what puts the hits of one scan in the order of its file, of all hits given
+
+    def neighbours(self, k: int) -> Integers:
+        """Return the rows of the first ON's hits in the k-th hit's window, itself among them, in the file's order."""
+        inside = self.first[_slice(self.frequency_mhz[self.first], self.frequency_mhz[self.row[k]], self.reach_mhz[k])]
+        return inside[np.argsort(self.in_file[inside], kind="stable")]
 
     def members(self, k: int) -> list[Integers]:
         """Return the rows of the hits that match the k-th hit in each later ON scan, in the order of the file."""
@@ -100,8 +107,10 @@ class _Given:
         start = scans["tstart_mjd"].to_numpy(np.float64)
         length = (scans["n_time"] * scans["tsamp_s"]).to_numpy(np.float64)
         limit = np.full(len(scans), rules.max_drift_hz_s)
-        if "max_drift_hz_s" in scans:
-            limit = scans["max_drift_hz_s"].fillna(rules.max_drift_hz_s).to_numpy(np.float64)
+        if "obs_length_s" in scans:
+            length = scans["obs_length_s"].fillna(scans["n_time"] * scans["tsamp_s"]).to_numpy(np.float64)
+        if "max_drift_rate_hz_s" in scans:
+            limit = scans["max_drift_rate_hz_s"].fillna(rules.max_drift_hz_s).to_numpy(np.float64)
         drift, snr = (hits[column].to_numpy(np.float64) for column in ("drift_rate_hz_s", "snr"))
         scan = np.asarray(pd.Index(scans["scan_id"]).get_indexer(hits["scan_id"]), np.int64)
         if (scan < 0).any():
@@ -177,7 +186,8 @@ def find(hits: pd.DataFrame, scans: pd.DataFrame, rules: Rules | None = None) ->
         A zero may be written -0.
     scans : DataFrame
         The scans of the cadence: scan_id, on, tstart_mjd [MJD], tsamp_s [s], foff_mhz [MHz], n_time; and
-        max_drift_hz_s [Hz/s] where the drift searches differ. At least one of them ON.
+        max_drift_rate_hz_s [Hz/s] and obs_length_s [s] where a search says them itself (empty: as the rules and the
+        scan have them). At least one of them ON.
     rules : Rules, optional
 
     Returns
@@ -223,11 +233,25 @@ def find(hits: pd.DataFrame, scans: pd.DataFrame, rules: Rules | None = None) ->
         found_any=found_any,
         on_scans=given.order[on_scans],
         hits=tuple(later_clear),
-        first=first[rfi == 0],
+        first=_by_frequency(given, clear, int(on_scans[0])),
         frequency_mhz=given.frequency_mhz,
         top_hit_num=given.top_hit_num,
         in_file=given.in_file,
     )
+
+
+def written_groups(found: Found) -> Iterator[tuple[int, int, Integers]]:
+    """Yield what FindEvent writes for filter 3: the hit of the first ON (k), the number of the ON scan and its rows.
+
+    See `written_rows`.
+    """
+    seen: set[int] = set()
+    for k in np.flatnonzero(found.passed == 3).tolist():
+        for on_table, group in enumerate([found.neighbours(k), *found.members(k)], start=1):
+            key = int(found.top_hit_num[group[0]])
+            if key not in seen:
+                seen.add(key)
+                yield k, on_table, group
 
 
 def written_rows(found: Found, hits: pd.DataFrame) -> pd.DataFrame:
@@ -252,26 +276,16 @@ def written_rows(found: Found, hits: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    seen: set[int] = set()
     row: list[int] = []
     event: list[int] = []
     table: list[int] = []
-    own = found.first[np.argsort(found.frequency_mhz[found.first], kind="stable")]
-    number = found.top_hit_num
-    for k in np.flatnonzero(found.passed == 3):
-        hit = found.row[k]
-        neighbours = own[_slice(found.frequency_mhz[own], found.frequency_mhz[hit], found.reach_mhz[k])]
-        neighbours = neighbours[np.argsort(found.in_file[neighbours], kind="stable")]
-        for on_table, group in enumerate([neighbours, *found.members(int(k))], start=1):
-            key = int(number[group[0]])
-            if key not in seen:
-                seen.add(key)
-                row += group.tolist()
-                event += [int(k)] * len(group)
-                table += [on_table] * len(group)
+    for k, on_table, group in written_groups(found):
+        row += group.tolist()
+        event += [k] * len(group)
+        table += [on_table] * len(group)
     rows = np.array(row, np.int64)
     picked = hits.iloc[rows].assign(event=np.array(event, np.int64), on_table=np.array(table, np.int64))
-    picked["top_hit_num"] = number[rows]
+    picked["top_hit_num"] = found.top_hit_num[rows]
     return pd.DataFrame(picked[list(ROW_COLUMNS)]).reset_index(drop=True)
 
 

@@ -7,6 +7,7 @@ step of the drift at any drift, zero included.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy as np
 from rrs_core.group.tracks import DRIFT_SHARE, NONE, Placed, base_hz, drift_slack, near
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Integers = NDArray[np.int64]
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 #: How much further than between two hits of one track a drift in an OFF scan may differ: an OFF hit need not be
 #: good enough to be linked to show that the signal is not of the target.
 OFF_DRIFT = 3.0
+AT_ONCE = 2_000_000  #: pairs of a candidate and an OFF hit that are compared together: what they take of memory
 
 
 @dataclass(frozen=True)
@@ -172,18 +176,32 @@ def _on_path(
         bases.append(base_hz(np.maximum(placed.channel_hz[side], channel), tolerance_hz))
         reaches.append(bases[-1] + (steps[-1] + DRIFT_SHARE * np.abs(drift[side])) * np.abs(gaps[-1]))
         widest.append(reaches[-1] + OFF_DRIFT * drift_slack(steps[-1], drift[side], drift[side]) * np.abs(gaps[-1]))
-    i, j = near(path_hz, 2 * np.maximum(*widest), frequency[here])
-    hit = here[j]
-    offset = np.abs(frequency[hit] - path_hz[i])
-    meets, alike = offset <= np.minimum(*reaches)[i], np.zeros(len(hit), bool)
-    for side, base, wide, gap in zip(sides, bases, steps, gaps, strict=True):
-        ahead = frequency[hit] + drift[hit] * gap[i]  # where the OFF hit's own drift leads
-        reach = base[i] + (wide[i] + DRIFT_SHARE * np.abs(drift[hit])) * np.abs(gap[i])
-        meets |= np.abs(ahead - frequency[side[i]]) <= reach
-        apart = np.abs(drift[hit] - drift[side[i]])
-        alike |= apart <= OFF_DRIFT * drift_slack(wide[i], drift[hit], drift[side[i]])
-    fits = meets & alike
-    i, hit, offset = i[fits], hit[fits], offset[fits]
-    order = np.lexsort((offset, i))[::-1]  # the nearest of each is written last
-    found[i[order]] = hit[order]
+    reach = 2 * np.maximum(*widest)
+    for part in _parts(path_hz, reach, frequency[here]):
+        i, j = near(path_hz[part], reach[part], frequency[here], most=len(here))
+        i, hit = i + part.start, here[j]
+        # drifts first: in a comb of others any number of hits may lie nearer than the one that matches
+        alike = np.zeros(len(hit), bool)
+        for side, wide in zip(sides, steps, strict=True):
+            apart = np.abs(drift[hit] - drift[side[i]])
+            alike |= apart <= OFF_DRIFT * drift_slack(wide[i], drift[hit], drift[side[i]])
+        i, hit = i[alike], hit[alike]
+        offset = np.abs(frequency[hit] - path_hz[i])
+        meets = offset <= np.minimum(*reaches)[i]
+        for side, base, wide, gap in zip(sides, bases, steps, gaps, strict=True):
+            ahead = frequency[hit] + drift[hit] * gap[i]  # where the OFF hit's own drift leads
+            own_reach = base[i] + (wide[i] + DRIFT_SHARE * np.abs(drift[hit])) * np.abs(gap[i])
+            meets |= np.abs(ahead - frequency[side[i]]) <= own_reach
+        i, hit, offset = i[meets], hit[meets], offset[meets]
+        order = np.lexsort((offset, i))[::-1]  # the nearest of each is written last
+        found[i[order]] = hit[order]
     return found
+
+
+def _parts(centre: Floats, reach: Floats, values: Floats) -> Iterator[slice]:
+    """Yield stretches of centres that have about `AT_ONCE` of the ascending values within reach together."""
+    low, high = np.searchsorted(values, centre - reach), np.searchsorted(values, centre + reach, side="right")
+    number = np.cumsum(high - low) // AT_ONCE
+    cuts = np.flatnonzero(np.diff(number)) + 1
+    for start, stop in pairwise([0, *cuts.tolist(), len(centre)]):
+        yield slice(start, stop)

@@ -12,6 +12,8 @@ from rrs_core.group import findevent, follow, tracks
 from rrs_core.text import safe_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -147,7 +149,9 @@ def _off_reason(tables: Tables, found: follow.Followed, k: int, off: NDArray[np.
     )
 
 
-def paper_rows(tables: Tables, rows: Integers, members: Integers, max_drift_hz_s: float) -> list[dict[str, Any]]:
+def paper_rows(
+    tables: Tables, rows: Integers, members: Integers, max_drift_hz_s: float, *, as_written: bool = False
+) -> list[dict[str, Any]]:
     """Return a row for every hit of the first ON scan of one cadence, by FindEvent.
 
     Hits removed by clustering are taken out of the ON scans first, as their lines are from the ON files.
@@ -158,13 +162,20 @@ def paper_rows(tables: Tables, rows: Integers, members: Integers, max_drift_hz_s
     rows, members : ndarray of int64
         The cadence's hits and scans.
     max_drift_hz_s : float
-        Of the search [Hz/s].
+        Of the search [Hz/s], where the scans do not say it themselves.
+    as_written : bool
+        Reject hits that pass and that FindEvent writes no row for, and count a hit's neighbours among its own.
     """
+    # lines of a file keep their numbers when others are taken out
+    number = findevent.number_hits(tables.hits.iloc[rows])
+    order = np.lexsort((number, tables.placed.scan[rows]))
+    rows, number = rows[order], number[order]
     scan = tables.placed.scan[rows]
     trim = tables.removed[rows] & tables.on[scan]
     rules = findevent.Rules(max_drift_hz_s=max_drift_hz_s)
-    found = findevent.find(tables.hits.iloc[rows[~trim]], tables.scans.iloc[members], rules)
-    table = _passed_rows(tables, found, rows[~trim], members, rows[trim])
+    numbered = tables.hits.iloc[rows[~trim]].assign(top_hit_num=number[~trim])
+    found = findevent.find(numbered, tables.scans.iloc[members], rules)
+    table = _passed_rows(tables, found, rows[~trim], members, rows[trim], as_written=as_written)
     first_on = members[found.on_scans[0]]
     for row in rows[trim & (scan == first_on)]:
         table.append(
@@ -186,13 +197,15 @@ def paper_rows(tables: Tables, rows: Integers, members: Integers, max_drift_hz_s
 
 
 def _passed_rows(
-    tables: Tables, found: findevent.Found, rows: Integers, members: Integers, trimmed: Integers
+    tables: Tables, found: findevent.Found, rows: Integers, members: Integers, trimmed: Integers, *, as_written: bool
 ) -> list[dict[str, Any]]:
     """Return the rows of the first ON's hits that FindEvent was given.
 
     `rows` are the places among all hits of those it was given, `members` those of its scans among all, `trimmed`
     the places of the ON hits that it was not given.
     """
+    passed = np.flatnonzero(found.passed == 3).tolist()
+    written = dict.fromkeys((k for k, _, _ in findevent.written_groups(found)) if as_written else passed)
     first = found.frequency_mhz[found.row]
     frequency = tables.placed.frequency_hz / units.HZ_PER_MHZ
     n_off = np.zeros(len(first), np.int64)
@@ -208,6 +221,9 @@ def _passed_rows(
     table = []
     for k, row in enumerate(found.row):
         groups = found.members(k) if found.passed[k] == 3 else []
+        if groups and as_written:
+            beside = found.neighbours(k)
+            groups = [beside[beside != row], *groups]
         its = rows[np.concatenate([[row], *groups])]
         off_hit = rows[found.nearest_off[k]] if found.rfi_in_range[k] else None
         table.append(
@@ -217,8 +233,10 @@ def _passed_rows(
                 "snr": tables.snr[its].max(),
                 "n_on": 1 + int(seen[k].sum()),
                 "hit_ids": tables.ids[its].tolist(),
-                "verdict": "event" if found.passed[k] == 3 else "rejected",
-                "reason": _paper_reason(tables, found, k, rows[row], off_hit, later, cut[k]),
+                "verdict": "event" if k in written else "rejected",
+                "reason": _paper_reason(tables, found, k, rows[row], off_hit, later, cut[k])
+                if found.passed[k] < 3 or k in written
+                else _unwritten_reason(found, k, written),
                 "n_off": n_off[k],
                 "off_hit_id": None if off_hit is None else tables.ids[off_hit],
                 "missing": tables.at_positions(later[~seen[k]]),
@@ -226,6 +244,18 @@ def _passed_rows(
             }
         )
     return table
+
+
+def _unwritten_reason(found: findevent.Found, k: int, written: Iterable[int]) -> str:
+    """Say why FindEvent writes no row for a hit that passes."""
+    row = found.row[k]
+    for other in written:
+        if row in found.neighbours(other):
+            return f"FindEvent writes it with the hit at {found.frequency_mhz[found.row[other]]:.6f} MHz: one event"
+    return (
+        "FindEvent writes no row for it: hits with the same numbers in their files, here "
+        f"{found.top_hit_num[row]}, were written before"
+    )
 
 
 def _paper_reason(

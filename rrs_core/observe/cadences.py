@@ -1,8 +1,8 @@
-"""Cadences: which six scans belong together, in which order, and which of them are ON.
+"""Cadences: which scans belong together, in which order, and which of them are ON.
 
 A cadence alternates between a target and places off it: ABACAD or ABABAB. The table
-`cadences.csv` says so outright; without one, the grouping follows from start times
-and names, and what does not fit stays without a cadence rather than being guessed.
+`cadences.csv` says so outright, in any order and of any length; without one, the grouping follows from start
+times and names, and what does not fit stays without a cadence rather than being guessed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("cadence_id", "position", "on", "path")
-POSITIONS = 6  #: scans in a cadence
+POSITIONS = 6  #: scans in a cadence, where nobody says otherwise ([events] length of survey.toml)
+MOST_POSITIONS = 1000  #: a day of scans of two minutes
+FEWEST_ALTERNATING = 3  #: scans that look like a part of a cadence: target, another place, target
 MAX_TABLE = 64 * 2**20  #: largest cadences.csv [bytes]
 MAX_LINE = 2**16  #: longest line [characters]
 TRUE, FALSE = ("true", "1", "on", "yes", "t"), ("false", "0", "off", "no", "f")
@@ -41,7 +43,7 @@ def read_cadence_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     Parameters
     ----------
     path : path
-        UTF-8 text with commas and the columns cadence_id, position (0-5), on and path;
+        UTF-8 text with commas and the columns cadence_id, position (from 0), on and path;
         more columns are allowed. Paths are relative to the folder of the table.
 
     Returns
@@ -64,8 +66,10 @@ def read_cadence_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     for line, row in _rows(path):
         where = f"{path}, line {line}"
         cadence, position = (_whole(row[name], name, where) for name in ("cadence_id", "position"))
-        if not 0 <= position < POSITIONS:
-            raise FileRefused("NUMBER", "no place in a cadence", where=where, got=position, expected="0 to 5")
+        if not 0 <= position < MOST_POSITIONS:
+            raise FileRefused(
+                "NUMBER", "no place in a cadence", where=where, got=position, expected=f"0 to {MOST_POSITIONS - 1}"
+            )
         if not row["path"].strip() or "\0" in row["path"]:
             raise FileRefused("VALUE", "the path is empty or impossible", where=where, got=repr(row["path"]))
         scan = str((folder / row["path"].strip()).resolve())
@@ -80,12 +84,12 @@ def read_cadence_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     return frame.sort_values(["cadence_id", "position"], ignore_index=True)
 
 
-def group_cadences(scans: pd.DataFrame) -> pd.DataFrame:
+def group_cadences(scans: pd.DataFrame, length: int = POSITIONS) -> pd.DataFrame:
     """Group scans into cadences by start time, band and target; the fallback where there is no table.
 
-    Six consecutive scans of one band are a cadence if 0, 2 and 4 are of one target and 1, 3
-    and 5 are not; these are ON and OFF. Two scans are of one target when their names
-    agree and, where coordinates are known, these do too. Anything else stays null.
+    So many (`length`) consecutive scans of one band are a cadence if 0, 2, 4, ... are of one target and 1, 3, 5, ...
+    are not; these are ON and OFF. Two scans are of one target when their names
+    agree and, where coordinates are known, these do too. Anything else stays null (`lone_runs` names what comes near).
 
     Parameters
     ----------
@@ -106,7 +110,7 @@ def group_cadences(scans: pd.DataFrame) -> pd.DataFrame:
     cadence = pd.array([pd.NA] * n, dtype="Int64")
     position = pd.array([pd.NA] * n, dtype="Int64")
     on = pd.array([pd.NA] * n, dtype="boolean")
-    found = [run for band in _bands(scans) for run in _runs(scans, band)]
+    found = [run for band in _bands(scans) for run in _runs(scans, band, length)]
     start = scans["tstart_mjd"].to_numpy(np.float64)
     found.sort(key=lambda run: (start[run[0]], float(scans["fch1_mhz"].iloc[run[0]])))
     for number, run in enumerate(found, start=1):
@@ -116,13 +120,47 @@ def group_cadences(scans: pd.DataFrame) -> pd.DataFrame:
     return grouped
 
 
-def check_cadence(scans: pd.DataFrame) -> list[str]:
+def lone_runs(grouped: pd.DataFrame, length: int = POSITIONS) -> list[str]:
+    """Return a line for every run of scans that alternate like a cadence and are too few for one: it was interrupted.
+
+    Parameters
+    ----------
+    grouped : pandas.DataFrame
+        As from `group_cadences`; scans of a cadence are in no such run.
+    length : int
+        Scans of a whole cadence.
+    """
+    alone = grouped["cadence_id"].isna().to_numpy(bool)
+    told = []
+    for band in _bands(grouped):
+        at = 0
+        while at < len(band):
+            run = band[at : at + 1]
+            while len(run) < length and at + len(run) < len(band) and alone[run].all():
+                longer = band[at : at + len(run) + 1]
+                if not (alone[longer].all() and _alternates(grouped, longer) and _in_time(grouped, longer)):
+                    break
+                run = longer
+            if FEWEST_ALTERNATING <= len(run) < length:
+                names = ", ".join(f"{name}" for name in grouped["source_name"].iloc[run])
+                start = grouped["tstart_mjd"].iloc[run[0]]
+                told.append(
+                    f"INCOMPLETE: {len(run)} scans ({names}) from MJD {start:.5f} alternate like a cadence of {length} "
+                    "but are in none unless a table of cadences or [events] length says so"
+                )
+            at += len(run) if len(run) >= FEWEST_ALTERNATING else 1
+    return told
+
+
+def check_cadence(scans: pd.DataFrame, length: int = POSITIONS) -> list[str]:
     """Check the scans of one cadence, in order of position, before anything is computed from them.
 
     Parameters
     ----------
     scans : pandas.DataFrame
         Columns as in `group_cadences`, and position and on.
+    length : int
+        Scans of a whole cadence.
 
     Returns
     -------
@@ -158,8 +196,8 @@ def check_cadence(scans: pd.DataFrame) -> list[str]:
                 expected=f"other names, more than {SAME_PLACE_DEG} deg apart",
             )  # fmt: skip
     notes = []
-    if len(scans) < POSITIONS:
-        notes.append(f"INCOMPLETE: {where} has {len(scans)} of {POSITIONS} scans")
+    if len(scans) < length:
+        notes.append(f"INCOMPLETE: {where} has {len(scans)} of {length} scans")
     if len(lengths := sorted({int(n) for n in scans["n_time"]})) > 1:
         notes.append(f"LENGTHS: {where} has scans of {lengths} spectra")
     return notes
@@ -250,15 +288,15 @@ def _bands(scans: pd.DataFrame) -> list[list[int]]:
     return bands
 
 
-def _runs(scans: pd.DataFrame, band: list[int]) -> list[list[int]]:
+def _runs(scans: pd.DataFrame, band: list[int], length: int) -> list[list[int]]:
     """Return the cadences among the scans of one band; no scan is in two."""
     found = []
     at = 0
-    while at + POSITIONS <= len(band):
-        run = band[at : at + POSITIONS]
+    while at + length <= len(band):
+        run = band[at : at + length]
         if _alternates(scans, run) and _in_time(scans, run):
             found.append(run)
-            at += POSITIONS
+            at += length
         else:
             at += 1
     return found
@@ -267,7 +305,7 @@ def _runs(scans: pd.DataFrame, band: list[int]) -> list[list[int]]:
 def _alternates(scans: pd.DataFrame, run: Sequence[int]) -> bool:
     target = scans.iloc[run[0]]
     same = [_same_target(target, scans.iloc[row]) for row in run]
-    return same == [True, False] * (POSITIONS // 2) and bool(str(target["source_name"]).strip())
+    return same == [place % 2 == 0 for place in range(len(run))] and bool(str(target["source_name"]).strip())
 
 
 def _in_time(scans: pd.DataFrame, run: Sequence[int]) -> bool:

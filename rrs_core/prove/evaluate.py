@@ -17,7 +17,7 @@ from rrs_core.prove.limit import limit_vectors
 from rrs_core.prove.retrieval import average_precision, bootstrap, neighbour_errors, neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -103,10 +103,10 @@ def line_part(
 
 
 def line_figures(
-    parts: list[NDArray[np.float32]] | list[NDArray[np.float64]], drawn: list[LineClass], sizes: Sizes
+    parts: Sequence[NDArray[np.floating]], drawn: list[LineClass], sizes: Sizes
 ) -> dict[str, float | list[float]]:
     """Return the figures of one encoder's vectors, class by class."""
-    vectors = np.concatenate(parts)
+    vectors: NDArray[np.floating] = np.concatenate(parts)
     kind = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(length > 0, length, 1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "cluster-5"
+CODE = "cluster-6"
 MAP = "transform.npz"  #: the fitted map of features, in the survey's folder
 SOURCES = 3  #: likely sources that are suggested for a cluster, at most
 EXEMPLARS = 24  #: hits nearest to the middle of a supercluster that are named, and as many of its edge
@@ -62,7 +62,9 @@ def run(
         report.note(f"cluster: {mixed}")
     features = features[scan_ids.isin(scans["scan_id"][alike]).to_numpy()].reset_index(drop=True)
     named = hits.set_index("hit_id").loc[features["hit_id"]].reset_index()
-    on = named[["scan_id"]].merge(scans[["scan_id", "on"]], on="scan_id")["on"].fillna(False).to_numpy(bool)
+    # a scan of which it is not known is no OFF scan: nothing follows from its hits being there
+    on = named[["scan_id"]].merge(scans[["scan_id", "on"]], on="scan_id")["on"].fillna(True).to_numpy(bool)
+    place = place_of(named, scans)
     track = tracks.link_tracks(named, scans, tolerance_hz=settings.events.tolerance_hz)
     rng = np.random.default_rng([settings.seed, 2])
     stacked = pd.concat([features[list(FEATURES)], seeds[list(FEATURES)]], ignore_index=True)
@@ -76,20 +78,24 @@ def run(
         settings.cluster,
         seed=settings.seed,
         track_id=track,
+        place=place,
         on=on,
         rescue=tracks.rescue,
         workers=workers,
         progress=lambda done, most: report.progress("cluster", done, most),
     )
-    for note in found.notes:
-        report.note(f"cluster: {note}")
     default = settings.cluster.method == "default"
+    one_target = []
+    if default and on.all() and len(np.unique(place)) < 2:
+        one_target = ["all hits are of one cadence's ON scans: nothing tells interference from the target, none is rfi"]
+    for note in (*one_target, *found.notes):
+        report.note(f"cluster: {note}")
     described_by = looks(store, features["hit_id"], points) if default else points
     emitter = np.full(len(points), -1, np.int64)
     if default:
         frequency = named["frequency_mhz"].to_numpy(np.float64)
         where = emitters.coordinates(points, unit_latents(store, features["hit_id"]))
-        emitter = emitters.link_emitters(frequency, place_of(named, scans), where, track)
+        emitter = emitters.link_emitters(frequency, place, where, track)
     unit = emitter if default else found.group_of_hit
     count = int(unit.max(initial=-1)) + 1
     matched = superclusters.match(
@@ -128,9 +134,12 @@ def run(
         ],
         axis=1,
     )
-    labels = matched.cluster_id
+    # the paper's way gives no other hits a supercluster: a label of those would only say that they were not drawn
+    explained = np.arange(len(points)) if default else matched.sample
+    table["sampled"] = np.isin(np.arange(len(points)), explained)
+    labels = matched.cluster_id[explained]
     several = len(np.unique(labels)) > 1 and len(labels) >= FEWEST_TO_EXPLAIN
-    ranking = explain.anomaly_ranking(points, found.survived, found.centroid)
+    ranking = explain.anomaly_ranking(points, found.survived, found.centroid, to_hits=False)
     away = np.full(len(points), np.nan)
     away[ranking["row"]] = ranking["centroid_distance"].replace(np.inf, np.nan)
     table["rfi_distance"] = away
@@ -139,7 +148,7 @@ def run(
         "groups": groups,
         "epochs": found.epochs,
         "superclusters": describe(table, named, scans, described_by),
-        "importances": explain.forest_importances(points, labels, seed=settings.seed)
+        "importances": explain.forest_importances(points[explained], labels, seed=settings.seed)
         if several
         else tables.empty("importances"),
     }
@@ -149,7 +158,7 @@ def run(
         "centroid_variance": matched.variance.tolist(),
         "feature_variance": explain.pca_curve(points).tolist() if len(points) > 1 else [],
         "described_by": "features" if described_by.shape == points.shape else "features and latents",
-        "notes": [*([mixed] if mixed else []), *fitted.notes, *found.notes, *matched.notes],
+        "notes": [*([mixed] if mixed else []), *fitted.notes, *one_target, *found.notes, *matched.notes],
     }
     return Clustered(made, fitted, more)
 
@@ -222,7 +231,7 @@ def unit_latents(store: Store, hit_id: pd.Series[int]) -> NDArray[np.float64] | 
 
 
 def place_of(hits: pd.DataFrame, scans: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the place within which emitters are looked for: the cadence of each hit, or minus its scan if of none."""
+    """Return the place that each hit is of: its cadence, or minus its scan where that is in none; shape (n,)."""
     cadence = hits[["scan_id"]].merge(scans[["scan_id", "cadence_id"]], on="scan_id", how="left")["cadence_id"]
     return np.asarray(cadence.astype("Int64").fillna(-hits["scan_id"].reset_index(drop=True)), np.int64)
 

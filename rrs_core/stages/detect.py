@@ -7,6 +7,7 @@ finished table. Parts go when the manifest stands (`pipeline`).
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,15 +20,29 @@ from rrs_core.stages.ingest import is_stack
 from rrs_core.stages.pool import each
 from rrs_core.stages.searching import Search, search_scan, search_stack
 from rrs_core.survey import tables
-from rrs_core.survey.store import atomic, sha256_of, write_array
+from rrs_core.survey.store import atomic, sha256_of, write_array, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from rrs_core.stages.report import Report
+    from rrs_core.stages.searching import Bands
     from rrs_core.survey.store import Store
 
-CODE = "detect-5"
+CODE = "detect-6"
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What the scans gave, by scan_id as text (as JSON has it), and the refusals.
+
+    `keys`: what the hits of every searched scan depend on; a scan that is not there was not searched. `dead_mhz`: of
+    searched scans the bands without a usable sample, where there are any.
+    """
+
+    keys: dict[str, str]
+    dead_mhz: dict[str, Bands]
+    refused: list[RRSError]
 
 
 @dataclass(frozen=True)
@@ -71,8 +86,9 @@ def detect_one(job: Job) -> tuple[int, list[str]]:
             where=path,
             todo="run rrs build with its path again",
         )
-    hits, snippets, notes = (search_stack if is_stack(path) else search_scan)(path, job.scan_id, job.search)
+    hits, snippets, notes, dead = (search_stack if is_stack(path) else search_scan)(path, job.scan_id, job.search)
     write_array(job.part.with_suffix(".npy"), snippets.shape, np.float16, [snippets])
+    write_text(job.part.with_suffix(".json"), json.dumps(dead))
     with atomic(job.part.with_suffix(".parquet")) as temporary:
         hits.to_parquet(temporary, index=False)
     return len(hits), notes
@@ -86,8 +102,8 @@ def run(
     *,
     given: pd.DataFrame | None = None,
     workers: int = 1,
-) -> tuple[dict[str, str], list[RRSError]]:
-    """Make the table of hits and snippets.npy; return the key of every scan that they hold, and the refusals.
+) -> Detected:
+    """Make the table of hits and snippets.npy.
 
     `given` are hits that other programs found (`stages.hits`), of any of the scans.
 
@@ -103,7 +119,8 @@ def run(
         str(row["scan_id"]): scan_key(str(row["sha256"]), settings, digest_of(by_scan.get(row["scan_id"])))
         for row in scans.to_dict("records")
     }
-    before = (store.manifest("detect") or {}).get("scan_keys") or {}
+    manifest = store.manifest("detect") or {}
+    before = manifest.get("scan_keys") or {}
     usable = store.why_damaged("detect") is None
     done_before = {scan for scan, key in before.items() if usable and keys.get(scan) == key}
     folder = store.work / "detect"
@@ -131,7 +148,13 @@ def run(
     for error in refused:
         report.note(error.line())
     _merge(store, keys, done_before, folder)
-    return keys, refused
+    dead: dict[str, Bands] = {}
+    for scan, key in keys.items():
+        part = folder / f"{scan}-{key[:16]}.json"
+        known = manifest.get("dead_mhz", {}).get(scan, []) if scan in done_before else None
+        if bands := json.loads(part.read_text(encoding="utf-8")) if known is None else known:
+            dead[scan] = [(low, high) for low, high in bands]
+    return Detected(keys, dead, refused)
 
 
 def _notes_of(job: Job) -> list[str] | FileRefused:

@@ -48,8 +48,8 @@ def points_of(survey: Survey) -> NDArray[np.float64]:
 def run(root: Path, *, kernel: bool = False) -> int:
     """Write tables/shap.parquet: hit_id, feature, Shapley value, scaled feature; return how many hits it explains.
 
-    By a forest that stands in for the superclusters; with `kernel` in the paper's way, on
-    as many hits as the paper had.
+    By a forest that stands in for the superclusters, of the hits that could get one (in the paper's way a sample);
+    with `kernel` in the paper's way, on as many hits as the paper had.
     """
     import pandas as pd
 
@@ -62,8 +62,12 @@ def run(root: Path, *, kernel: bool = False) -> int:
         found = explain.shap_values_kernel(points[drawn], seed=seed)
         explained = hit_id[drawn][found.rows]
     else:
-        found = explain.shap_values_surrogate(points, survey.clusters["cluster_id"].to_numpy(np.int64), seed=seed)
-        explained = hit_id[found.rows]
+        drawn = np.arange(len(points))
+        if "sampled" in survey.clusters:
+            drawn = np.flatnonzero(survey.clusters["sampled"])
+        label = survey.clusters["cluster_id"].to_numpy(np.int64)
+        found = explain.shap_values_surrogate(points[drawn], label[drawn], seed=seed)
+        explained = hit_id[drawn[found.rows]]
     frame = pd.DataFrame(
         {
             "hit_id": np.repeat(explained, len(found.features)),

@@ -16,6 +16,7 @@ from rrs_core.detect.drift import drift_step_hz_s, search_block
 from rrs_core.detect.level import divisor, robust_level
 from rrs_core.detect.standout import STRIPE, scale_of
 from rrs_core.detect.windows import raw_sums
+from rrs_core.group.doubles import find_doubles, told
 from rrs_core.observe.blocks import clean_block, read_mended
 from rrs_core.observe.filterbank import open_scan
 from rrs_core.stages.pool import each
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "features-3"
+CODE = "features-4"
 SEED_PLACES = 10  #: coarse channels, of scans drawn at random, that the seeds are put into
 NEAR_HZ = 50.0  #: a seed is the hit found this near to where it was drawn [Hz]
 TRIES = 4  #: rounds of drawing seeds until there are as many as wanted
@@ -60,11 +61,17 @@ def run(
 ) -> pd.DataFrame:
     """Return the table of features: all hits that have a drift rate and room on each side, in hit_id order.
 
+    A hit of the own search that a file of hits has too is measured once, as the file's.
+
     `key` says what the work depends on; parts of an interrupted run under the same key are taken over.
     """
     import pandas as pd
 
     drifting = hits[hits["drift_rate_hz_s"].notna() & hits["frequency_mhz"].notna()]
+    double = find_doubles(drifting, scans)
+    if double.any():
+        report.note(f"features: {told(double)}")
+    drifting = drifting[~double]
     folder = store.work / "features"
     parts, jobs = [], []
     for row in scans[scans["fch1_mhz"].notna()].to_dict("records"):

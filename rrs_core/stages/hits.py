@@ -25,13 +25,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-CODE = "hits-1"
+CODE = "hits-2"
 ASIDE_TOLD = 5  #: rows put aside of a file that are told one by one
 COLUMNS = (
     "hit_id", "scan_id", "detector", "frequency_mhz", "drift_rate_hz_s", "snr", "s_statistic", "coarse_channel",
     "channel",
 )  # fmt: skip
-N_TIME = 16  #: spectra of a scan whose file does not give its length
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,9 @@ def import_hits(paths: list[Path], scans: pd.DataFrame, *, half_width_hz: float 
     -------
     ImportedHits
         A report has path, dialect, detector and sha256; rows, kept, duplicates, quarantined, codes and notes as
-        `IngestReport`; scans (their ids), unmatched (rows of scans that are not in the survey), out_of_band (rows put
-        aside here), merged (hits that gave way to a stronger one of the same file in their channel), edge, and
+        `IngestReport`; scans (their ids), searches (of each scan scan_id, max_drift_rate_hz_s and obs_length_s as the
+        file has them, null where it does not), unmatched (rows of scans that are not in the survey), out_of_band (rows
+        put aside here), merged (hits that gave way to a stronger one of the same file in their channel), edge, and
         known and new: hits that the files before did or did not give. rows = kept + duplicates + unmatched +
         those in codes; kept = merged + known + new. A file that is refused whole has no report.
 
@@ -158,7 +158,8 @@ def _place_file(
     """Return a file's report, its hits in the table's columns, and the refusals of scans that it names."""
     import pandas as pd
 
-    parts, numbers, refused = [], [], []
+    parts, refused = [], []
+    searches: list[dict[str, Any]] = []
     aside: list[tuple[int, str, str]] = []
     notes = list(found.report.notes)
     edge = unmatched = 0
@@ -169,7 +170,13 @@ def _place_file(
             refused.append(error)
             unmatched += len(hits)
             continue
-        numbers.append(int(scan["scan_id"]))
+        searches.append(
+            {
+                "scan_id": int(scan["scan_id"]),
+                "max_drift_rate_hz_s": header.max_drift_rate_hz_s,
+                "obs_length_s": header.obs_length_s,
+            }
+        )
         if _differ(header.source_name, scan["source_name"]):
             notes.append(f"SOURCE: {header.source_name!r} in the file, {scan['source_name']!r} in the scan")
         channel, inside = _channels(hits["frequency_mhz"].to_numpy(np.float64), scan)
@@ -187,7 +194,8 @@ def _place_file(
         "path": str(found.path),
         "dialect": found.dialect,
         "detector": found.detector,
-        "scans": sorted(set(numbers)),
+        "scans": sorted({one["scan_id"] for one in searches}),
+        "searches": searches,
         "kept": len(table) + merged,
         "quarantined": [list(row) for row in sorted([*found.report.quarantined, *aside[:SHOWN]])],
         "codes": codes,
@@ -346,96 +354,3 @@ def _strongest(hits: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     sorted_hits = hits.iloc[order]
     kept = sorted_hits[~sorted_hits["hit_id"].duplicated()].reset_index(drop=True)
     return kept, len(hits) - len(kept)
-
-
-def read_cadence_hits(paths: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read files of hits without any observation, so that events can be found from tables alone.
-
-    Parameters
-    ----------
-    paths : list of Path
-        Files that `read_hit_file` reads; several may be of one scan.
-
-    Returns
-    -------
-    (pandas.DataFrame, pandas.DataFrame)
-        Hits with `COLUMNS`: coarse_channel and channel as the program counted them (Int64, null where it did
-        not say), hit_id numbered in order of the file within scan and detector.
-        Scans in order of start time: scan_id from 1, file_id, source_name, tstart_mjd, tsamp_s, foff_mhz, n_time
-        (obs_length / tsamp, or 16 where that is not given), max_drift_rate_hz_s, obs_length_s (NaN where not
-        given), notes.
-
-    Raises
-    ------
-    FileRefused
-        HEADER, when a file does not say when, where or how finely its scan was taken; and what
-        `read_hit_file` refuses.
-    """
-    import pandas as pd
-
-    parts: dict[tuple[str, float], dict[str, list[pd.DataFrame]]] = {}
-    headers: dict[tuple[str, float], tuple[HitHeader, str]] = {}
-    seen: set[str] = set()
-    for path in paths:
-        found = read_hit_file(path)
-        if (digest := sha256_of(path)) in seen:
-            continue
-        seen.add(digest)
-        for header, hits in found.parts():
-            if header.tstart_mjd is None or header.tsamp_s is None or header.foff_mhz is None:
-                raise FileRefused(
-                    "HEADER", "the file does not say when its scan was taken, or how finely", where=path,
-                    got=f"MJD {header.tstart_mjd}, DELTAT {header.tsamp_s}, DELTAF {header.foff_mhz}",
-                )  # fmt: skip
-            key = base_name(header.file_id or path.name), header.tstart_mjd
-            headers.setdefault(key, (header, header.file_id or path.name))
-            parts.setdefault(key, {}).setdefault(found.detector, []).append(hits)
-    rows: list[dict[str, Any]] = []
-    out: list[pd.DataFrame] = []
-    for scan_id, key in enumerate(sorted(headers, key=lambda one: (one[1], one[0])), start=1):
-        rows.append(_scan_row(scan_id, *headers[key]))
-        for detector, tabs in parts[key].items():
-            out.append(_unplaced(scan_id, detector, tabs))
-    hits = pd.concat(out, ignore_index=True) if any(map(len, out)) else _empty()
-    scans = pd.DataFrame(rows, columns=list(_scan_row(0, HitHeader(tsamp_s=1.0, foff_mhz=1.0, tstart_mjd=0.0), "")))
-    return hits, scans
-
-
-def _scan_row(scan_id: int, header: HitHeader, file_id: str) -> dict[str, Any]:
-    given = round((header.obs_length_s or 0.0) / (header.tsamp_s or np.inf))
-    n_time = given or N_TIME
-    return {
-        "scan_id": scan_id,
-        "file_id": file_id,
-        "source_name": header.source_name or "",
-        "tstart_mjd": header.tstart_mjd,
-        "tsamp_s": header.tsamp_s,
-        "foff_mhz": header.foff_mhz,
-        "n_time": n_time,
-        "max_drift_rate_hz_s": np.nan if header.max_drift_rate_hz_s is None else header.max_drift_rate_hz_s,
-        "obs_length_s": np.nan if header.obs_length_s is None else header.obs_length_s,
-        "notes": "" if given else f"no obs_length: {N_TIME} spectra taken for granted",
-    }
-
-
-def _unplaced(scan_id: int, detector: str, tabs: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return hits of a scan whose observation is not there, in the columns of the table of hits."""
-    import pandas as pd
-
-    hits = pd.concat(tabs, ignore_index=True)
-    if len(tabs) > 1:
-        hits = hits[~hits.duplicated(["frequency_mhz", "drift_rate_hz_s", "snr", "coarse_channel", "channel"])]
-    n = len(hits)
-    return pd.DataFrame(
-        {
-            "hit_id": tables.hit_ids(scan_id, detector, np.arange(n)),
-            "scan_id": np.full(n, scan_id, np.int64),
-            "detector": pd.Series([detector] * n, dtype="str"),
-            "frequency_mhz": hits["frequency_mhz"].to_numpy(np.float64),
-            "drift_rate_hz_s": hits["drift_rate_hz_s"].to_numpy(np.float64),
-            "snr": hits["snr"].to_numpy(np.float64),
-            "s_statistic": np.full(n, np.nan),
-            "coarse_channel": hits["coarse_channel"].array.astype("Int64"),
-            "channel": hits["channel"].array.astype("Int64"),
-        }
-    )

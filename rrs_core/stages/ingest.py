@@ -14,7 +14,7 @@ import numpy as np
 
 from rrs_core import units
 from rrs_core.errors import FileRefused, RRSError, SettingsRefused, SurveyRefused
-from rrs_core.observe.cadences import check_cadence, group_cadences, read_cadence_table
+from rrs_core.observe.cadences import POSITIONS, check_cadence, group_cadences, lone_runs, read_cadence_table
 from rrs_core.observe.doctor import SUFFIXES
 from rrs_core.observe.files import open_regular
 from rrs_core.observe.filterbank import open_scan
@@ -102,8 +102,10 @@ def scan_row(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     return row, header.notes
 
 
-def run(store: Store, paths: list[Path], cadences: list[Path], report: Report) -> tuple[pd.DataFrame, list[RRSError]]:
-    """Return the table of scans after ingesting paths, and the refusals.
+def run(
+    store: Store, paths: list[Path], cadences: list[Path], report: Report, *, length: int = POSITIONS
+) -> tuple[pd.DataFrame, list[RRSError]]:
+    """Return the table of scans after ingesting paths, and the refusals; `length` is that of a whole cadence.
 
     Raises
     ------
@@ -159,7 +161,7 @@ def run(store: Store, paths: list[Path], cadences: list[Path], report: Report) -
         raise refused[0]
     seen = {row["path"] for row in fresh}
     kept = known[[path in number_of and path not in seen for path in known["path"]]]
-    return _with_cadences(_numbered(kept, pd.DataFrame(fresh), last), cadences, report), refused
+    return _with_cadences(_numbered(kept, pd.DataFrame(fresh), last), cadences, report, length), refused
 
 
 def _numbers_given_before(store: Store) -> dict[str, int]:
@@ -207,14 +209,17 @@ def _numbered(kept: pd.DataFrame, fresh: pd.DataFrame, last: int) -> pd.DataFram
     return pd.concat(both).sort_values("scan_id", ignore_index=True)
 
 
-def _with_cadences(scans: pd.DataFrame, given: list[Path], report: Report) -> pd.DataFrame:
+def _with_cadences(scans: pd.DataFrame, given: list[Path], report: Report, length: int) -> pd.DataFrame:
     """Set cadence, position and ON/OFF: from the last table that names a scan; without tables, by guess."""
     found = given
     if not given:
         folders = {Path(path).parent for path in scans["path"]} | {Path(path).parent.parent for path in scans["path"]}
         found = sorted(folder / "cadences.csv" for folder in folders if (folder / "cadences.csv").is_file())
     if not found:
-        return group_cadences(scans)
+        grouped = group_cadences(scans, length)
+        for note in lone_runs(grouped, length):
+            report.note(note)
+        return grouped
     row_of = {path: row for row, path in enumerate(scans["path"])}
     listed: dict[int, tuple[tuple[Path, int], int, bool]] = {}
     for one in found:
@@ -234,18 +239,18 @@ def _with_cadences(scans: pd.DataFrame, given: list[Path], report: Report) -> pd
         number = numbers.setdefault(cadence, len(numbers) + 1 + int(others.max() if len(others) else 0))
         scans.loc[row, ["cadence_id", "position", "on"]] = [number, position, on]
     report.note(f"cadences: {len(listed)} of {len(scans)} scans are in {len(numbers)} cadences")
-    _check_cadences(scans, sorted(numbers.values()), report)
+    _check_cadences(scans, sorted(numbers.values()), report, length)
     return scans
 
 
-def _check_cadences(scans: pd.DataFrame, numbers: list[int], report: Report) -> None:
+def _check_cadences(scans: pd.DataFrame, numbers: list[int], report: Report, length: int) -> None:
     """Say what is odd about cadences of a table; one that cannot be (`check_cadence`) is no cadence."""
     import pandas as pd
 
     for number in numbers:
         inside = scans["cadence_id"] == number
         try:
-            notes = check_cadence(scans[inside])
+            notes = check_cadence(scans[inside], length)
         except RRSError as error:
             scans.loc[inside, ["cadence_id", "position", "on"]] = pd.NA
             notes = [f"{error.line()}; its scans are kept without a cadence"]

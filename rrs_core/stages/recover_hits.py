@@ -14,6 +14,7 @@ from rrs_core.group import clusters, tracks, transforms
 from rrs_core.prove.recovery_events import Candidates, find_candidates
 from rrs_core.prove.recovery_score import Hits, count
 from rrs_core.stages import resolutions
+from rrs_core.stages.cluster import place_of
 from rrs_core.stages.recover_cadence import PICTURES
 from rrs_core.survey.store import atomic
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from rrs_core.prove.recovery import SetName
 
-CODE = "recover-clusters-2"
+CODE = "recover-clusters-3"
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ def clustered(prepared: Prepared, run: Run, work: Path, workers: int) -> dict[st
         settings.cluster,
         seed=run.seed,
         track_id=prepared.hits.track,
+        place=place_of(prepared.clustered, prepared.scans),
         on=prepared.hits.on,
         rescue=tracks.rescue,
         workers=workers,

@@ -39,19 +39,26 @@ class Search:
     given: pd.DataFrame | None = field(default=None, repr=False)  #: hits from files, see `stages.hits`
 
 
-def search_scan(path: Path, scan_id: int, search: Search) -> tuple[pd.DataFrame, NDArray[np.float16], list[str]]:
-    """Search one scan, a coarse channel at a time; return its hits, their snippets, and what the user should know.
+Bands = list[tuple[float, float]]  #: lowest and highest frequency [MHz]
 
-    Hits of the table `hits`; row i of the snippets, shape (n_hits, 16, 256), is the hit with snippet_row i.
+
+def search_scan(path: Path, scan_id: int, search: Search) -> tuple[pd.DataFrame, NDArray[np.float16], list[str], Bands]:
+    """Search one scan, a coarse channel at a time; return its hits, their snippets, notes, and bands passed over.
+
+    Hits of the table `hits`; row i of the snippets, shape (n_hits, 16, 256), is the hit with snippet_row i. The notes
+    are what the user should know; the bands are coarse channels without a usable sample, or narrower than a window:
+    no hit there says nothing.
     """
     import pandas as pd
 
     notes: list[str] = []
     found, cuts = [], []
+    seen: set[int] = set()
     rng = np.random.default_rng([search.seed, scan_id])
     with open_scan(path) as scan:
         header = scan.header
         for detection in iter_detections(scan, search.energy):
+            seen.add(detection.coarse)
             hits = _hits_of(detection, header, search)
             if hits.empty:
                 continue
@@ -67,12 +74,18 @@ def search_scan(path: Path, scan_id: int, search: Search) -> tuple[pd.DataFrame,
                 )
             cuts.append(fit_times(cut_snippets(flat, centre + added, foff_mhz=header.foff_mhz)))
             found.append(hits.assign(snippet_channel=centre))
+        dead = [band_of(header, coarse) for coarse in range(header.n_coarse) if coarse not in seen]
+    if dead:
+        notes.append(
+            f"{len(dead)} of {header.n_coarse} coarse channels hold no sample that can be used, or less than a window: "
+            "not searched, and no candidate there is an event"
+        )
     given = 0 if search.given is None else len(search.given)
     used = sum(int((~hits["detector"].isin(("energy", "doppler"))).sum()) for hits in found)
     if used < given:
         notes.append(f"{given - used} hits from files lie where the scan has no pixel that can be used; left out")
     if not found:
-        return tables.empty("hits"), np.empty((0, units.SNIPPET_TIMES, units.SNIPPET_CHANNELS), np.float16), notes
+        return tables.empty("hits"), np.empty((0, units.SNIPPET_TIMES, units.SNIPPET_CHANNELS), np.float16), notes, dead
     hits = pd.concat(found, ignore_index=True)
     for detector in hits["detector"].unique():
         mine = hits["detector"] == detector
@@ -81,7 +94,14 @@ def search_scan(path: Path, scan_id: int, search: Search) -> tuple[pd.DataFrame,
         hits.loc[mine, "hit_id"] = tables.hit_ids(scan_id, detector, in_scan)
     hits["scan_id"] = scan_id
     hits["snippet_row"] = np.arange(len(hits))
-    return tables.check(hits, "hits"), np.concatenate(cuts).astype(np.float16), notes
+    return tables.check(hits, "hits"), np.concatenate(cuts).astype(np.float16), notes, dead
+
+
+def band_of(header: ScanHeader, coarse: int) -> tuple[float, float]:
+    """Return the lowest and the highest frequency of a coarse channel, channel edges [MHz]."""
+    first, stop = header.coarse_span(coarse)
+    ends = header.fch1_mhz + header.foff_mhz * np.array([first - 0.5, stop - 0.5])
+    return float(ends.min()), float(ends.max())
 
 
 def _hits_of(detection: Detection, header: ScanHeader, search: Search) -> pd.DataFrame:
@@ -129,8 +149,8 @@ def _placed(hits: pd.DataFrame, moved: NDArray[np.int64], detection: Detection) 
     return hits.assign(snippet_channel=centre, s_statistic=detection.statistic[window])
 
 
-def search_stack(path: Path, scan_id: int, _: Search) -> tuple[pd.DataFrame, NDArray[np.float16], list[str]]:
-    """Every snippet of a stack is a hit: somebody else detected it."""
+def search_stack(path: Path, scan_id: int, _: Search) -> tuple[pd.DataFrame, NDArray[np.float16], list[str], Bands]:
+    """Every snippet of a stack is a hit: somebody else detected it. What `search_scan` returns; no band is known."""
     import pandas as pd
 
     stack = open_stack(path)
@@ -178,4 +198,4 @@ def search_stack(path: Path, scan_id: int, _: Search) -> tuple[pd.DataFrame, NDA
             "trigger": "given",
         }
     )
-    return tables.check(hits, "hits"), snippets, notes
+    return tables.check(hits, "hits"), snippets, notes, []

@@ -288,6 +288,24 @@ class Survey:
         )
 
 
+def imported_searches(store: Store) -> pd.DataFrame:
+    """Return what files of hits say of the drift searches behind them: one row a scan and detector, in that order.
+
+    Columns scan_id, detector, max_drift_rate_hz_s [Hz/s] and obs_length_s [s], the largest of several files'; NaN
+    where none says it. No rows for a survey without such files.
+    """
+    import pandas as pd
+
+    rows = [
+        {**search, "detector": report["detector"]}
+        for report in (store.manifest("hits") or {}).get("reports", [])
+        for search in report.get("searches") or [{"scan_id": scan} for scan in report["scans"]]
+    ]
+    found = pd.DataFrame(rows, columns=["scan_id", "detector", "max_drift_rate_hz_s", "obs_length_s"])
+    found = found.astype({"scan_id": "int64", "max_drift_rate_hz_s": "float64", "obs_length_s": "float64"})
+    return found.groupby(["scan_id", "detector"], as_index=False).max()
+
+
 def stratified_rows(strata: NDArray[np.generic], limit: int, *, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return at most `limit` rows, drawn at random within each stratum in proportion to its size, in order.
 

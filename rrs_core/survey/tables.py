@@ -41,13 +41,13 @@ SCANS = {
     "n_chan": Column("int64", "", "fine channels in the scan"),
     "n_coarse": Column("int64", "", "coarse channels in the scan"),
     "cadence_id": Column("Int64", "", "cadence that the scan belongs to", nullable=True),
-    "position": Column("Int64", "", "place in the cadence, 0-5", nullable=True),
+    "position": Column("Int64", "", "place in the cadence, from 0", nullable=True),
     "on": Column("boolean", "", "true for an ON scan", nullable=True),
     "sha256": Column("str", "", "digest of the file's bytes"),
 }  #: and where the pointing is known src_raj_hours [h] and src_dej_deg [deg]
 
 HITS = {
-    "hit_id": Column("int64", "", "scan_id * 10^10 + detector number * 10^9 + channel in the scan"),
+    "hit_id": Column("int64", "", "scan_id * 10^10 + detector number * 2 * 10^9 + channel in the scan"),
     "scan_id": Column("int64", "", "scan that the hit was found in"),
     "detector": Column("str", "", "energy, doppler, turboseti, seticore or bliss"),
     "frequency_mhz": Column(
@@ -67,7 +67,7 @@ HITS = {
 IMPORTED = {name: column for name, column in HITS.items() if name != "snippet_row"}  #: hits from files, without pixels
 
 FEATURES = {
-    "hit_id": Column("int64", "", "hit; every one with a drift rate and 50 kHz of its scan on each side"),
+    "hit_id": Column("int64", "", "hit; every one with a drift rate and 50 kHz of its scan on each side, doubles once"),
     "frequency_mhz": Column("float64", "MHz", "1: frequency at the start of the scan"),
     "drift_rate_hz_s": Column("float64", "Hz/s", "2: drift rate"),
     "snr": Column("float64", "", "3: signal-to-noise ratio"),
