@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import anomalies, event_detail, event_table, frame
+from pages.components import anomalies, choice, event_detail, event_table, frame
 from rrs_core.errors import RRSError
 
 frame.begin("Events and anomalies")
@@ -14,12 +14,15 @@ if survey.store.manifest("events") is None:
     st.stop()
 try:
     event_table.funnel(survey)
-    first, second = st.tabs(["Candidates", "Anomalies"])
-    with first:
-        chosen = event_table.table(survey)
-        if chosen is not None:
-            event_detail.show(survey, chosen)
-    with second:
-        anomalies.show(survey)
+    choice.keep(*event_table.FILTERS, anomalies.ORDER)
+    first, second = st.tabs(["Candidates", "Anomalies"], key=event_table.TABS, on_change="rerun")
+    if first.open:
+        with first:
+            chosen = event_table.table(survey)
+            if chosen is not None:
+                event_detail.show(survey, chosen)
+    if second.open:
+        with second:
+            anomalies.show(survey)
 except RRSError as error:
     frame.refusal(error)

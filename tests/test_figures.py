@@ -108,6 +108,15 @@ def test_every_point_of_the_map_carries_its_own_id_whatever_the_grouping(rng: np
     assert seen == dict(zip(ids(n).tolist(), range(n), strict=True))
 
 
+@pytest.mark.parametrize("values", [["a", None, "b", "a"], [1.0, np.nan, 2.0, 1.0]])
+def test_points_of_no_group_lie_below_the_others_and_come_last_in_the_legend(values: list[object]):
+    traces = scatter(4, figures.colour_by(pd.Series(values), "x")).data
+    assert traces[0].name.startswith("unknown")
+    assert traces[0].marker.color == colours.GREY
+    named = [trace for trace in traces if trace.legendrank is not None]
+    assert all(named[0].legendrank > other.legendrank for other in named[1:])
+
+
 def test_ids_survive_the_way_to_the_browser_exactly():
     figure = scatter(3, figures.colour_by(pd.Series(["a", "b", "a"]), "x"))
     sent = np.concatenate([np.asarray(trace.customdata)[:, 0] for trace in figure.data])
@@ -145,8 +154,8 @@ def test_numbers_over_decades_are_coloured_by_their_logarithm():
     np.testing.assert_allclose(colouring.numbers[:3], [1, 2, 5])
     assert not figures.colour_by(pd.Series([-1.0, 2.0, 500.0]), "drift").logarithmic
     figure = scatter(4, colouring)
-    assert "100" in figure.data[0].marker.colorbar.ticktext
-    assert figure.data[1].name == "unknown"  # the hit without a number is drawn, in grey
+    assert "100" in figure.data[1].marker.colorbar.ticktext
+    assert figure.data[0].name == "unknown"  # the hit without a number is drawn, in grey
 
 
 def test_foreign_names_reach_plotly_as_text():
@@ -169,24 +178,41 @@ def test_map_without_webgl_is_plain_svg():
     assert scatter(2, figures.colour_by(pd.Series(["a", "b"]), "x"), webgl=False).data[0].type == "scatter"
 
 
-def test_occupancy_shows_on_up_and_off_down_with_plain_counts():
-    counts = pd.DataFrame({"low_mhz": [1.0, 2.0], "high_mhz": [2.0, 3.0], "on": [5, 0], "off": [1, 40]})
-    figure = figures.occupancy(counts, n_on=3, n_off=1)
+def occupied(on: list[int], off: list[int], none: list[int]) -> pd.DataFrame:
+    low = np.arange(1.0, len(on) + 1)
+    return pd.DataFrame({"low_mhz": low, "high_mhz": low + 1, "on": on, "off": off, "none": none})
+
+
+def test_occupancy_shows_hits_a_scan_on_up_and_off_down():
+    figure = figures.occupancy(occupied([6, 0], [1, 40], [0, 0]), n_on=3, n_off=1)
     on, off = figure.data
-    assert list(on.y) == [5, 0]
+    assert list(on.y) == [2, 0]
     assert list(off.y) == [-1, -40]
     assert on.name == "ON (3 scans)"
     assert off.name == "OFF (1 scan)"
+    assert [list(row[2:]) for row in on.customdata] == [[6, 2], [0, 0]]
     assert all(not text.startswith("-") for text in figure.layout.yaxis.ticktext)
     assert figure.layout.xaxis.title.text == "Frequency [MHz]"
-    assert figures.occupancy(counts[:0], n_on=0, n_off=0).data[0].y is not None
+    assert figure.layout.yaxis.title.text == "Hits per scan and bin (OFF below the line)"
+    assert not figures.occupancy(occupied([], [], []), n_on=0, n_off=0).data
 
 
-def test_occupancy_without_off_scans_has_one_side():
-    counts = pd.DataFrame({"low_mhz": [1.0], "high_mhz": [2.0], "on": [5], "off": [0]})
-    figure = figures.occupancy(counts, n_on=4, n_off=0)
-    assert [trace.name for trace in figure.data] == ["4 scans"]
-    assert min(figure.layout.yaxis.tickvals) == 0
+def test_occupancy_of_scans_in_no_cadence_is_neither_on_nor_off():
+    both = figures.occupancy(occupied([3], [0], [8]), n_on=3, n_off=0, n_none=4)
+    assert [(trace.name, trace.type, list(trace.y)) for trace in both.data] == [
+        ("ON (3 scans)", "bar", [1]),
+        ("no cadence (4 scans)", "scatter", [2]),
+    ]
+    assert min(both.layout.yaxis.tickvals) == 0
+    alone = figures.occupancy(occupied([0], [0], [8]), n_on=0, n_off=0, n_none=4)
+    assert [(trace.name, trace.type, list(trace.y)) for trace in alone.data] == [("no cadence (4 scans)", "bar", [2])]
+
+
+@pytest.mark.parametrize("hits", [0, 1, 7, 12_345])
+def test_occupancy_has_two_to_six_round_ticks_above_the_line(hits: int):
+    ticks = figures.occupancy(occupied([hits], [0], [0]), n_on=3, n_off=0).layout.yaxis.tickvals
+    assert 1 + (hits > 0) <= len(ticks) <= 6
+    assert max(ticks) <= hits / 3 or hits == 0
 
 
 def test_histogram_gives_shares_of_each_total_in_the_panel_of_each_band():

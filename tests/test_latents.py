@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from apps import opened, words
@@ -127,13 +128,28 @@ def charts(app: AppTest) -> list[dict]:
     return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
-def test_an_encoder_without_a_decoder_says_so_and_shows_what_it_follows(
+def test_an_encoder_without_a_decoder_says_so_and_the_papers_draws_in_its_place(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened("latents", root, monkeypatch)
     assert "no decoder" in words(app)
-    assert len(charts(app)) == 1
+    assert "decoded by the search paper's β-VAE in its place" in words(app)
     assert "Best of all latents" in words(app)
+    paper = opened("latents", root, monkeypatch, encoder="paper")
+    assert "no decoder" not in words(paper)
+    assert len(charts(app)) == len(charts(paper)) == 3
+    assert charts(app)[0] != charts(paper)[0]  # what each latent follows is still told of the survey's own
+    assert charts(app)[1:] == charts(paper)[1:]
+
+
+def test_the_size_of_a_tile_is_that_of_the_hits_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_survey(tmp_path / "fine", n_hits=10)
+    assert "rises to the right (715 Hz) and time runs down (292 s)" in words(opened("latents", root, monkeypatch))
+    root = make_survey(tmp_path / "other", n_hits=10)
+    scans = pd.read_parquet(root / "tables" / "scans.parquet")
+    changed = scans.assign(foff_mhz=scans["foff_mhz"] * 2, tsamp_s=1.0, n_time=30)
+    changed.to_parquet(root / "tables" / "scans.parquet")
+    assert "rises to the right (1,431 Hz) and time runs down (30 s)" in words(opened("latents", root, monkeypatch))
 
 
 def test_the_papers_encoder_is_decoded_for_the_hit_in_the_address(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +164,7 @@ def test_the_papers_encoder_is_decoded_for_the_hit_in_the_address(root: Path, mo
     assert not app.exception
     app.radio[0].set_value("survey").run()
     assert "encoder" not in app.query_params
-    assert len(charts(app)) == 1
+    assert "no decoder" in words(app)
 
 
 @pytest.mark.parametrize("bad", ["-1", "9" * 30, "<img src=x onerror=alert(1)>", "nan"])
@@ -159,7 +175,7 @@ def test_an_unknown_hit_or_encoder_in_the_address_is_one_line(
     assert any("There is no hit" in info.value for info in app.info)
     assert app.text_input[0].value == f"{load(root).strongest()}"
     assert not any("<img" in info.value.replace("\\<", "") for info in app.info)
-    assert len(charts(opened("latents", root, monkeypatch, encoder=bad))) == 1
+    assert "no decoder" in words(opened("latents", root, monkeypatch, encoder=bad))
 
 
 def test_a_survey_without_hits_has_nothing_to_decode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -21,10 +22,11 @@ from make_scans import FCH1_MHZ, write_scan
 from make_survey import FOFF_MHZ, draw_snippet, make_survey
 from streamlit.testing.v1 import AppTest
 
-from pages.components import export, hitmap, loaders, uploads
+from pages.components import export, gallery, hitmap, loaders, uploads
 from rrs_core.errors import FileRefused
 from rrs_core.group.search import index_of
 from rrs_core.survey.catalogue import load
+from rrs_core.survey.store import Store
 
 PAGES = ("overview", "map", "lookalikes", "clusters", "events", "features", "hits", "latents", "recovery")
 HOSTILE = ("<img src=x onerror=alert(1)>", "[click](javascript:alert(1)) =cmd()")
@@ -143,6 +145,34 @@ def test_overview_counts_what_the_tables_hold(tiny_survey: Path, monkeypatch: py
     assert len(app.dataframe[0].value) == 12
 
 
+def test_occupancy_keeps_scans_in_no_cadence_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_survey(tmp_path / "alone", n_hits=240)
+    store = Store(root)
+    scans = store.read_table("scans")
+    alone = scans.index[:2]  # one ON and one OFF scan before
+    scans.loc[alone, ["cadence_id", "position", "on"]] = pd.NA
+    store.write_table("scans", scans)
+    band = load(root).bands()[0]
+    table = load(root).table
+    inside = table[table["frequency_mhz"].between(*band)]
+    app = opened("overview", root, monkeypatch)
+    (spec,) = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    hits = {}
+    for trace in spec["data"]:
+        data = trace["customdata"]
+        rows = np.frombuffer(base64.b64decode(data["bdata"]), data["dtype"]).reshape(-1, 4)
+        hits[trace["name"].split(" (")[0]] = rows[:, 2].sum()
+    assert hits == {
+        "ON": inside["on"].fillna(False).sum(), "OFF": (~inside["on"].fillna(True)).sum(),
+        "no cadence": inside["on"].isna().sum(),
+    }  # fmt: skip
+    assert min(hits.values()) > 0
+    text = sent(app)
+    assert "is not confined to the ON targets" in text
+    assert "Scans in no cadence are neither" in text
+    assert "2 in no cadence" in next(metric.help for metric in app.metric if metric.label == "Scans")
+
+
 def test_a_survey_that_was_built_again_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     survey = make_survey(tmp_path / "s", n_hits=20)
     assert opened("overview", survey, monkeypatch).metric[0].value == "20"
@@ -203,7 +233,7 @@ def test_an_uploaded_hit_finds_itself_first(tiny_survey: Path, monkeypatch: pyte
     found = app.dataframe[0].value
     assert found["hit_id"].iloc[0] == hit
     assert found["score"].iloc[0] == pytest.approx(1, abs=1e-3)
-    assert app.success
+    assert "of 200 of the survey's own hits, drawn at random, 0% find a closer lookalike" in app.success[0].value
 
 
 def test_settings_of_the_search_do_what_they_say(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -552,6 +582,28 @@ def test_every_column_that_varies_can_colour_the_map(tiny_survey: Path, monkeypa
     for column in ("scan_id", "snr", "source_name"):
         app.selectbox(key="map.colour").set_value(column).run()
         assert not app.exception
+
+
+def test_a_large_selection_captions_the_tiles_of_its_page_and_makes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_survey(tmp_path / "many", n_hits=120)
+    told: list[int] = []
+    monkeypatch.setattr(hitmap, "caption", lambda row: told.append(row.hit_id) or "x")
+
+    def built(frame: pd.DataFrame) -> bytes:
+        raise AssertionError(len(frame))
+
+    monkeypatch.setattr(export, "csv_bytes", built)
+    app = opened("map", root, monkeypatch)
+    ids = load(root).projection["hit_id"].tolist()[::-1]
+    app.session_state[hitmap.SELECTED] = ids
+    app.run()
+    assert not app.exception
+    assert f"Selected: {len(ids)} of 120" in sent(app)
+    assert len(told) == gallery.PER_PAGE
+    frequency = load(root).table.set_index("hit_id")["frequency_mhz"]
+    assert told == sorted(ids, key=lambda hit: frequency[hit])[: gallery.PER_PAGE]
 
 
 def test_a_large_map_states_its_sample(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:

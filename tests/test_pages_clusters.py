@@ -83,7 +83,7 @@ def _clusters(store: Store, hits: pd.DataFrame, root: Path, *, none: bool, super
                 "cluster_id": one, "n_hits": len(own), "n_rfi": int((~anomaly & at).sum()),
                 "n_on": int((on & at).sum()), "low_mhz": own["frequency_mhz"].fillna(1).min(),
                 "high_mhz": own["frequency_mhz"].fillna(1).max(), "n_scans": own["scan_id"].nunique(),
-                "likely_source": SOURCES if one == 3 else "", "exemplars": ids[:3], "edge_members": ids[-3:],
+                "likely_source": SOURCES if one == 3 else "", "exemplars": ids[:3], "edge_members": ids[::-1][:3],
             }
         )  # fmt: skip
     frame = pd.DataFrame(rows, columns=list(tables.SUPERCLUSTERS))
@@ -130,6 +130,14 @@ def chart(app: AppTest, words_: str) -> dict:
     return found
 
 
+def turned(app: AppTest, key: str, tab: str) -> AppTest:
+    """Return the page with another of its tabs open."""
+    app.session_state[key] = tab
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
 # What the page counts and says
 
 
@@ -163,7 +171,7 @@ def test_the_largest_supercluster_comes_first_with_its_share_of_on_hits(
 def test_a_suggested_source_is_shown_literally_in_table_and_text(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened("clusters", made, monkeypatch, cluster="3")
     cell = shown(app).set_index("cluster_id").loc[3, "likely_source"]
-    assert cell == SOURCES  # no backslashes, nothing taken out
+    assert cell == SOURCES.removeprefix("suggestion: ")  # as the column's title says; no backslashes
     lines = [element.value for element in app.markdown if "GPS" in element.value or "astronomy" in element.value]
     assert [line.replace("\\", "")[:22] for line in lines] == ["- suggestion: GPS L1 <", "- no suggestion of a t"]
     assert not any(re.search(r"(?<!\\)<\w", line) for line in lines)
@@ -209,7 +217,10 @@ def test_without_on_and_off_scans_no_share_is_claimed(tmp_path: Path, monkeypatc
     assert shown(app)["on_share"].isna().all()
     assert app.toggle(key="clusters.on").disabled
     assert "ON scan" not in words(app)
-    assert "came without frequencies" in words(app)
+    assert "nan" not in words(app)
+    turned(app, cluster_table.TABS, cluster_table.PLACES)
+    turned(app, cluster_detail.TAB, "Frequencies")
+    assert words(app).count("came without frequencies") == 2
     assert "nan" not in words(app)
 
 
@@ -249,6 +260,7 @@ def test_members_are_told_in_words(made: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_cadences_and_targets_add_up(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened("clusters", made, monkeypatch, cluster="0")
+    turned(app, cluster_detail.TAB, "Cadences and targets")
     (table,) = [frame.value for frame in app.dataframe if "of_all" in frame.value]
     members = cluster_table.members(load(made))
     own = members[members["cluster_id"] == 0]
@@ -263,6 +275,12 @@ def test_cadences_and_targets_add_up(made: Path, monkeypatch: pytest.MonkeyPatch
 def test_every_picture_has_units_and_alternative_text(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened("clusters", made, monkeypatch, cluster="3")
     found = charts(app)
+    assert len(found) == 1  # the epochs: what is in a closed tab is not drawn
+    for key, tab in (
+        (cluster_table.TABS, cluster_table.PLACES), (cluster_table.TABS, cluster_table.GROUPS),
+        (cluster_detail.TAB, "Frequencies"), (cluster_detail.TAB, "Features"),
+    ):  # fmt: skip
+        found |= charts(turned(app, key, tab))
     assert len(found) == 10  # epochs, frequencies of all, batch clusters, six features, frequencies of this one
     assert "" not in found
     for alt, figure in found.items():
@@ -279,7 +297,83 @@ def test_every_picture_has_units_and_alternative_text(made: Path, monkeypatch: p
 def test_the_picture_of_frequencies_has_the_rows_of_the_table(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened("clusters", made, monkeypatch)
     app.number_input(key="clusters.fewest").set_value(5).run()
-    assert chart(app, "a row a supercluster")["data"][0]["y"] == [f"{number}" for number in shown(app)["cluster_id"]]
+    rows = [f"{number}" for number in shown(app)["cluster_id"]]
+    turned(app, cluster_table.TABS, cluster_table.PLACES)
+    assert chart(app, "a row a supercluster")["data"][0]["y"] == rows
+
+
+def test_superclusters_hold_anomalies_too_and_the_share_that_is_common_is_shown(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = load(made).clusters
+    rows = shown(opened("clusters", made, monkeypatch)).set_index("cluster_id")
+    for number, row in rows.iterrows():
+        common = table.loc[table["cluster_id"] == number, "status"] == "rfi"
+        assert row["common_share"] == pytest.approx(100 * common.mean())
+    kept = int((table.loc[table["cluster_id"] == 0, "status"] == "anomaly").sum())
+    app = opened("clusters", made, monkeypatch, cluster="0")
+    assert kept == 1
+    assert "1 of them was not taken for interference" in words(app)
+    assert "look like" not in words(app)
+    (metric,) = [metric for metric in app.metric if metric.label == "Superclusters"]
+    assert "interference and anomalies alike" in metric.help
+
+
+def by_paper(root: Path) -> None:
+    """Make a survey's clustering that of the paper."""
+    text = (root / "survey.toml").read_text()
+    changed = re.sub(r'(\[cluster\]\s*method = )"\w+"', r'\1"paper"', text)
+    changed = re.sub(r"(?m)^votes = \d+$", "votes = 1", changed)
+    assert changed != text
+    (root / "survey.toml").write_text(changed)
+
+
+def test_emitters_and_stability_are_those_of_the_method(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stability(app: AppTest) -> str:
+        return next(metric.help for metric in app.metric if metric.label == "Stability")
+
+    app = opened("clusters", made, monkeypatch)
+    assert shown(app)["n_emitters"].tolist() == [1, 1, 1]
+    assert "random half of the emitters" in stability(app)
+    by_paper(made)
+    app = opened("clusters", made, monkeypatch)
+    assert shown(app)["n_emitters"].isna().all()
+    assert "other starts" in stability(app)
+
+
+def tiles(app: AppTest) -> list[str]:
+    """Return the ids in the page's gallery."""
+    (gallery,) = app.get("bidi_component")
+    data = gallery.proto.bytes
+    header = json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")])
+    return [tile["id"] for tile in header["tiles"]]
+
+
+def test_no_hit_of_a_small_supercluster_is_both_typical_and_odd(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened("clusters", made, monkeypatch, cluster="5")  # of four hits, three of them named at each end
+    typical = tiles(app)
+    odd = tiles(turned(app, cluster_detail.TAB, "Edge members"))
+    assert (len(typical), len(odd)) == (2, 2)
+    assert not set(typical) & set(odd)
+
+
+def test_more_hits_than_an_export_holds_are_said(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "MOST_EXPORTED", 10)
+    app = opened("clusters", made, monkeypatch, cluster="0")
+    found = {button.proto.label: button.proto for button in app.get("download_button")}
+    assert found["Export its hits"].disabled
+    assert f"rrs export {made} clusters" in found["Export its hits"].help
+    assert not found["Export as CSV"].disabled
+
+
+def test_members_are_put_together_once(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cluster_table.members(load(made)) is cluster_table.members(load(made))
+    app = opened("clusters", made, monkeypatch, cluster="0")
+    turned(app, cluster_detail.TAB, "Features")
+    app.multiselect(key=cluster_detail.CHOSEN).set_value(["snr"]).run()
+    turned(app, cluster_detail.TAB, "Frequencies")
+    turned(app, cluster_detail.TAB, "Features")
+    assert app.multiselect(key=cluster_detail.CHOSEN).value == ["snr"]  # what was chosen outlives its tab
 
 
 @pytest.mark.parametrize("count", [2, 4])
@@ -391,6 +485,8 @@ def test_shapley_values_are_asked_for_shown_and_known_to_be_old(made: Path, monk
     traces = {trace["name"]: trace for trace in chart(app, "Shapley")["data"]}
     assert set(traces) == set(featureviews.WORDS.values())
     assert "Of 20 hits drawn at random, by the paper's kernel explainer" in words(app)
+    assert "have no order" in words(app)
+    assert chart(app, "Shapley")["layout"]["xaxis"]["title"]["text"] == "Shapley value [cluster number]"
     assert "clustered again since" not in words(app)
     os.utime(path, (1, 1))
     assert "clustered again since" in words(opened("features", made, monkeypatch))
@@ -398,6 +494,30 @@ def test_shapley_values_are_asked_for_shown_and_known_to_be_old(made: Path, monk
     app = opened("features", made, monkeypatch)
     assert len(app.error) == 1
     assert "TABLE" in app.error[0].value
+
+
+def test_shares_of_a_forest_are_probabilities(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hits = load(made).clusters["hit_id"].to_numpy()[:2]
+    columns = {"hit_id": np.repeat(hits, 13), "feature": list(FEATURES) * 2, "value": 0.1, "scaled_feature": 0.5}
+    pd.DataFrame(columns | {"method": "forest"}).to_parquet(made / "tables" / "shap.parquet")
+    app = opened("features", made, monkeypatch)
+    assert chart(app, "Shapley")["layout"]["xaxis"]["title"]["text"] == "Shapley value [probability]"
+    assert "speaks for the hit's supercluster" in words(app)
+
+
+def test_pairs_scale_the_hits_that_they_draw_and_no_others(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scaled: list[int] = []
+    whole = transforms.Transformer.transform
+
+    def transform(self: transforms.Transformer, features: pd.DataFrame) -> np.ndarray:
+        scaled.append(len(features))
+        return whole(self, features)
+
+    monkeypatch.setattr(transforms.Transformer, "transform", transform)
+    monkeypatch.setattr(featureviews, "MOST_PAIRED", 30)
+    app = opened("features", made, monkeypatch)
+    assert scaled == [30]
+    assert f"30 of {N} hits, drawn at random" in words(app)
 
 
 @pytest.mark.parametrize("colour", list(featureviews.COLOURS))
@@ -434,6 +554,33 @@ def test_importances_are_in_words_and_components_are_counted(made: Path, monkeyp
     assert "12 components hold 95%" in words(app)  # 0.4, 0.45, ... 0.95 is the twelfth
 
 
+# Map
+
+
+def test_the_map_can_be_coloured_by_what_clustering_says(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(made)
+    left = store.read_table("clusters").iloc[10:].assign(anomaly_score=np.linspace(0, 1, N - 10))
+    store.write_table("clusters", left)  # ten hits were not clustered
+    app = opened("map", made, monkeypatch)
+    box = app.selectbox(key="map.colour")
+    assert {"Common or anomaly", "Supercluster"} <= set(box.options)
+
+    def groups() -> dict[str, int]:
+        names = [trace["name"] for trace in chart(app, "Map of")["data"]]
+        return {name.rpartition(" (")[0]: int(name.rpartition("(")[2].rstrip(")")) for name in names}
+
+    box.set_value("status").run()
+    said = left["status"].value_counts()
+    assert groups() == {"common interference": said["rfi"], "anomaly": said["anomaly"], "not clustered": 10}
+    app.selectbox(key="map.colour").set_value("cluster_id").run()
+    of = {f"{number}": n for number, n in left["cluster_id"].value_counts().items()}
+    none = of.pop("-1")
+    assert groups() == of | {"unknown": 10 + none}
+    app.selectbox(key="map.colour").set_value("anomaly_score").run()
+    assert not app.exception
+    assert chart(app, "coloured by Anomaly score [1]")
+
+
 # Overview
 
 
@@ -451,7 +598,7 @@ def test_the_overview_counts_clusters_events_and_features(made: Path, monkeypatc
     anomalies = int((survey.clusters["status"] == "anomaly").sum())
     app = opened("overview", made, monkeypatch)
     labels = list(links(app).values())
-    assert "Clusters of interference: 3" in labels
+    assert "Superclusters: 3" in labels
     assert f"Events: 1, anomalies: {anomalies}" in labels
     assert f"Features of {N} hits" in labels
     assert "has run" not in words(app)
@@ -459,6 +606,6 @@ def test_the_overview_counts_clusters_events_and_features(made: Path, monkeypatc
 
 def test_the_overview_says_what_waits_for_which_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened("overview", make(tmp_path / "s", stages=()), monkeypatch)
-    assert not [label for label in links(app).values() if re.match("Clusters|Events|Features", label)]
+    assert not [label for label in links(app).values() if re.match("Superclusters|Events|Features", label)]
     for stage in ("features", "cluster", "events"):
         assert f"when the stage `{stage}` has run" in words(app)

@@ -19,6 +19,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components import anomalies, event_detail, event_table, export
 from rrs_core import units
+from rrs_core.describe.features import FEATURES
 from rrs_core.survey import tables
 from rrs_core.survey.catalogue import Survey, load
 from rrs_core.survey.store import Store
@@ -155,6 +156,38 @@ def test_events_come_first_then_the_strongest(made: Made, monkeypatch: pytest.Mo
     assert shown["event_id"].tolist() == [3, 1, 2]
 
 
+def test_many_candidates_are_cut_to_the_first_in_table_and_export(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened("events", made.root, monkeypatch)
+    assert "3 of 3 candidates" in words(app)
+    assert "Showing the first" not in words(app)
+    monkeypatch.setattr(event_table, "MOST_ROWS", 2)
+    monkeypatch.setattr(export, "MOST_EXPORTED", 2)
+    app = opened("events", made.root, monkeypatch, event="2")
+    assert app.dataframe[0].value["event_id"].tolist() == [3, 1]
+    assert "Showing the first 2 of 3 candidates, events first" in words(app)
+    assert "Candidate 2:" in words(app)  # one that the table does not show can be open
+    (button,) = app.get("download_button")
+    assert button.proto.disabled
+    assert f"rrs export {made.root} events" in button.proto.help
+
+
+def test_only_the_open_tab_is_made_and_the_filters_of_the_other_are_kept(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened("events", made.root, monkeypatch, event="3")
+    assert "anomalies of 120" not in words(app)
+    app.selectbox(key="events.verdict").set_value("rejected").run()
+    app.session_state[event_table.TABS] = "Anomalies"
+    app.run()
+    assert "anomalies of 120" in words(app)
+    assert "Candidate 3:" not in words(app)
+    app.session_state[event_table.TABS] = "Candidates"
+    app.run()
+    assert app.selectbox(key="events.verdict").value == "rejected"
+    assert "Candidate 3:" in words(app)
+    assert not app.warning
+
+
 @pytest.mark.parametrize(
     ("verdict", "cadence", "text", "left"),
     [
@@ -206,14 +239,70 @@ def test_its_hits_are_those_of_the_event_and_the_off_hit_that_rejects_it(
 
 def test_what_became_of_a_hit_is_told_in_words(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     text = words(opened("events", made.root, monkeypatch, event="1"))
-    assert "Taken for common interference in epoch 2" in text
+    assert "Taken for common interference in epoch 2, the median of the votes." in text
     assert "epoch 2, batch 3, and removed there with batch cluster 7 of 3 hits" in text
-    assert "supercluster 0 of 3 hits: GPS L1" in text
+    assert "It belongs to supercluster 0 of 3 hits: GPS L1" in text
     assert "The 3 hits of its batch cluster" in text
     kept = words(opened("events", made.root, monkeypatch, event="3"))
     assert "An anomaly" in kept
     assert "no supercluster" in kept
     assert "batch cluster:" not in kept
+
+
+def test_of_an_anomaly_or_an_event_a_supercluster_is_only_the_nearest_kind(made: Made) -> None:
+    survey = load(made.root)
+    hit = event_detail.hits_of(survey, made.event[:1], survey.events.iloc[0]).iloc[0]
+    assert "no supercluster" in event_detail.in_words(survey, hit, event=True)
+    hit["cluster_id"] = 0  # by default every clustered hit has one
+    said = "The nearest kind of signal is supercluster 0 of 3 hits, which does not make it one of them: GPS"
+    assert said in event_detail.in_words(survey, hit)
+    hit["status"] = "rfi"
+    assert "It belongs to supercluster 0" in event_detail.in_words(survey, hit)
+    assert said in event_detail.in_words(survey, hit, event=True)
+
+
+def test_a_survey_of_one_vote_tells_of_no_votes(made: Made) -> None:
+    text = (made.root / "survey.toml").read_text()
+    changed = re.sub(r"(?m)^votes = \d+$", "votes = 1", text)
+    assert changed != text
+    (made.root / "survey.toml").write_text(changed)
+    survey = load(made.root)
+    hits = event_detail.hits_of(survey, [made.event[0], made.off_hit], survey.events.iloc[0])
+    told = [event_detail.in_words(survey, hit) for _, hit in hits.iterrows()]
+    assert "in no cluster of interference. Anomaly score" in told[0]
+    assert "Taken for common interference in epoch 2. Anomaly score" in told[1]
+    assert "It was last seen in epoch 2" in told[1]
+    assert not any("vote" in text for text in told)
+
+
+def test_a_hit_that_was_not_clustered_says_why(made: Made) -> None:
+    store = Store(made.root)
+    clusters = store.read_table("clusters")
+    store.write_table("clusters", clusters[clusters["hit_id"] != made.off_hit])
+    row = load(made.root).events.iloc[0]
+
+    def told() -> str:
+        survey = load(made.root)
+        return event_detail.in_words(survey, event_detail.hits_of(survey, [made.off_hit], row).iloc[0])
+
+    assert "it has no features" in told()
+    features = pd.DataFrame({"hit_id": [made.off_hit], **dict.fromkeys(FEATURES, 1.0)})
+    store.write_table("features", features)
+    assert "it has features, but its scan is of another resolution" in told()
+
+
+def test_panels_are_read_again_where_the_scans_of_a_cadence_have_other_sides(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are the same, so their digests and stamps are too."""
+    frequency, drift = FCH1_MHZ + FOFF_MHZ * 9000, 0.1
+    scans = load(made.root).scans.iloc[:6]
+    opened("events", made.root, monkeypatch, event="3")
+    first = event_detail.read(scans, frequency, drift)
+    turned = scans.assign(on=~scans["on"], source_name=[f"target {place}" for place in range(6)])
+    second = event_detail.read(turned, frequency, drift)
+    assert [panel.on for panel in second] == [not panel.on for panel in first]
+    assert [panel.source_name for panel in second] == turned["source_name"].tolist()
 
 
 def test_scans_that_are_gone_are_left_out_and_shown_when_they_are_back(
@@ -278,8 +367,10 @@ def test_without_clusters_nothing_is_called_an_anomaly(tmp_path: Path, monkeypat
     root = make(tmp_path / "s", clusters=False).root
     app = opened("events", root, monkeypatch, event="3")
     assert numbers(app)["Anomalies"] == "–"
+    assert "It was not clustered: the stage cluster has not been run" in words(app).replace("`", "")
+    app.session_state[event_table.TABS] = "Anomalies"
+    app.run()
     assert any(f"rrs cluster {root}" in code.value for code in app.code)
-    assert "It was not clustered" in words(app)
     assert "is like others" not in words(app)
 
 
@@ -317,8 +408,11 @@ def test_anomalies_are_ranked_by_what_was_asked(order: str, made: Made, monkeypa
     assert rows[order].is_monotonic_decreasing
     assert rows["rank"].tolist() == list(range(1, len(kept) + 1))
     app = opened("events", made.root, monkeypatch)
+    app.session_state[event_table.TABS] = "Anomalies"
+    app.run()
     app.selectbox(key="events.order").set_value(order).run()
     assert not app.exception
+    assert "[scaled features]" in anomalies.caption(next(rows.itertuples()))
     assert f"{len(kept)} anomalies of 120" in words(app)
 
 

@@ -307,7 +307,7 @@ def test_the_export_is_built_only_when_asked(root: Path, monkeypatch: pytest.Mon
 
 
 def test_more_rows_than_an_export_holds_are_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hit_table, "MOST_EXPORTED", 100)
+    monkeypatch.setattr(export, "MOST_EXPORTED", 100)
     (button,) = opened("hits", root, monkeypatch).get("download_button")
     assert button.proto.disabled
     assert f"rrs export {root} hits" in button.proto.help

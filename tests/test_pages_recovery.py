@@ -19,8 +19,10 @@ from make_campaign import make_campaign
 from make_survey import make_survey
 from test_background import COMMAND
 
-from pages.components import recovery_campaign, recovery_data, recovery_missed
-from rrs_core.stages import background
+from pages.components import recovery_campaign, recovery_data, recovery_maps, recovery_missed, recovery_tables
+from rrs_core.prove import recovery_views
+from rrs_core.prove.intervals import wilson
+from rrs_core.stages import background, recover
 from rrs_core.survey import campaigns
 from rrs_core.survey.store import Store
 
@@ -185,6 +187,29 @@ def test_table_2_stands_beside_the_published_one(root: Path, monkeypatch: pytest
     assert "find 2; the default with clustering ends with 1.5 of these, and with 1" in words(app)
 
 
+def test_hits_removed_have_the_interval_over_cadences_where_the_campaign_has_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interval(method: str, figure: str = "false hits removed") -> list[object]:
+        shares = table(view("Tables", root, monkeypatch), "share [%]").set_index(["figure", "method"])
+        return shares.loc[(figure, method), ["from [%]", "to [%]", "interval of"]].tolist()
+
+    ends = [pytest.approx(100 * end) for end in wilson(940, 1000)]
+    assert interval("default") == [*ends, "hits"]
+    path = root / "recovery" / campaigns.RESULT
+    result = json.loads(path.read_text())
+    result["summary"]["default"]["hit_reduction_over_cadences"] = {"low": 0.8, "high": 0.97}
+    path.write_text(json.dumps(result))
+    assert interval("default") == [pytest.approx(80), pytest.approx(97), "cadences"]
+    assert interval("paper")[2] == "hits"
+    runs = pd.read_parquet(root / "recovery" / "runs.parquet")
+    runs.assign(cadence_low=0.7, cadence_high=0.98).to_parquet(root / "recovery" / "runs.parquet")
+    assert interval("default") == [pytest.approx(70), pytest.approx(98), "cadences"]
+    assert interval("published")[2] == "hits"
+    assert interval("default", "injected events kept")[2] == "injections"
+    assert set(recovery_tables.WILSON) == set(recovery_tables.SHARES)
+
+
 def test_table_1_is_a_line_a_method_and_the_published_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (spec,) = charts(view("Tables", root, monkeypatch))
     assert [trace["name"] for trace in spec["data"]] == ["published", "default", "paper"]
@@ -225,6 +250,67 @@ def test_the_map_shows_the_shares_of_the_method_and_set(root: Path, monkeypatch:
     app = view("Heat maps", root, monkeypatch, method="paper", y="hits_per_mhz")
     assert table(app, "injection_id")["injection_id"].tolist() == [2, 3, 4]
     assert "MHz" in charts(app)[0]["layout"]["yaxis"]["title"]["text"]
+
+
+def test_scans_of_one_injection_are_not_counted_as_independent(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = recovery_views.chosen(
+        pd.read_parquet(root / "recovery" / "injections.parquet"), method="default", name="bright", signals=True
+    )
+    one_by_one = recovery_views.grid(own, "snr", "drift_hz_s", "scan_kept")
+    found = recovery_maps.of_injections(one_by_one, own, "scan_kept")
+    whole = found.share == 1
+    assert (found.n[whole] == 3).all()  # three ON scans of one injection
+    assert found.low[whole] == pytest.approx(wilson(1, 1)[0])
+    assert (found.low[whole] < one_by_one.low[whole]).all()
+    events = recovery_views.grid(own, "snr", "drift_hz_s")
+    assert recovery_maps.of_injections(events, own, "event") is events
+    app = view("Heat maps", root, monkeypatch, count="scan_kept")
+    assert (
+        f"100.0 % of 3 ON scans<br>95 %: {100 * wilson(1, 1)[0]:.0f} to 100 %"
+        in charts(app)[0]["data"][-1]["hovertext"]
+    )
+    assert "which are one signal" in words(app)
+    assert "which are one signal" not in words(view("Heat maps", root, monkeypatch))
+
+
+def tiles(app: AppTest) -> list[dict[str, str]]:
+    """Return the tiles of the page's gallery."""
+    (gallery,) = app.get("bidi_component")
+    data = gallery.proto.bytes
+    return json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")])["tiles"]
+
+
+def test_missed_injections_are_shown_by_their_first_on_scan_with_the_stage_that_lost_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = tiles(view("Heat maps", root, monkeypatch))
+    assert [tile["id"] for tile in found] == ["2", "4"]
+    assert "lost in clustering: taken for interference" in found[0]["caption"]
+    assert "lost in the ON-OFF filter" in found[1]["caption"]
+    assert found[0]["label"].startswith("Waterfall of injection 2.")
+    assert [tile["id"] for tile in tiles(view("Heat maps", root, monkeypatch, cell="1000,2"))] == ["2"]
+    (root / "recovery" / campaigns.PICTURES).unlink()
+    app = view("Heat maps", root, monkeypatch)
+    assert not app.get("bidi_component")
+    assert "kept no waterfalls" in words(app)
+
+
+def test_pictures_of_missed_injections_run_to_higher_frequencies(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of rising channels are turned: the gallery takes pictures high to low."""
+
+    def brightest(app: AppTest) -> int:
+        (gallery,) = app.get("bidi_component")
+        pixels = np.frombuffer(gallery.proto.bytes[-2 * 16 * 256 :], np.uint8).reshape(2, 16, 256)
+        return int(pixels[0].sum(axis=0, dtype=np.int64).argmax())
+
+    drawn = np.load(root / "recovery" / campaigns.PICTURES)
+    drawn[:] = 1
+    drawn[:, :, 10] = 50
+    np.save(root / "recovery" / campaigns.PICTURES, drawn)
+    assert brightest(view("Heat maps", root, monkeypatch)) == 245  # channel 10 of a file that falls
+    scans = pd.read_parquet(root / "recovery" / "scans.parquet")
+    scans.assign(foff_mhz=-scans["foff_mhz"]).to_parquet(root / "recovery" / "scans.parquet")
+    assert brightest(view("Heat maps", root, monkeypatch)) == 10
 
 
 def test_a_cell_in_the_address_lists_its_missed_injections(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -555,11 +641,44 @@ def wait_for(root: Path, *, alive: bool) -> None:
         time.sleep(0.02)
 
 
+def allowed(app: AppTest) -> AppTest:
+    """Return the page after saying that a quick campaign may take the place of the full one that is there."""
+    return app.checkbox(key=recovery_campaign.SURE).check().run()
+
+
+def test_a_quick_campaign_replaces_a_full_one_only_when_that_is_allowed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(background, "start", lambda _, kind, workers: started.append(f"{kind} by {workers}"))
+    app = view("New campaign", root, monkeypatch)
+    assert app.button(key="recovery.start").disabled
+    assert "2026-11-25" in words_of(app.checkbox(key=recovery_campaign.SURE).label)
+    app.radio(key="recovery.kind").set_value("full").run()
+    assert not app.button(key="recovery.start").disabled
+    assert not app.checkbox
+    app.radio(key="recovery.kind").set_value("quick").run()
+    allowed(app).button(key="recovery.start").click().run()
+    assert started == ["quick by 1"]
+    make_campaign(root, quick=True)
+    app = view("New campaign", root, monkeypatch)
+    assert not app.checkbox
+    assert not app.button(key="recovery.start").disabled
+
+
+def test_campaigns_are_told_as_they_are_run() -> None:
+    kinds = recovery_campaign.KINDS
+    assert f"{recover.QUICK_CADENCES} cadences" in kinds["quick"]
+    assert f"{recover.QUICK_INJECTIONS} injections" in kinds["quick"]
+    assert f"{recover.Options().injections} injections" in kinds["full"]
+    assert f"{recover.Options().seeds} seeds" in kinds["full"]
+
+
 def test_a_campaign_is_started_followed_from_another_tab_and_ends(
     working: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = view("New campaign", working, monkeypatch)
-    app.radio(key="recovery.kind").set_value("bench")
+    app.radio(key="recovery.kind").set_value("bench").run()
     app.button(key="recovery.start").click().run()
     assert not app.exception
     wait_for(working, alive=True)
@@ -574,7 +693,7 @@ def test_a_campaign_is_started_followed_from_another_tab_and_ends(
     assert not other.exception
     done = view("New campaign", working, monkeypatch)
     assert "Finished" in done.success[0].value
-    assert not done.button(key="recovery.start").disabled
+    assert not allowed(done).button(key="recovery.start").disabled
 
 
 def test_a_campaign_is_stopped_by_its_button(working: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -590,7 +709,7 @@ def test_a_campaign_is_stopped_by_its_button(working: Path, monkeypatch: pytest.
 
 
 def test_a_second_start_is_refused_in_one_line(working: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = view("New campaign", working, monkeypatch)
+    app = allowed(view("New campaign", working, monkeypatch))
     background.start(working, "quick")  # from elsewhere, since the page was drawn
     wait_for(working, alive=True)
     monkeypatch.setattr(background, "state", lambda _: None)  # a click that came in just before
@@ -600,7 +719,8 @@ def test_a_second_start_is_refused_in_one_line(working: Path, monkeypatch: pytes
 
 
 def test_what_lies_in_the_address_does_not_reach_the_command(working: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = view("New campaign", working, monkeypatch, campaign="--help", set="; touch x", kind="full", method="$(id)")
+    asked = {"campaign": "--help", "set": "; touch x", "kind": "full", "method": "$(id)"}
+    app = allowed(view("New campaign", working, monkeypatch, **asked))
     app.button(key="recovery.start").click().run()
     wait_for(working, alive=True)
     now = background.state(working)
@@ -630,7 +750,7 @@ def test_a_read_only_server_starts_and_stops_nothing(working: Path, monkeypatch:
     assert app.button(key="recovery.start").disabled
     assert "read-only" in words(app)
     monkeypatch.delenv(recovery_campaign.READ_ONLY)
-    app = view("New campaign", working, monkeypatch)
+    app = allowed(view("New campaign", working, monkeypatch))
     monkeypatch.setenv(recovery_campaign.READ_ONLY, "1")
     monkeypatch.setattr(background, "start", started)
     app.button(key="recovery.start").click().run()  # the page was drawn before

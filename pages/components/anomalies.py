@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 MOST = 500  #: shown as tiles; all are in the table and the export
 ORDERS = {
     "anomaly_score": "anomaly score: how seldom and how late they were taken for interference",
-    "rfi_distance": "distance from the nearest cluster of interference",
+    "rfi_distance": "distance from the nearest cluster of interference [scaled features]",
 }
+ORDER = "events.order"  #: session state: which is chosen
 
 
 def show(survey: Survey) -> None:
@@ -35,19 +36,19 @@ def show(survey: Survey) -> None:
     cells = st.columns([4, 1], vertical_alignment="bottom")
     order = cells[0].selectbox(
         "Order", [name for name in ORDERS if name in survey.clusters], format_func=ORDERS.__getitem__,
-        key="events.order",
+        key=ORDER,
     )  # fmt: skip
     rows = ranked(survey, order)
-    cells[1].download_button(
-        "Export as CSV", lambda: export.csv_bytes(rows), "anomalies.csv", "text/csv", on_click="ignore",
-        icon=":material/download:", key="anomalies.export", width="stretch",
+    every = f"{frame.command('export', survey)} clusters --out clusters.csv"
+    export.button(
+        cells[1], len(rows), lambda: rows, "anomalies.csv", key="anomalies.export",
+        otherwise=f"`{every}` has them all",
     )  # fmt: skip
     shown = rows.head(MOST)
     more = f", the first {MOST} as tiles" if len(rows) > MOST else ""
-    st.caption(f"{len(rows):,} anomalies of {len(survey.clusters):,} clustered hits{more}.")
-    clicked = gallery.show(
-        survey, shown["hit_id"].tolist(), [caption(row) for row in shown.itertuples()], key="anomalies.gallery"
-    )
+    away = " Distances are in scaled features." if "rfi_distance" in rows else ""
+    st.caption(f"{len(rows):,} anomalies of {len(survey.clusters):,} clustered hits{more}.{away}")
+    clicked = gallery.show(survey, shown, caption, key="anomalies.gallery")
     if clicked is not None:
         waterfall.enlarge(survey, clicked)
 
@@ -55,7 +56,8 @@ def show(survey: Survey) -> None:
 def ranked(survey: Survey, order: str) -> pd.DataFrame:
     """Return the anomalies, the most anomalous first: rows of `table` with rank and what clustering says of each."""
     kept = survey.clusters[survey.clusters["status"] == "anomaly"]
-    kept = kept.merge(survey.table, on="hit_id", how="inner", validate="one_to_one")
+    table = survey.table[survey.table["hit_id"].isin(kept["hit_id"])]
+    kept = kept.merge(table, on="hit_id", how="inner", validate="one_to_one")
     kept = kept.sort_values([order, "hit_id"], ascending=[False, True], kind="stable", ignore_index=True)
     kept.insert(0, "rank", np.arange(1, len(kept) + 1))
     return kept
@@ -66,5 +68,5 @@ def caption(row: object) -> str:
     numbers = [f"#{row.rank}", f"score {row.anomaly_score:.3f}"]  # type: ignore[attr-defined]
     distance = getattr(row, "rfi_distance", np.nan)
     if np.isfinite(distance):
-        numbers.append(f"distance {distance:.2f}")
+        numbers.append(f"distance {distance:.2f} [scaled features]")
     return f"{' · '.join(numbers)}\n{hitmap.caption(row)}"

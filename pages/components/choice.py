@@ -32,6 +32,13 @@ def choose(word: str, chosen: int | None) -> None:
         st.query_params[word] = f"{chosen}"
 
 
+def keep(*keys: str) -> None:
+    """Keep what widgets were set to while they are not drawn, as in a tab that is closed; before any of them is."""
+    for key in keys:
+        if key in st.session_state:
+            st.session_state[key] = st.session_state[key]
+
+
 def opener(word: str, key: str, ids: list[int]) -> Callable[[], None]:
     """Return what puts the id of the selected row into the address; `ids` are those of the rows shown."""
     return lambda: choose(word, chosen_id(st.session_state[key], ids))

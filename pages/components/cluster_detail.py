@@ -9,7 +9,17 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import cluster_table, export, featureviews, frame, gallery, hitmap, waterfall
+from pages.components import (
+    choice,
+    cluster_table,
+    export,
+    featureviews,
+    frame,
+    gallery,
+    hitmap,
+    loaders,
+    waterfall,
+)
 from rrs_core.describe.features import FEATURES
 from rrs_core.figures import features as figures
 from rrs_core.group import allocations
@@ -20,6 +30,8 @@ if TYPE_CHECKING:
 
 LOGARITHMIC = ("snr", "swk", "turning_point_bandwidth_hz", "time_std", "spectrum_std", "bandwidth_hz", "redness")
 SHOWN = ("frequency_mhz", "drift_rate_hz_s", "snr", "sws", "bandwidth_hz", "time_std")  #: features drawn at first
+TABS = ("Typical members", "Edge members", "Features", "Frequencies", "Cadences and targets")
+TAB, CHOSEN = "clusters.member_tab", "clusters.features"  #: session state: the open one; the features drawn
 MOST_NAMED = 5  #: targets in a sentence
 MOST_BUTTONS = 8  #: bands side by side as buttons
 
@@ -31,9 +43,10 @@ def show(survey: Survey, number: int) -> None:
     hits = hits[hits["cluster_id"] == number]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     left.subheader(f"Supercluster {number}: {int(row['n_hits']):,} hits")
-    right.download_button(
-        "Export its hits", lambda: export.csv_bytes(hits), f"supercluster_{number}.csv", "text/csv",
-        on_click="ignore", icon=":material/download:", key="clusters.members", width="stretch",
+    every = f"{frame.command('export', survey)} clusters --out clusters.csv"
+    export.button(
+        right, len(hits), lambda: hits, f"supercluster_{number}.csv", key="clusters.members", label="Export its hits",
+        otherwise=f"`{every}` has those of all",
     )  # fmt: skip
     if lost := int(row["n_hits"]) - len(hits):
         st.warning(
@@ -48,20 +61,24 @@ def show(survey: Survey, number: int) -> None:
     if hits.empty:
         return
     st.markdown(in_words(hits, cluster_table.has_sides(survey)))
-    tabs = st.tabs(["Typical members", "Edge members", "Features", "Frequencies", "Cadences and targets"])
+    choice.keep(CHOSEN)
+    half = -(-int(row["n_hits"]) // 2)  # of a small one no hit is both typical and odd
+    typical, odd = list(row["exemplars"])[:half], list(row["edge_members"])[: int(row["n_hits"]) - half]
     clicked = None
-    for tab, column, what in (
-        (tabs[0], "exemplars", "nearest to"),
-        (tabs[1], "edge_members", "farthest from"),
-    ):
-        with tab:
-            clicked = _members(survey, row[column], what, key=f"clusters.{column}.{number}") or clicked
-    with tabs[2]:
-        _features(survey, hits)
-    with tabs[3]:
-        _frequencies(survey, hits)
-    with tabs[4]:
-        _origins(survey, hits)
+    tabs = dict(zip(TABS, st.tabs(TABS, key=TAB, on_change="rerun"), strict=True))
+    (name,) = (name for name, tab in tabs.items() if tab.open)  # the others are not drawn before they are asked for
+    with tabs[name]:
+        match name:
+            case "Typical members":
+                clicked = _members(survey, typical, "nearest to", key=f"clusters.exemplars.{number}")
+            case "Edge members":
+                clicked = _members(survey, odd, "farthest from", key=f"clusters.edge_members.{number}")
+            case "Features":
+                _features(survey, hits)
+            case "Frequencies":
+                _frequencies(survey, hits)
+            case _:
+                _origins(survey, hits)
     if clicked is not None:
         waterfall.enlarge(survey, clicked)
 
@@ -101,8 +118,8 @@ def in_words(hits: pd.DataFrame, sides: bool) -> str:
     parts.append(f"by target: {', '.join(named)}{more}")
     kept = int((hits["status"] == "anomaly").sum())
     if kept:
-        what = "is an anomaly that looks" if kept == 1 else "are anomalies that look"
-        parts.append(f"{kept:,} of them {what} like the others")
+        what = "was not taken for interference" if kept == 1 else "were not taken for interference"
+        parts.append(f"{kept:,} of them {what}: this is only the kind nearest to such hits")
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
 
@@ -111,9 +128,12 @@ def _percent(share: float) -> str:
     return "under 1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
-def _members(survey: Survey, named: object, what: str, *, key: str) -> int | None:
+def _members(survey: Survey, named: list[int], what: str, *, key: str) -> int | None:
     """Show hits that a supercluster names; return one that was clicked."""
-    ids = [int(hit) for hit in named]  # type: ignore[attr-defined]
+    if not named:
+        st.caption("It has one hit alone, which is its middle.")
+        return None
+    ids = [int(hit) for hit in named]
     rows = survey.table[survey.table["hit_id"].isin(ids)].set_index("hit_id")
     rows = rows.loc[[hit for hit in ids if hit in rows.index]].reset_index()
     if rows.empty:
@@ -123,15 +143,13 @@ def _members(survey: Survey, named: object, what: str, *, key: str) -> int | Non
         f"The {len(rows):,} hits {what} its middle, in order, by features and, where the survey has them, latents. "
         "Click one to see it large and to search its lookalikes."
     )
-    captions = [hitmap.caption(row) for row in rows.itertuples()]
-    return gallery.show(survey, rows["hit_id"].tolist(), captions, key=key)
+    return gallery.show(survey, rows, hitmap.caption, key=key)
 
 
 def _features(survey: Survey, hits: pd.DataFrame) -> None:
     """Show chosen features of the supercluster against those of all hits."""
-    wanted = st.multiselect(
-        "Features", list(FEATURES), list(SHOWN), format_func=featureviews.title, key="clusters.features"
-    )
+    st.session_state.setdefault(CHOSEN, list(SHOWN))
+    wanted = st.multiselect("Features", list(FEATURES), format_func=featureviews.title, key=CHOSEN)
     inside = survey.features["hit_id"].isin(hits["hit_id"])
     for start in range(0, len(wanted), 3):
         for cell, name in zip(st.columns(3), wanted[start : start + 3], strict=False):
@@ -185,8 +203,8 @@ def _origins(survey: Survey, hits: pd.DataFrame) -> None:
     keys = ["cadence_id", "source_name", "on"]
     counted = hits.groupby(keys, dropna=False, sort=False).agg(hits=("hit_id", "size"), scans=("scan_id", "nunique"))
     counted = counted.reset_index().sort_values(["hits"], ascending=False, kind="stable")
-    whole = survey.table[survey.table["hit_id"].isin(survey.clusters["hit_id"])].groupby(keys, dropna=False).size()
-    shown = counted.merge(whole.rename("whole").reset_index(), on=keys, how="left").assign(
+    whole = loaders.origins(survey).rename("whole").reset_index()
+    shown = counted.merge(whole, on=keys, how="left").assign(
         source_name=counted["source_name"].map(safe_text).to_numpy(),
         side=[waterfall.side(on) for on in counted["on"]],
         share=100 * counted["hits"].to_numpy() / len(hits),

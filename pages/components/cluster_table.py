@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import choice, export, frame
+from pages.components import choice, export, frame, loaders
 from rrs_core.describe.features import FEATURES
 from rrs_core.figures import clusters as pictures
 from rrs_core.group.superclusters import principal_components
@@ -21,12 +21,24 @@ if TYPE_CHECKING:
 CLUSTER = "cluster"  #: in the page's address: the only place that holds which supercluster is open
 MOST_GROUPS = 20_000  #: batch clusters drawn, the largest
 NO_SOURCE = "–"
+TABLE, PLACES, GROUPS = "Table", "Where they lie in frequency", "Their batch clusters"
+TABS = "clusters.tab"  #: session state: the open one
+#: What superclusters are, and what their stability compares, by the method of the clustering.
+KINDS = {
+    "default": "Kinds of signal, interference and anomalies alike: every clustered hit is of one.",
+    "paper": "Kinds of interference, found repeatedly.",
+}
+AGREEMENT = {
+    "default": "How far superclusters made of one random half of the emitters agree with those of the other half",
+    "paper": "How far superclusters agree when the same hits are embedded again from other starts",
+}
 #: Columns of the table: title, width [pixels] and format.
 SHOWN: dict[str, tuple[str, int, str | None]] = {
     "cluster_id": ("number", 75, "%d"),
     "n_hits": ("hits", 65, "localized"),
     "in_range": ("in range", 75, "localized"),
     "on_share": ("ON [%]", 65, "%.0f"),
+    "common_share": ("common [%]", 92, "%.0f"),
     "low_mhz": ("from [MHz]", 88, "%.3f"),
     "high_mhz": ("to [MHz]", 88, "%.3f"),
     "likely_source": ("suggested source", 210, None),
@@ -36,10 +48,11 @@ SHOWN: dict[str, tuple[str, int, str | None]] = {
     "n_scans": ("scans", 60, "%d"),
     "n_cadences": ("cadences", 82, "%d"),
     "n_targets": ("targets", 68, "%d"),
-    "n_emitters": ("transmitters", 100, "%d"),
-    "n_rfi": ("common", 78, "localized"),
+    "n_emitters": ("emitters", 82, "%d"),
 }
 HELP = {
+    "n_emitters": "transmitters, counted once in each cadence",
+    "common_share": "share of its hits that were taken for common interference; the others are anomalies",
     "in_range": "its hits between the two frequencies above",
     "on_share": "share of its hits in ON scans",
     "likely_source": "from frequency allocations, with the overlap it rests on; never a finding",
@@ -53,17 +66,20 @@ def numbers(survey: Survey) -> None:
     rfi = int((table["status"] == "rfi").sum())
     cells = st.columns(5)
     cells[0].metric(
-        "Hits clustered", f"{len(table):,}", help="Those with a drift rate and 50 kHz of their scan on each side."
+        "Hits clustered",
+        f"{len(table):,}",
+        help="Those with features, which need a drift rate and 50 kHz of the scan on each side, of scans of the "
+        "resolution that most of these hits have.",
     )
     cells[1].metric("Common interference", f"{rfi:,}", f"{rfi / len(table):.1%}", delta_color="off", delta_arrow="off")
     cells[2].metric("Anomalies", f"{len(table) - rfi:,}", help="Not taken for common interference.")
-    cells[3].metric("Superclusters", f"{len(survey.superclusters):,}", help="Kinds of interference, found repeatedly.")
+    cells[3].metric("Superclusters", f"{len(survey.superclusters):,}", help=KINDS[survey.settings.cluster.method])
     stability = known.get("stability")
     cells[4].metric(
         "Stability",
         "unknown" if stability is None else f"{stability:.2f}",
-        help="How far superclusters agree when they are made again, adjusted Rand index: 1 the same each time, "
-        "0 no better than chance.",
+        help=f"{AGREEMENT[survey.settings.cluster.method]}, adjusted Rand index: 1 the same each time, 0 no better "
+        "than chance.",
     )
     notes = [markdown_text(f"{note}", 300) for note in known.get("notes") or []]
     if notes:
@@ -97,8 +113,7 @@ def epochs(survey: Survey) -> None:
 
 def members(survey: Survey) -> pd.DataFrame:
     """Return the hits that belong to a supercluster: rows of `table` with cluster_id and status."""
-    own = survey.clusters.loc[survey.clusters["cluster_id"] >= 0, ["hit_id", "cluster_id", "status"]]
-    return own.merge(survey.table, on="hit_id", how="inner", validate="one_to_one")
+    return loaders.members(survey)
 
 
 def has_sides(survey: Survey) -> bool:
@@ -119,9 +134,12 @@ def filtered(
 
     With a frequency, those with a hit between `low_mhz` and `high_mhz`, and how many: in_range.
     """
+    ours = survey.settings.cluster.method == "default"  # the paper's way knows no emitters
     found = survey.superclusters.sort_values(["n_hits", "cluster_id"], ascending=[False, True], kind="stable")
     found = found.assign(
         on_share=100 * found["n_on"] / found["n_hits"].clip(lower=1) if has_sides(survey) else np.nan,
+        common_share=100 * found["n_rfi"] / found["n_hits"].clip(lower=1),
+        n_emitters=found["n_emitters"].astype("Int64").where(np.full(len(found), ours)),
         likely_source=[safe_text(f"{text}", 500) or NO_SOURCE for text in found["likely_source"]],
     )
     if low_mhz is not None or high_mhz is not None:
@@ -143,7 +161,7 @@ def table(survey: Survey) -> int | None:
     st.subheader("Superclusters")
     if survey.superclusters.empty:
         st.info(
-            "There are no superclusters: no kind of interference was found more than once in this survey.",
+            "There are no superclusters: no kind of signal was found more than once in this survey.",
             icon=":material/inbox:",
         )
         return None
@@ -156,25 +174,27 @@ def table(survey: Survey) -> int | None:
         "ON only", key="clusters.on", disabled=not has_sides(survey), help="No hit of it lies in an OFF scan."
     )
     rows = filtered(survey, low_mhz=low, high_mhz=high, fewest=fewest, on_only=on_only, words=words)
-    tabs = st.tabs(["Table", "Where they lie in frequency", "Their batch clusters"])
-    with tabs[0]:
-        # Another choice of rows is another table: a selection by place must not pass to another supercluster.
-        _rows(rows, f"clusters.table.{low}.{high}.{fewest}.{on_only}.{words.strip()}", len(survey.superclusters))
-    with tabs[1]:
-        _frequencies(survey, rows)
+    table_, places, groups = st.tabs([TABLE, PLACES, GROUPS], key=TABS, on_change="rerun")
+    if table_.open:
+        with table_:
+            # Another choice of rows is another table: a selection by place must not pass to another supercluster.
+            _rows(rows, f"clusters.table.{low}.{high}.{fewest}.{on_only}.{words.strip()}", len(survey.superclusters))
+    if places.open:
+        with places:
+            _frequencies(survey, rows)
     number = asked(survey)
-    with tabs[2]:
-        _groups(survey, number)
+    if groups.open:
+        with groups:
+            _groups(survey, number)
     return number
 
 
 def _rows(rows: pd.DataFrame, key: str, total: int) -> None:
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     left.caption(f"{len(rows):,} of {total:,} superclusters, the largest first. A row opens its supercluster below.")
-    right.download_button(
-        "Export as CSV", lambda: export.csv_bytes(rows), "superclusters.csv", "text/csv", on_click="ignore",
-        icon=":material/download:", key="clusters.export", width="stretch",
-    )  # fmt: skip
+    export.button(right, len(rows), lambda: rows, "superclusters.csv", key="clusters.export")
+    ids = rows["cluster_id"].tolist()
+    at = [place for place, number in enumerate(ids) if f"{number}" == st.query_params.get(CLUSTER)]
     shown = [name for name in SHOWN if name in rows]
     config: dict[str, Any] = {}
     for name in shown:
@@ -185,13 +205,15 @@ def _rows(rows: pd.DataFrame, key: str, total: int) -> None:
         else:
             config[name] = st.column_config.NumberColumn(title, width=width, format=form, help=meaning)
     st.dataframe(
-        rows[shown],
+        rows[shown].assign(likely_source=rows["likely_source"].str.replace(r"(^|; )suggestion: ", r"\1", regex=True)),
         hide_index=True,
         key=key,
         height=min(388, 38 + 35 * max(1, len(rows))),
-        on_select=choice.opener(CLUSTER, key, rows["cluster_id"].tolist()),
+        on_select=choice.opener(CLUSTER, key, ids),
         selection_mode="single-row",
+        selection_default={"selection": {"rows": at, "columns": []}},
         column_config=config,
+        placeholder="–",
         alt="Table of superclusters",
     )
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.components import loaders
+from pages.components.cluster_table import KINDS
 from pages.components.waterfall import side
 from rrs_core import figures
 from rrs_core.describe.features import FEATURES
@@ -36,7 +38,9 @@ def numbers(survey: Survey) -> None:
     covered = sum(high - low for low, high in survey.bands())
     cells = st.columns(4)
     cells[0].metric("Hits", f"{len(hits):,}", border=True, help="Detections, one scan and one frequency each.")
-    cells[1].metric("Scans", f"{len(scans):,}", border=True, help=f"{on} ON and {off} OFF the target.")
+    alone = len(scans) - on - off
+    neither = f", {alone:,} in no cadence" if alone else ""
+    cells[1].metric("Scans", f"{len(scans):,}", border=True, help=f"{on:,} ON and {off:,} OFF the target{neither}.")
     cells[2].metric(
         "Cadences", f"{scans['cadence_id'].nunique():,}", border=True, help="Ordered sets of ON and OFF scans."
     )
@@ -68,17 +72,21 @@ def occupancy(survey: Survey) -> None:
     last = survey.scans["fch1_mhz"] + survey.scans["foff_mhz"] * (survey.scans["n_chan"] - 1)
     here = survey.scans[survey.scans["fch1_mhz"].between(*band) | last.between(*band)]
     figure = figures.occupancy(
-        survey.occupancy(BINS, band),
-        n_on=int(here["on"].fillna(True).sum()),
+        loaders.occupancy(BINS, band),
+        n_on=int(here["on"].fillna(False).sum()),
         n_off=int((~here["on"].fillna(True)).sum()),
+        n_none=int(here["on"].isna().sum()),
     )
     st.plotly_chart(
-        figure, key="overview.occupancy", alt="Bars of hits over frequency: ON scans upwards, OFF scans downwards"
+        figure,
+        key="overview.occupancy",
+        alt="Bars of hits per scan over frequency: ON scans upwards, OFF scans downwards",
     )
     if here["on"].notna().any():
+        apart = " Scans in no cadence are neither, and drawn as a line." if here["on"].isna().any() else ""
         st.caption(
-            "What stands equally on both sides does not come from the ON targets: "
-            "interference on the ground or in orbit."
+            "What stands equally on both sides is not confined to the ON targets: most likely interference on the "
+            f"ground or in orbit.{apart}"
         )
 
 
@@ -161,9 +169,10 @@ def _interference(survey: Survey) -> None:
         found = len(survey.superclusters)
         st.page_link(
             "pages/clusters.py",
-            label=f"Clusters of interference: {found:,}",
+            label=f"Superclusters: {found:,}",
             icon=":material/bubble_chart:",
-            help=f"{len(survey.clusters) - anomalies:,} of {len(survey.clusters):,} hits are common interference.",
+            help=f"{KINDS[survey.settings.cluster.method]} {len(survey.clusters) - anomalies:,} of "
+            f"{len(survey.clusters):,} clustered hits are common interference.",
         )
     if scored:
         events = int((survey.events["verdict"] == "event").sum())

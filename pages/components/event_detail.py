@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from rrs_core.survey.catalogue import Survey
 
 MOST_MEMBERS = 24
-STATUS = {"rfi": "common interference", "anomaly": "anomaly"}
-UNCLUSTERED = "not clustered"
 LINEAGE = ("status", "anomaly_score", "removed_epoch", "cluster_id", "epoch", "batch", "group_id", "rescued")
 
 
@@ -39,7 +38,7 @@ def show(survey: Survey, number: int) -> None:
         _cadence(survey, row, hits)
     with right:
         clicked = _hits(survey, hits, lost, number)
-    clicked = _lineage(survey, hits, number) or clicked
+    clicked = _lineage(survey, hits, number, event=row["verdict"] == "event") or clicked
     if clicked is not None:
         waterfall.enlarge(survey, clicked)
 
@@ -67,10 +66,11 @@ def hit_ids(survey: Survey, row: pd.Series[Any]) -> tuple[list[int], int]:
 
 def hits_of(survey: Survey, ids: list[int], row: pd.Series[Any]) -> pd.DataFrame:
     """Return what is known of hits, in order of time: rows of `table` with what clustering says of each."""
-    hits = survey.table.set_index("hit_id").loc[ids].reset_index()
+    hits = survey.table[survey.table["hit_id"].isin(ids)].set_index("hit_id")
+    hits = hits.reindex(np.array(ids, np.int64)).rename_axis("hit_id").reset_index()
     columns = [name for name in LINEAGE if name in survey.clusters]
     hits = hits.merge(survey.clusters[["hit_id", *columns]], on="hit_id", how="left")
-    hits["clustering"] = hits["status"].map(STATUS).fillna(UNCLUSTERED)
+    hits["clustering"] = hits["status"].map(hitmap.STATUS).fillna(hitmap.UNCLUSTERED)
     if {"group_id", "size"} <= set(survey.groups) and "group_id" in hits:
         hits = hits.merge(survey.groups[["group_id", "size"]], on="group_id", how="left")
     off = row.get("off_hit_id")
@@ -116,7 +116,12 @@ def start_of(survey: Survey, row: pd.Series[Any], hits: pd.DataFrame, scans: pd.
 
 def read(scans: pd.DataFrame, frequency_mhz: float, drift_rate_hz_s: float) -> list[Panel]:
     """Return the panels of a cadence, read once; a file that comes, goes or changes is read again."""
-    return _panels(tuple(scans["sha256"]), tuple(map(_stamp, scans["path"])), frequency_mhz, drift_rate_hz_s, scans)
+    return _panels(_named(scans), tuple(map(_stamp, scans["path"])), frequency_mhz, drift_rate_hz_s, scans)
+
+
+def _named(scans: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
+    """Return all that is known of each scan: its file, its place in the cadence, side, target, start and axes."""
+    return tuple(tuple(f"{cell}" for cell in row) for row in scans.itertuples(index=False))
 
 
 def _stamp(path: str) -> tuple[int, int]:
@@ -127,9 +132,9 @@ def _stamp(path: str) -> tuple[int, int]:
     return (stat.st_mtime_ns, stat.st_size)
 
 
-@st.cache_data(max_entries=16, show_spinner="Reading the scans", scope="session")
+@st.cache_data(max_entries=64, show_spinner="Reading the scans")
 def _panels(
-    sha256: tuple[str, ...],  # noqa: ARG001 - part of the key, as the stamps
+    named: tuple[tuple[str, ...], ...],  # noqa: ARG001 - part of the key, as the stamps
     stamps: tuple[tuple[int, int], ...],  # noqa: ARG001
     frequency_mhz: float,
     drift_rate_hz_s: float,
@@ -168,14 +173,20 @@ def _hits(survey: Survey, hits: pd.DataFrame, lost: int, number: int) -> int | N
             "drift_rate_hz_s": st.column_config.NumberColumn("drift [Hz/s]", format="%.4f"),
             "snr": st.column_config.NumberColumn("SNR", format="%.1f"),
             "anomaly_score": st.column_config.NumberColumn("anomaly score", format="%.3f"),
+            "cluster_id": st.column_config.NumberColumn(
+                "supercluster", format="%d", help="the nearest kind of signal; of an anomaly no more than that"
+            ),
         },
         alt="Table of the candidate's hits",
     )
-    captions = [f"position {_whole(hit.position)}\n{hitmap.caption(hit)}" for hit in hits.itertuples()]
-    return gallery.show(survey, hits["hit_id"].tolist(), captions, key=f"events.hits.{number}")
+    return gallery.show(survey, hits, _caption, key=f"events.hits.{number}")
 
 
-def _lineage(survey: Survey, hits: pd.DataFrame, number: int) -> int | None:
+def _caption(hit: Any) -> str:  # noqa: ANN401 - a row, as pandas names it
+    return f"position {_whole(hit.position)}\n{hitmap.caption(hit)}"
+
+
+def _lineage(survey: Survey, hits: pd.DataFrame, number: int, *, event: bool) -> int | None:
     """Show what clustering made of one of the hits, with its batch cluster; return a member that was clicked."""
     if hits.empty:
         return None
@@ -187,8 +198,8 @@ def _lineage(survey: Survey, hits: pd.DataFrame, number: int) -> int | None:
         format_func=lambda hit: f"{hit}: position {_whole(by_id.loc[hit, 'position'])}, {by_id.loc[hit, 'clustering']}",
         key=f"events.hit.{number}",
     )
-    hit = by_id.loc[hit_id]
-    st.markdown(in_words(survey, hit))
+    hit = hits[hits["hit_id"] == hit_id].iloc[0]
+    st.markdown(in_words(survey, hit, event=event))
     left, right = st.columns(2)
     left.page_link(
         "pages/lookalikes.py", label="Search lookalikes of this hit", icon=":material/image_search:",
@@ -207,23 +218,29 @@ def _lineage(survey: Survey, hits: pd.DataFrame, number: int) -> int | None:
     drawn = survey.table[survey.table["hit_id"].isin(members)].head(MOST_MEMBERS)
     more = f"; {MOST_MEMBERS} are shown" if len(members) > MOST_MEMBERS else ""
     st.caption(f"The {len(members):,} hits of its batch cluster{more}:")
-    captions = [hitmap.caption(one) for one in drawn.itertuples()]
-    return gallery.show(survey, drawn["hit_id"].tolist(), captions, key=f"events.group.{number}.{int(group)}")
+    return gallery.show(survey, drawn, hitmap.caption, key=f"events.group.{number}.{int(group)}")
 
 
-def in_words(survey: Survey, hit: pd.Series[Any]) -> str:
-    """Return what clustering made of a hit, as markdown: its verdict, last batch, batch cluster and supercluster."""
+def in_words(survey: Survey, hit: pd.Series[Any], *, event: bool = False) -> str:
+    """Return what clustering made of a hit, as markdown: its verdict, last batch, batch cluster and supercluster.
+
+    Every clustered hit has a supercluster by default: of an anomaly or an `event` it is only the nearest kind.
+    """
     if pd.isna(hit["status"]):
-        return "It was not clustered: it has no features, for want of 50 kHz of its scan on each side."
+        return f"It was not clustered: {_unclustered(survey, int(hit['hit_id']))}."
+    several = survey.settings.cluster.votes > 1  # the paper has one
     if hit["status"] == "rfi":
-        said = f"Taken for common interference in epoch {int(hit['removed_epoch'])}, the median of the votes."
+        said = f"Taken for common interference in epoch {int(hit['removed_epoch'])}"
+        said += ", the median of the votes." if several else "."
     elif hit.get("rescued", False):
         said = "An anomaly: it was removed alone, and kept with the rest of its track."
     else:
-        said = "An anomaly: it was in no cluster of interference in half of the votes or more."
+        said = "An anomaly: it was in no cluster of interference"
+        said += " in half of the votes or more." if several else "."
     said += f" Anomaly score {hit['anomaly_score']:.3f}."
     if not pd.isna(hit.get("epoch")):
-        said += f" In the first vote it was last seen in epoch {int(hit['epoch'])}, batch {int(hit['batch'])}"
+        said += " In the first vote it" if several else " It"
+        said += f" was last seen in epoch {int(hit['epoch'])}, batch {int(hit['batch'])}"
         size, group = hit.get("size"), hit.get("group_id")
         if not pd.isna(group) and group >= 0:
             said += f", and removed there with batch cluster {int(group)}"
@@ -235,9 +252,25 @@ def in_words(survey: Survey, hit: pd.Series[Any]) -> str:
     if cluster < 0 or rows.empty:
         return f"{said} It belongs to no supercluster."
     found = rows.iloc[0]
-    said += f" It belongs to supercluster {int(cluster)} of {int(found['n_hits']):,} hits"
+    what = f"supercluster {int(cluster)} of {int(found['n_hits']):,} hits"
+    if hit["status"] == "anomaly" or event:
+        said += f" The nearest kind of signal is {what}, which does not make it one of them"
+    else:
+        said += f" It belongs to {what}"
     source = f"{found['likely_source']}"
     return f"{said}: {markdown_text(source, 400)}" if source else f"{said}."
+
+
+def _unclustered(survey: Survey, hit_id: int) -> str:
+    """Return why a hit was not clustered."""
+    if survey.store.manifest("cluster") is None:
+        return "the stage `cluster` has not been run on this survey"
+    if not (survey.features["hit_id"] == hit_id).any():
+        return (
+            "it has no features, for want of a drift rate or of 50 kHz of its scan on each side, or because a file of "
+            "hits has it too"
+        )
+    return "it has features, but its scan is of another resolution than most, or it was searched for again since"
 
 
 def _whole(number: object) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages.components import choice, export
+from pages.components import choice, export, frame
+from pages.components.export import MOST_ROWS
 from rrs_core.text import markdown_text, safe_text
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 EVENT = "event"  #: in the page's address: the only place that holds which candidate is open
 ANY = "all"
+TABS = "events.tab"  #: session state: the open one
+FILTERS = ("events.verdict", "events.cadence", "events.words")
 SHOWN = {
     "event_id": "candidate", "verdict": "verdict", "cadence_id": "cadence", "source_name": "target",
     "frequency_mhz": "frequency [MHz]", "drift_rate_hz_s": "drift [Hz/s]", "snr": "SNR", "n_on": "ON scans",
@@ -35,7 +38,8 @@ def funnel(survey: Survey) -> None:
     cells[1].metric(
         "With features",
         f"{len(survey.features):,}" if described else "–",
-        help="Those with 50 kHz of their scan on each side; only these are clustered.",
+        help="Those with 50 kHz of their scan on each side. Only these are clustered, where their scans have the "
+        "resolution that most of them have.",
     )
     cells[2].metric("Anomalies", anomalies if clustered else "–", help="Not taken for common interference.")
     cells[3].metric(
@@ -89,20 +93,29 @@ def table(survey: Survey) -> int | None:
     cadence = cells[1].selectbox("Cadence", cadences, key="events.cadence")
     words = cells[2].text_input("Reason or target contains", key="events.words", max_chars=200)
     rows = filtered(survey, verdict, cadence, words)
-    cells[3].download_button(
-        "Export as CSV", lambda: export.csv_bytes(rows), "events.csv", "text/csv", on_click="ignore",
-        icon=":material/download:", key="events.export", width="stretch",
+    every = f"{frame.command('export', survey)} events --out events.csv"
+    export.button(
+        cells[3], len(rows), lambda: rows, "events.csv", key="events.export",
+        otherwise=f"narrow the filters, or `{every}`",
     )  # fmt: skip
-    st.caption(f"{len(rows):,} of {len(survey.events):,} candidates, events first. A row opens its cadence below.")
+    first = rows.head(MOST_ROWS)
+    ids = first["event_id"].tolist()
+    told = f"{len(rows):,} of {len(survey.events):,} candidates"
+    if len(first) < len(rows):
+        more = f" ({len(survey.events):,} in all)" if len(rows) < len(survey.events) else ""
+        told = f"Showing the first {len(first):,} of {len(rows):,} candidates{more}"
+    st.caption(f"{told}, events first, the strongest first of each. A row opens its cadence below.")
+    at = [place for place, number in enumerate(ids) if f"{number}" == st.query_params.get(EVENT)]
     # Another choice of rows is another table: a selection by place must not pass to another candidate.
     key = f"events.table.{verdict}.{cadence}.{words.strip()}"
     st.dataframe(
-        rows[list(SHOWN)],
+        first[list(SHOWN)],
         hide_index=True,
         key=key,
-        height=min(420, 38 + 35 * max(1, len(rows))),
-        on_select=choice.opener(EVENT, key, rows["event_id"].tolist()),
+        height=min(420, 38 + 35 * max(1, len(first))),
+        on_select=choice.opener(EVENT, key, ids),
         selection_mode="single-row",
+        selection_default={"selection": {"rows": at, "columns": []}},
         column_config={name: st.column_config.Column(title) for name, title in SHOWN.items()}
         | {
             "frequency_mhz": st.column_config.NumberColumn(SHOWN["frequency_mhz"], format="%.6f"),

@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import frame, hitmap
+from pages.components import frame, hitmap, loaders
 from rrs_core.describe.features import FEATURES
-from rrs_core.errors import RRSError
+from rrs_core.errors import RRSError, SurveyRefused
 from rrs_core.figures import features as figures
 from rrs_core.figures.colours import colour_by
-from rrs_core.stages.explain import points_of
+from rrs_core.group import transforms
+from rrs_core.stages.cluster import MAP
 from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from rrs_core.survey.catalogue import Survey
 
 MOST_PAIRED = 4000  #: hits in the pair plot, drawn at random
@@ -38,12 +41,12 @@ WORDS = {
     "redness": "redness",
 }
 UNITLESS = "1"
+KERNEL = "kernel"  #: the method that explains the number of a cluster, not the share of trees that vote for it
 METHODS = {
-    "kernel": "the paper's kernel explainer",
+    KERNEL: "the paper's kernel explainer",
     "forest": "a forest that stands in for the superclusters",
 }
 COLOURS = {"status": "verdict", "cluster_id": "supercluster", "on": "ON or OFF scan"}
-STATUS = {"rfi": "common interference", "anomaly": "anomaly"}
 
 
 def words(name: str) -> str:
@@ -119,20 +122,28 @@ def shapley(survey: Survey) -> None:
     try:
         values = pd.read_parquet(path)
         names = list(dict.fromkeys(values["feature"]))
+        method = f"{values['method'].iloc[0]}"
         shape = (-1, len(names))
         figure = figures.beeswarm(
             values["value"].to_numpy(np.float64).reshape(shape),
             values["scaled_feature"].to_numpy(np.float64).reshape(shape),
             [words(f"{name}") for name in names],
+            what="Shapley value [cluster number]" if method == KERNEL else "Shapley value [probability]",
             dark=frame.dark(),
         )
-        method = f"{values['method'].iloc[0]}"
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise RRSError("TABLE", f"the Shapley values cannot be read: {error}", todo="run rrs explain again") from error
     st.plotly_chart(figure, key="features.shap", alt="Shapley values of each feature, a point a hit")
+    means = (
+        "how far a feature moved the number of the hit's cluster, up to the right and down to the left. The numbers "
+        "of clusters have no order, so the size of a value and its sign mean little: which features have any say is "
+        "all that can be read off."
+        if method == KERNEL
+        else "right of the line a feature speaks for the hit's supercluster, left of it against."
+    )
     st.caption(
         f"Of {len(values) // len(names):,} hits drawn at random, by {markdown_text(METHODS.get(method, method), 60)}: "
-        "right of the line a feature speaks for the hit's supercluster, left of it against."
+        f"{means}"
     )
     if path.stat().st_mtime < survey.store.manifest_path("cluster").stat().st_mtime:
         st.caption(
@@ -171,13 +182,9 @@ def pairs(survey: Survey) -> None:
     if len(chosen) < 2:
         st.info("Choose two features or more.", icon=":material/touch_app:")
         return
-    points = points_of(survey)
-    known = survey.clusters[["hit_id", "status", "cluster_id"]].merge(survey.table[["hit_id", "on"]], on="hit_id")
-    described = survey.clusters[["hit_id"]].reset_index(names="row").merge(known, on="hit_id", how="inner")
-    drawn = np.sort(np.random.default_rng(survey.settings.seed).permutation(len(described))[:MOST_PAIRED])
-    shown = described.iloc[drawn]
+    shown, total = loaders.clustered_sample(MOST_PAIRED)
     figure = figures.pair_plot(
-        points[shown["row"]][:, [names.index(name) for name in chosen]],
+        scaled(survey, shown["hit_id"])[:, [names.index(name) for name in chosen]],
         [words(name) for name in chosen],
         colour_by(_kinds(shown[colour]), COLOURS[colour]),
         dark=frame.dark(),
@@ -185,15 +192,31 @@ def pairs(survey: Survey) -> None:
     st.plotly_chart(
         figure, key="features.pair_plot", alt=f"Pairs of features, {', '.join(map(words, chosen))}: a point a hit"
     )
-    less = f"{len(shown):,} of {len(described):,} hits, drawn at random. " if len(shown) < len(described) else ""
+    less = f"{len(shown):,} of {total:,} hits, drawn at random. " if len(shown) < total else ""
     st.caption(f"{less}Scaled as the clustering sees them, so without units: most hits lie between 0 and 1.")
+
+
+def scaled(survey: Survey, hit_id: pd.Series[int]) -> NDArray[np.float64]:
+    """Return the features of some clustered hits as the clustering sees them, shape (n, 13); see `explain.points_of`.
+
+    Raises
+    ------
+    SurveyRefused
+        STAGE_ORDER, where the clustering is not that of these features.
+    """
+    path = survey.store.root / MAP
+    some = survey.features[survey.features["hit_id"].isin(hit_id)].set_index("hit_id").reindex(hit_id)
+    if not path.is_file() or some["frequency_mhz"].isna().any():
+        raise SurveyRefused(
+            "STAGE_ORDER", "features were made again after the clustering", where=survey.store.root,
+            todo="run rrs cluster again",
+        )  # fmt: skip
+    return transforms.load(path).transform(some)
 
 
 def _kinds(values: pd.Series) -> pd.Series:
     """Return what points are coloured by as categories, rare ones drawn last and so on top."""
-    if values.name == "status":
-        return values.map(STATUS).astype(pd.CategoricalDtype(list(STATUS.values())))
-    if values.name == "on":
+    if values.name in ("status", "on"):
         return hitmap.colour_values(values)
     return values.map(lambda number: f"{number}" if number >= 0 else None).astype(
         pd.CategoricalDtype([f"{number}" for number in sorted(values[values >= 0].unique())])

@@ -12,6 +12,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
 from rrs_core import figures
@@ -19,7 +20,10 @@ from rrs_core.describe.snippets import normalise
 from rrs_core.text import safe_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
 
     from rrs_core.survey.catalogue import Survey
 
@@ -42,23 +46,47 @@ _component = st.components.v2.component(
 )
 
 
-def show(survey: Survey, hit_ids: Sequence[int], captions: Sequence[str], *, key: str) -> int | None:
+def show(survey: Survey, hits: pd.DataFrame, caption: Callable[[Any], str], *, key: str) -> int | None:
     """Show hits as tiles, `PER_PAGE` at a time; return the id of a hit in the run that follows a click on it.
 
     Parameters
     ----------
     survey : Survey
-    hit_ids : sequence of int, length n
-        In the order shown; ids that the survey holds.
-    captions : sequence of str, length n
-        Shown literally below the tiles; lines by line feeds.
+    hits : DataFrame
+        In the order shown; column hit_id, ids that the survey holds.
+    caption : callable
+        Returns what is shown literally below the tile of a row of `hits`, a named tuple; lines by line feeds.
     """
-    pages = -(-len(hit_ids) // PER_PAGE)
-    shown = hashlib.sha256(repr(list(hit_ids)).encode()).hexdigest()[:16]  # other hits begin at their first page
+    return show_pictures(hits, "hit_id", caption, lambda rows: survey.snippets_of(rows["hit_id"].tolist()), key=key)
+
+
+def show_pictures(
+    rows: pd.DataFrame,
+    column: str,
+    caption: Callable[[Any], str],
+    pictures: Callable[[pd.DataFrame], NDArray[np.float32]],
+    *,
+    what: str = "hit",
+    per_page: int = PER_PAGE,
+    key: str,
+) -> int | None:
+    """Show any rows that have a number in `column` and a picture each, as `show` does hits.
+
+    Parameters
+    ----------
+    pictures : callable
+        Returns the pictures of some rows, those of a page: power, shape (n, n_time, n_chan), high to low frequency.
+    what : str
+        What a row is, for those who do not see it.
+    """
+    pages = -(-len(rows) // per_page)
+    ids = rows[column].to_numpy(np.int64)
+    shown = hashlib.sha256(ids.tobytes()).hexdigest()[:16]  # others begin at their first page
     page = st.pagination(pages, key=f"{key}.page.{shown}") if pages > 1 else 1
-    span = slice((page - 1) * PER_PAGE, page * PER_PAGE)
+    here = rows.iloc[(page - 1) * per_page : page * per_page]
     chosen = f"{key}.chosen"
-    data = packed(survey, hit_ids[span], captions[span], chosen=st.session_state.get(chosen))
+    captions = [caption(row) for row in here.itertuples()]
+    data = packed(pictures(here), here[column].tolist(), captions, what=what, chosen=st.session_state.get(chosen))
     clicked = _component(data=data, key=key, on_picked_change=lambda: None).picked
     if not (isinstance(clicked, str) and clicked.isascii() and clicked.isdecimal()):
         return None
@@ -66,12 +94,19 @@ def show(survey: Survey, hit_ids: Sequence[int], captions: Sequence[str], *, key
     return int(clicked)
 
 
-def packed(survey: Survey, hit_ids: Sequence[int], captions: Sequence[str], *, chosen: int | None = None) -> bytes:
+def packed(
+    power: NDArray[np.float32],
+    ids: Sequence[int],
+    captions: Sequence[str],
+    *,
+    what: str = "hit",
+    chosen: int | None = None,
+) -> bytes:
     """Return what the browser needs for one page of tiles; the layout is described in gallery.js."""
-    pixels = figures.tile_pixels(normalise(survey.snippets_of(hit_ids), "robust"))
+    pixels = figures.tile_pixels(normalise(power, "robust"))
     tiles = [
-        {"id": f"{hit_id}", "caption": lines, "label": f"Waterfall of hit {hit_id}. {' '.join(lines.splitlines())}"}
-        for hit_id, lines in zip(hit_ids, map(_lines, captions), strict=True)
+        {"id": f"{number}", "caption": lines, "label": f"Waterfall of {what} {number}. {' '.join(lines.splitlines())}"}
+        for number, lines in zip(ids, map(_lines, captions), strict=True)
     ]
     header: dict[str, Any] = {"rows": pixels.shape[1], "columns": pixels.shape[2], "tiles": tiles}
     version = hashlib.sha256(json.dumps(header).encode() + pixels.tobytes()).hexdigest()[:16]

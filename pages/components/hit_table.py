@@ -13,6 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import choice, export, frame, hitmap, loaders, waterfall
+from pages.components.export import MOST_ROWS
 from pages.components.hit_filters import LINEAR, ORDER, ORDERS, Hits, X, Y, axis, controls, namer
 from rrs_core.figures import density as pictures
 from rrs_core.survey import filters
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 HIT = "hit"  #: in the page's address: the only place that holds which hit is open
 OPENED = "hits.opened"  #: session state: the hit last opened
-MOST_ROWS = 1_000  #: in the table
-MOST_EXPORTED = 500_000  #: rows; 100 MB of text, some seconds
 #: Columns of the table: title and format.
 SHOWN: dict[str, tuple[str, str | None]] = {
     "hit_id": ("hit", "%d"), "frequency_mhz": ("frequency [MHz]", "%.6f"), "drift_rate_hz_s": ("drift [Hz/s]", "%.4f"),
@@ -131,12 +130,10 @@ def table(hits: Hits, rows: NDArray[np.int64], given: Given) -> None:
     left.caption(
         f"Showing {len(first):,} of {len(rows):,}, {words}. A row opens its waterfall; a column's title sorts these."
     )
-    many, every = len(rows) > MOST_EXPORTED, f"{frame.command('export', hits.survey)} hits --out hits.csv"
-    right.download_button(
-        "Export as CSV", lambda: export.csv_bytes(frame_of(hits, rows)), "hits.csv", "text/csv", on_click="ignore",
-        icon=":material/download:", key="hits.export", width="stretch", disabled=many,
-        help=f"At most {MOST_EXPORTED:,} rows: narrow the filters, or `{every}`." if many
-        else f"All {len(rows):,} hits that pass.",
+    every = f"{frame.command('export', hits.survey)} hits --out hits.csv"
+    export.button(
+        right, len(rows), lambda: frame_of(hits, rows), "hits.csv", key="hits.export",
+        otherwise=f"narrow the filters, or `{every}`",
     )  # fmt: skip
     shown = frame_of(hits, first)
     for column, word in TOLD.items():

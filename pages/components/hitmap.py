@@ -26,7 +26,12 @@ TOOLS: dict[str, Literal["lasso", "select", "pan"]] = {"Lasso": "lasso", "Box": 
 TOOLS_HELP = "Lasso and Box: drag around points. Click: pick one point, drag to move the map. Scroll to zoom with any."
 #: Columns that say which hit it is or where it is stored, and nothing about the signal.
 NO_COLOURS = {"hit_id", "snippet_row", "channel", "snippet_channel", "foff_mhz", "x", "y", "method"}
-NAMED = {"on": "ON / OFF", "source_name": "Target", "scan_id": "Scan", "cadence_id": "Cadence", "detector": "Detector"}
+NAMED = {
+    "on": "ON / OFF", "source_name": "Target", "scan_id": "Scan", "cadence_id": "Cadence", "detector": "Detector",
+    "status": "Common or anomaly", "cluster_id": "Supercluster", "anomaly_score": "Anomaly score [1]",
+}  # fmt: skip
+STATUS = {"rfi": "common interference", "anomaly": "anomaly"}  #: in words; rare ones last: drawn on top
+UNCLUSTERED = "not clustered"
 IDS = {"scan_id", "cadence_id", "position", "coarse_channel", "cluster_id"}  #: numbers that name, not measure
 
 
@@ -108,7 +113,8 @@ def selection(survey: Survey, ids: list[int], *, key: str) -> int | None:
     if not ids:
         st.info("Nothing is selected: drag a lasso around points of the map.", icon=":material/gesture_select:")
         return None
-    rows = survey.table.set_index("hit_id").loc[ids].reset_index()
+    rows = survey.table[survey.table["hit_id"].isin(ids)].set_index("hit_id")
+    rows = rows.reindex(np.array(ids, np.int64)).rename_axis("hit_id").reset_index()
     orders = {
         "Frequency, rising": Order("frequency_mhz", ascending=True),
         "SNR, falling": Order("snr", ascending=False),
@@ -121,7 +127,7 @@ def selection(survey: Survey, ids: list[int], *, key: str) -> int | None:
     cells[1].button("Clear", on_click=_clear, icon=":material/deselect:", key="map.clear", width="stretch")
     cells[2].download_button(
         "Export as CSV",
-        export.csv_bytes(rows),
+        lambda: export.csv_bytes(rows),
         "selection.csv",
         "text/csv",
         on_click="ignore",
@@ -130,7 +136,7 @@ def selection(survey: Survey, ids: list[int], *, key: str) -> int | None:
         width="stretch",
     )
     st.caption(_counts(rows))
-    return gallery.show(survey, rows["hit_id"].tolist(), [caption(row) for row in rows.itertuples()], key=key)
+    return gallery.show(survey, rows, caption, key=key)
 
 
 def _clear() -> None:
@@ -180,6 +186,8 @@ def colour_values(values: pd.Series) -> pd.Series:
     if values.name == "on":
         sides = values.map({True: "ON", False: "OFF"})
         return sides.astype(pd.CategoricalDtype(["ON", "OFF"]))  # ON first: its colour on every page
+    if values.name == "status":
+        return values.map(STATUS).fillna(UNCLUSTERED).astype(pd.CategoricalDtype([*STATUS.values(), UNCLUSTERED]))
     if values.name in IDS:
         numbers = values.astype("Int64")
         order = [f"{number}" for number in sorted(numbers.dropna().unique())]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from pages.components import choice, loaders
+from pages.components import choice, loaders, waterfall
+from rrs_core import units
 from rrs_core.figures import latents as figures
 from rrs_core.text import markdown_text
 
@@ -61,13 +62,12 @@ def followed(name: str) -> None:
 def decoded(survey: Survey, name: str) -> None:
     """Show what is decoded of a hit as its latents move, and reconstructions beside their inputs."""
     if not loaders.decodes(name):
-        st.subheader("Decoded snippets")
         st.info(
             "This encoder has no decoder: it learns what snippets have in common, not how to draw them. "
-            "The search paper's β-VAE draws them: choose it above.",
-            icon=":material/image_not_supported:",
+            "What follows is decoded by the search paper's β-VAE in its place, and of its latents.",
+            icon=":material/swap_horiz:",
         )
-        return
+        name = PAPER
     if survey.hits.empty:
         st.info("This survey has no hits to decode.", icon=":material/inbox:")
         return
@@ -84,7 +84,7 @@ def decoded(survey: Survey, name: str) -> None:
     )
     st.caption(
         f"sd: standard deviation of the latent over hits of this survey, at most {SAMPLE:,}. In each tile frequency "
-        "rises to the right (715 Hz) and time runs down (292 s)."
+        f"rises to the right ({_width(survey, hit_id)}) and time runs down ({_length(survey, hit_id)})."
     )
     st.subheader("Reconstructions beside their inputs")
     seen, drawn, ids = loaders.reconstructed(name, SHOWN)
@@ -102,6 +102,18 @@ def decoded(survey: Survey, name: str) -> None:
         f"{len(ids)} hits drawn at random; inputs as the encoder sees them. Squared error, summed over 4,096 pixels: "
         f"{', '.join(f'{value:.1f}' for value in error)}."
     )
+
+
+def _width(survey: Survey, hit_id: int) -> str:
+    """Return how wide a hit's snippet is, in words."""
+    hz = units.SNIPPET_CHANNELS * abs(float(survey.hit(hit_id)["foff_mhz"])) * units.HZ_PER_MHZ
+    return f"{waterfall.short(hz)} Hz"
+
+
+def _length(survey: Survey, hit_id: int) -> str:
+    """Return how long a hit's snippet is, in words: all of its scan."""
+    scan = survey.scans[survey.scans["scan_id"] == survey.hit(hit_id)["scan_id"]].iloc[0]
+    return f"{waterfall.short(waterfall.row_s(scan) * units.SNIPPET_TIMES)} s"
 
 
 def _another(shown: int) -> None:

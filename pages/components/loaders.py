@@ -65,9 +65,37 @@ def index() -> Index:
 
 
 def map_points(limit: int) -> pd.DataFrame:
-    """Return the hits that the map draws, at most `limit`: rows of `table` with x, y and method, sampled by scan."""
+    """Return the hits that the map draws, at most `limit`: rows of `table` with x, y and method, sampled by scan.
+
+    Where hits are clustered also status, cluster_id and anomaly_score, empty for those that were not.
+    """
     found = survey()
     return _map_points(f"{found.store.root}", _digest(found.store), limit, found)
+
+
+def occupancy(bins: int, band_mhz: tuple[float, float]) -> pd.DataFrame:
+    """Return hits in equal bins of frequency over a band, by side.
+
+    Columns low_mhz, high_mhz [MHz]; on, off, and none: of scans in no cadence.
+    """
+    found = survey()
+    return _occupancy(f"{found.store.root}", _digest(found.store), bins, band_mhz, found)
+
+
+def members(found: Survey) -> pd.DataFrame:
+    """Return the hits that belong to a supercluster, one after the other: rows of `table`, cluster_id and status."""
+    return _members(f"{found.store.root}", _digest(found.store), found)
+
+
+def origins(found: Survey) -> pd.Series[int]:
+    """Return how many clustered hits each cadence, target and side has: indexed by cadence_id, source_name and on."""
+    return _origins(f"{found.store.root}", _digest(found.store), found)
+
+
+def clustered_sample(most: int) -> tuple[pd.DataFrame, int]:
+    """Return clustered hits drawn at random, hit_id, status, cluster_id and on, and how many they are drawn from."""
+    found = survey()
+    return _clustered_sample(f"{found.store.root}", _digest(found.store), most, found)
 
 
 def hit_columns() -> tuple[filters.Columns, frozenset[str]]:
@@ -203,7 +231,48 @@ def _index(root: str, digest: str, _survey: Survey) -> Index:  # noqa: ARG001
 def _map_points(root: str, digest: str, limit: int, _survey: Survey) -> pd.DataFrame:  # noqa: ARG001
     every = _survey.projection.merge(_survey.table, on="hit_id", how="inner", validate="one_to_one")
     rng = np.random.default_rng(_survey.settings.seed)
-    return every.iloc[stratified_rows(every["scan_id"].to_numpy(), limit, rng=rng)]
+    drawn = every.iloc[stratified_rows(every["scan_id"].to_numpy(), limit, rng=rng)]
+    if _survey.clusters.empty:
+        return drawn
+    known = _survey.clusters[["hit_id", "status", "cluster_id", "anomaly_score"]]
+    known = known.assign(cluster_id=known["cluster_id"].astype("Int64").where(known["cluster_id"] >= 0))
+    return drawn.merge(known, on="hit_id", how="left", validate="one_to_one")
+
+
+@st.cache_data(max_entries=64, show_spinner="Counting the hits")
+def _occupancy(root: str, digest: str, bins: int, band_mhz: tuple[float, float], _survey: Survey) -> pd.DataFrame:  # noqa: ARG001
+    import pandas as pd
+
+    frequency = _survey.table["frequency_mhz"].to_numpy(np.float64)
+    on = _survey.table["on"].fillna(False).to_numpy(bool)
+    none = _survey.table["on"].isna().to_numpy()
+    edges = np.linspace(*band_mhz, bins + 1)
+    sides = {"on": on, "off": ~on & ~none, "none": none}
+    counts = {side: np.histogram(frequency[at], edges)[0] for side, at in sides.items()}
+    return pd.DataFrame({"low_mhz": edges[:-1], "high_mhz": edges[1:], **counts})
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the superclusters")
+def _members(root: str, digest: str, _survey: Survey) -> pd.DataFrame:  # noqa: ARG001
+    own = _survey.clusters.loc[_survey.clusters["cluster_id"] >= 0, ["hit_id", "cluster_id", "status"]]
+    found = own.merge(_survey.table, on="hit_id", how="inner", validate="one_to_one")
+    return found.sort_values("cluster_id", kind="stable", ignore_index=True)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Counting the hits")
+def _origins(root: str, digest: str, _survey: Survey) -> pd.Series[int]:  # noqa: ARG001
+    keys = ["cadence_id", "source_name", "on"]
+    clustered = _survey.table["hit_id"].isin(_survey.clusters["hit_id"])
+    return _survey.table.loc[clustered, keys].groupby(keys, dropna=False).size()
+
+
+@st.cache_resource(max_entries=2, show_spinner="Drawing hits")
+def _clustered_sample(root: str, digest: str, most: int, _survey: Survey) -> tuple[pd.DataFrame, int]:  # noqa: ARG001
+    there = np.flatnonzero(_survey.clusters["hit_id"].isin(_survey.table["hit_id"]))
+    drawn = np.sort(np.random.default_rng(_survey.settings.seed).permutation(there)[:most])
+    some = _survey.clusters.iloc[drawn][["hit_id", "status", "cluster_id"]]
+    sides = _survey.table.loc[_survey.table["hit_id"].isin(some["hit_id"]), ["hit_id", "on"]]
+    return some.merge(sides, on="hit_id", how="left", validate="one_to_one"), len(there)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the hits")
@@ -236,7 +305,7 @@ def _uploaded(sha256: str, frequency_mhz: float | None, _data: bytes, _name: str
     return uploads.snippet_of(_data, _name, frequency_mhz=frequency_mhz)
 
 
-@st.cache_data(max_entries=8, show_spinner="Reading the scan", scope="session")
+@st.cache_data(max_entries=64, show_spinner="Reading the scan")
 def _cut(path: str, sha256: str, frequency_mhz: float) -> Snippet:  # noqa: ARG001 - the digest is part of the key
     return uploads.cut(Path(path), frequency_mhz)
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import frame
+from pages.components import frame, recovery_data
 from rrs_core.errors import RRSError
+from rrs_core.simulate.plan import PRESETS
 from rrs_core.stages import background
+from rrs_core.stages.recover import QUICK_CADENCES, QUICK_INJECTIONS, Options
 from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
@@ -19,10 +21,14 @@ if TYPE_CHECKING:
 READ_ONLY = "RRS_READ_ONLY"  #: environment: nothing may be started here
 EVERY_S = 3.0  #: between two looks at a campaign that runs
 KINDS: dict[Kind, str] = {
-    "quick": "quick: three cadences of this survey, 12 injections a set, minutes; its figures mean nothing",
-    "full": "full: all of this survey, 100 injections a set, five seeds, the trade-off; hours",
-    "bench": "bench: 12 simulated cadences instead of this survey's, 100 injections a set; many hours",
+    "quick": f"quick: {QUICK_CADENCES} cadences of this survey, {QUICK_INJECTIONS} injections a set, minutes; "
+    "its figures mean nothing",
+    "full": f"full: all of this survey, {Options.injections} injections a set, {Options.seeds} seeds, the trade-off; "
+    "hours",
+    "bench": f"bench: {len(PRESETS['bench'].slices)} simulated cadences instead of this survey's, "
+    f"{Options.injections} injections a set; many hours",
 }
+SURE = "recovery.sure"  #: session state: that a quick campaign may take the place of a full one
 RUNNING = "recovery.running"  #: session state: whether a campaign ran when it was last looked at
 
 
@@ -41,14 +47,19 @@ def show(survey: Survey) -> None:
     why = "This server is read-only: run the command below where it may write." if locked else ""
     if running:
         why = "One campaign at a time: wait for it, or stop it."
-    if st.button(
+    elif not locked and kind == "quick" and (when := _full(survey)) is not None:
+        replaces = f"Replace the full campaign finished {when}, whose figures will be gone"
+        if not st.checkbox(replaces, key=SURE):
+            why = "A quick campaign would take the place of a full one: allow that first."
+    pressed = st.button(
         "Start",
         icon=":material/play_arrow:",
         type="primary",
         key="recovery.start",
         disabled=bool(why),
         help=why or None,
-    ):
+    )
+    if pressed and not why:
         _start(survey, kind)
     if why:
         st.caption(why)
@@ -61,6 +72,15 @@ def show(survey: Survey) -> None:
         st.code(f"{frame.command('recover', survey)} {words}".strip(), language="bash")
     follow = st.fragment(_follow, run_every=EVERY_S if running else None)
     follow(survey, locked)
+
+
+def _full(survey: Survey) -> str | None:
+    """Return when a campaign that was not a quick one finished on this survey, as markdown; None where none did."""
+    try:
+        found = recovery_data.campaign(survey.store.root)
+    except RRSError:  # it cannot be shown: there is nothing to lose
+        return None
+    return None if found is None or found.quick else markdown_text(f"{found.result.get('finished_utc', '?')}", 40)
 
 
 def _start(survey: Survey, kind: str) -> None:

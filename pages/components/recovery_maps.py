@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
-from pages.components import choice, frame, recovery_data, recovery_missed
+from pages.components import choice, frame, gallery, recovery_data, recovery_missed
+from pages.components.export import MOST_ROWS
 from pages.components.recovery_data import METHODS, lacks
 from pages.components.recovery_tables import chosen_set
 from rrs_core.figures import recovery as pictures
 from rrs_core.prove import recovery_views as views
+from rrs_core.prove.intervals import wilson
+from rrs_core.survey import campaigns
 from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from rrs_core.prove.recovery_views import Grid, Kept
     from rrs_core.survey.campaigns import Campaign
@@ -35,7 +41,7 @@ COUNTS: dict[Kept, str] = {
     "scan_kept": "ON scans whose hit survives clustering",
     "scan_found": "ON scans in which the search finds it",
 }
-MOST_ROWS = 1_000
+TILES = 12  #: waterfalls of missed injections at a time: what was lost is told below them
 
 
 def show(found: Campaign) -> None:
@@ -64,11 +70,27 @@ def show(found: Campaign) -> None:
     rest = {one: FACTORS[one] for one in known if one != x}
     default = "drift_hz_s" if x != "drift_hz_s" else "snr"
     y = recovery_data.pick("y", "Up", rest, where=second[1], default=default, changed=forget)
-    grid = views.grid(own, x, y, kept)
+    grid = of_injections(views.grid(own, x, y, kept), own, kept)
     cell = _cell(grid)
     _draw(grid, (x, y), kept, cell, f"{found.folder} {name} {signals} {method}")
     blank = cell is not None and grid.n[grid.y.index(cell[1]), grid.x.index(cell[0])] == 0
     _missed(found, own, kept, {x: cell[0], y: cell[1]} if cell else {}, blank=blank)
+
+
+def of_injections(grid: Grid, own: pd.DataFrame, kept: Kept) -> Grid:
+    """Return a map of ON scans with intervals for as many trials as there are injections.
+
+    The scans of one injection are one signal in one band: three of them say little more than one.
+    """
+    if not kept.startswith("scan"):
+        return grid
+    shining = own[own["on"] & (own["shining"] > 0)]
+    scans = len(shining) / max(1, len(shining.drop_duplicates(["seed", "injection_id"])))
+    low, high = grid.low.copy(), grid.high.copy()
+    for place in zip(*np.nonzero(grid.n), strict=True):
+        n = float(grid.n[place]) / max(1.0, scans)
+        low[place], high[place] = wilson(min(n, float(grid.share[place]) * n), n)
+    return dataclasses.replace(grid, low=low, high=high)
 
 
 def _cell(grid: Grid) -> tuple[str, str] | None:
@@ -110,9 +132,10 @@ def _draw(grid: Grid, axes: tuple[str, str], kept: Kept, cell: tuple[str, str] |
         alt=f"{COUNTS[kept]}, in cells of {FACTORS[axes[0]]} and {FACTORS[axes[1]]}: share and number",
     )  # fmt: skip
     means = ", the share is the mean over repeats" if kept != "scan_found" else ""
+    trials = "" if what == "injections" else ", for n divided by the ON scans of an injection, which are one signal"
     st.caption(
-        f"{total:,} {what}; n in every cell{means}; hovering shows Wilson's interval, 95 %. Blank: none. A bin holds "
-        "its lower edge. Click a cell for what was missed in it."
+        f"{total:,} {what}; n in every cell{means}; hovering shows Wilson's interval, 95 %{trials}. Blank: none. A bin "
+        "holds its lower edge. Click a cell for what was missed in it."
     )
 
 
@@ -129,11 +152,45 @@ def _missed(found: Campaign, own: pd.DataFrame, kept: Kept, cell: dict[str, str]
         line.button("Show all", icon=":material/close:", key="recovery.all", on_click=recovery_data.forget)
     if len(table):
         _table(table, kept, cell)
+        clicked = _pictures(found, own, table)
+        if clicked is not None:
+            choice.choose(INJECTION, clicked)
     else:
         st.caption("Nothing was injected here." if blank else "Nothing was missed here.")
     number = choice.named(INJECTION, own["injection_id"], "injection")
     if number is not None:
         recovery_missed.show(found, own, number)
+
+
+def _pictures(found: Campaign, own: pd.DataFrame, table: pd.DataFrame) -> int | None:
+    """Show the first ON scan of each missed injection as the campaign kept it; return an injection that was clicked."""
+    first = views.first_scans(own)[["injection_id", "seed", "scan_id", "picture_row"]]
+    rows = table.merge(first, on=["injection_id", "seed"], how="inner", validate="one_to_one")
+    rows = rows[rows["picture_row"] >= 0]
+    if rows.empty or not len(found.pictures(rows["picture_row"].tolist()[:1])):
+        st.caption("The campaign kept no waterfalls of these.")
+        return None
+    widths = found.frames["scans"].drop_duplicates("scan_id").set_index("scan_id")["foff_mhz"]
+
+    def kept(some: pd.DataFrame) -> NDArray[np.float32]:
+        power = found.pictures(some["picture_row"].tolist())
+        if len(power) < len(some):  # some are gone: nothing is shown in the place of any
+            return np.ones((len(some), *campaigns.PICTURE), np.float32)
+        rising = (some["scan_id"].map(widths) > 0).to_numpy()
+        power[rising] = power[rising, :, ::-1]
+        return power
+
+    st.caption("The first ON scan of each, with the injection in its middle. Click one to open it.")
+    return gallery.show_pictures(
+        rows, "injection_id", _caption, kept, what="injection", per_page=TILES, key="recovery.missed_pictures"
+    )
+
+
+def _caption(row: Any) -> str:  # noqa: ANN401 - a row, as pandas names it
+    return (
+        f"injection {row.injection_id} · SNR {row.snr:.4g}\ndrift {row.drift_hz_s:.3g} Hz/s\n"
+        f"lost in {recovery_missed.LOST.get(row.stage, row.stage)}"
+    )
 
 
 def _table(table: pd.DataFrame, kept: Kept, cell: dict[str, str]) -> None:

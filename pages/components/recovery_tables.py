@@ -17,6 +17,8 @@ from rrs_core.text import safe_text
 if TYPE_CHECKING:
     from rrs_core.survey.campaigns import Campaign
 
+    Bounds = dict[tuple[str, bool, str], tuple[float, float]]
+
 ALONE, WITH = "search and filter alone", "with clustering"
 COUNTS = {
     "false_hits": "false hits", "false_events": "false events", "injected_hits": "injected hits",
@@ -28,6 +30,11 @@ SHARES = {
 }  # fmt: skip
 GOALS = {"hit_reduction": 93.1, "event_reduction": 99.3, "injected_hits_kept": 97.0, "injected_events_kept": 100.0}
 LEFT_GOAL = 6.9  #: hits left when 93.1 % are gone [%]
+#: What Wilson's interval takes for independent trials.
+WILSON = {
+    "hit_reduction": "hits", "event_reduction": "events", "injected_hits_kept": "hits",
+    "injected_events_kept": "injections",
+}  # fmt: skip
 
 
 def show(found: Campaign) -> None:
@@ -48,16 +55,18 @@ def show(found: Campaign) -> None:
         "hit. Published: Jacobson-Bell et al. 2025, table 2, of another survey: only its shares can be compared."
     )
     st.dataframe(
-        shares(own), hide_index=True, key="recovery.shares", placeholder="–", height=38 + 35 * 4 * len(own),
-        alt="The four shares with their intervals",
+        shares(own, over_cadences(found)), hide_index=True, key="recovery.shares", placeholder="–",
+        height=38 + 35 * 4 * len(own), alt="The four shares with their intervals",
         column_config={
             f"{title}": st.column_config.NumberColumn(title, format="%.2f")
-            for title in ("share [%]", "from [%]", "to [%]", "mean [%]", "sd [%]", "goal [%]")
+            for title in ("share [%]", "from [%]", "to [%]", "sd [%]", "goal [%]")
         } | {"n": st.column_config.NumberColumn("n", format="localized")},
     )  # fmt: skip
     st.caption(
-        "From, to: Wilson's interval, 95 %, which counts hits as independent; those of one transmitter are not. "
-        "Mean and sd: over repeats of the clustering with other seeds, on the same hits."
+        "From, to: 95 %, of what the next column says: a bootstrap that draws whole cadences, or Wilson's interval "
+        "for n. That takes n for independent trials and is too narrow where they are not, as hits of one transmitter "
+        "and the ON scans of one injection; with fewer than two cadences nothing is known, and 0 to 100 is said. "
+        "Share: mean over repeats; sd: of repeats of the clustering with other seeds, on the same hits."
     )
     _beyond(found)
     table1(found, name, signals=signals)
@@ -83,12 +92,48 @@ def counts(own: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def shares(own: pd.DataFrame) -> pd.DataFrame:
-    """Return the four shares as they are shown: a row a figure and method, the methods of a figure together."""
+def over_cadences(found: Campaign) -> Bounds:
+    """Return the stored interval of the hits removed of each set, with or without signals, and method: of cadences.
+
+    Hits of one cadence are not independent, so an interval of hits one by one is far too narrow. An older campaign
+    has that of its first set alone, or none.
+    """
+    runs = found.frames["runs"]
+    columns = ["cadence_low", "cadence_high"]
+    keys = ["set", "signals", "method"]
+    if set(columns) <= set(runs):
+        bounds = runs[columns].apply(pd.to_numeric, errors="coerce").groupby([runs[key] for key in keys]).mean()
+        return {
+            (f"{name}", bool(signals), f"{method}"): (low, high)
+            for (name, signals, method), low, high in bounds.itertuples()
+        }
+    summary = found.result.get("summary")
+    known: Bounds = {}
+    for method, one in summary.items() if isinstance(summary, dict) else ():
+        stored = one.get("hit_reduction_over_cadences") if isinstance(one, dict) else None
+        bright = runs[(runs["set"] == "bright") & (runs["method"] == method)]
+        if isinstance(stored, dict) and len(bright):
+            ends = [
+                float(end) if isinstance(end := stored.get(name), (int, float)) else np.nan for name in ("low", "high")
+            ]
+            known["bright", bool(bright["signals"].iloc[0]), f"{method}"] = (ends[0], ends[1])
+    return known
+
+
+def shares(own: pd.DataFrame, over: Bounds | None = None) -> pd.DataFrame:
+    """Return the four shares as they are shown: a row a figure and method, the methods of a figure together.
+
+    `over` are bounds of the hits removed that take the place of those of `own`; see `over_cadences`.
+    """
     rows = []
     for figure, words in SHARES.items():
         for row in own.to_dict("records"):
             value, low, high, n, sd = (row[f"{figure}_{part}"] for part in ("value", "low", "high", "n", "sd"))
+            of = WILSON[figure]
+            if figure == "hit_reduction":
+                ends = (over or {}).get((row["set"], bool(row["signals"]), row["method"]), (np.nan, np.nan))
+                if np.isfinite(ends).all():
+                    (low, high), of = ends, "cadences"
             rows.append(
                 {
                     "figure": words,
@@ -96,6 +141,7 @@ def shares(own: pd.DataFrame) -> pd.DataFrame:
                     "share [%]": 100 * value,
                     "from [%]": 100 * low if n else np.nan,
                     "to [%]": 100 * high if n else np.nan,
+                    "interval of": of if n else None,
                     "n": int(n),
                     "sd [%]": 100 * sd,
                     "repeats": row["repeats"],

@@ -119,7 +119,8 @@ def verdict(survey: Survey, latent: NDArray[np.float32], asked: Query) -> None:
     share = np.nan
     if len(own_best):
         share = np.searchsorted(own_best, best["score"], side="right") / len(own_best)
-        text += f"; {1 - share:.0%} of the survey's own hits find a closer lookalike"
+        whole = f"{len(own_best):,} of the survey's own hits, drawn at random,"
+        text += f"; of {whole} {1 - share:.0%} find a closer lookalike"
     if best["percentile"] < POOR_PERCENTILE or share <= POOR_SHARE:
         st.warning(f"Nothing in this survey looks like this. {text}.", icon=":material/travel_explore:")
     else:
@@ -134,7 +135,7 @@ def show(survey: Survey, found: pd.DataFrame, asked: Query, wish: Wish) -> None:
     left.subheader(f"{len(found):,} lookalikes of {len(survey.latents):,} hits")
     right.download_button(
         "Export as CSV",
-        export.csv_bytes(found),
+        lambda: export.csv_bytes(found),
         f"lookalikes_{asked.name}.csv",
         "text/csv",
         on_click="ignore",
@@ -146,8 +147,7 @@ def show(survey: Survey, found: pd.DataFrame, asked: Query, wish: Wish) -> None:
         "cosine of the latents, 1 at most" if wish.term is None else "cosine of the latents and nearness in frequency"
     )
     st.caption(f"Score: {score}. %: share of random pairs of this survey that score lower.")
-    captions = [caption(row) for row in found.itertuples()]
-    clicked = gallery.show(survey, found["hit_id"].tolist(), captions, key="lookalikes.gallery")
+    clicked = gallery.show(survey, found, caption, key="lookalikes.gallery")
     if clicked is not None:
         waterfall.enlarge(survey, clicked)
     where(survey, found, asked)

@@ -125,7 +125,10 @@ def frequency_rows(
     panels = panels if 1 < len(panels) <= MOST_BANDS else [whole]
     width = sum(high - low for low, high in panels)
     cells, edges, ticks, start = [], [], [], 0.0
-    own = [frequency_mhz[cluster_id == number] for number in clusters]
+    order = np.argsort(cluster_id, kind="stable")  # once, not a look at all hits for each cluster
+    frequency_mhz, cluster_id = frequency_mhz[order], cluster_id[order]
+    ends = np.searchsorted(cluster_id, np.column_stack([clusters, np.add(clusters, 1)]).astype(np.int64))
+    own = [frequency_mhz[first:last] for first, last in ends.reshape(-1, 2).tolist()]
     for low, high in panels:
         high = max(high, low + 1e-6)
         cut = np.linspace(low, high, max(6, round(bins * (high - low) / max(width, 1e-6))) + 1)

@@ -18,6 +18,7 @@ OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "
 GREY = "#8C8C8C"  #: "other", "unknown", "all hits": never a category of its own
 ON_COLOUR, OFF_COLOUR = OKABE_ITO[0], OKABE_ITO[1]
 QUERY_COLOUR = OKABE_ITO[3]
+UNGROUPED = ("other", "unknown", "not clustered")  #: groups that are none
 MOST_CATEGORIES = len(OKABE_ITO)
 
 
@@ -77,7 +78,7 @@ def colour_by(values: pd.Series, title: str) -> Colouring:
 
 def group_colour(place: int, name: str) -> str:
     """Return the colour of a group by its place in the legend; what is no group is grey."""
-    return GREY if place >= MOST_CATEGORIES or name in ("other", "unknown") else OKABE_ITO[place]
+    return GREY if place >= MOST_CATEGORIES or name in UNGROUPED else OKABE_ITO[place]
 
 
 def viridis_on(dark: bool) -> list[list[object]]:

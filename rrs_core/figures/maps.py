@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from rrs_core.figures.colours import GREY, OKABE_ITO, QUERY_COLOUR, Colouring, group_colour, plot_text, viridis_on
+from rrs_core.figures.colours import (
+    GREY,
+    OKABE_ITO,
+    QUERY_COLOUR,
+    UNGROUPED,
+    Colouring,
+    group_colour,
+    plot_text,
+    viridis_on,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,13 +56,13 @@ def map_scatter(
     faint = {"marker": {"opacity": 0.25 if dark else 0.15}}
     figure = go.Figure()
     if colouring.codes is not None:
-        for place, name in enumerate(colouring.groups):
+        # what is in no group lies below the others, and stays last in the legend
+        for place, name in sorted(enumerate(colouring.groups), key=lambda one: one[1] not in UNGROUPED):
             at = colouring.codes == place
             marker = {"color": group_colour(place, name), "size": size, "opacity": 0.85}
             label = plot_text(f"{name} ({np.count_nonzero(at):,})")
-            figure.add_trace(
-                kind(x=x[at], y=y[at], customdata=data[at], name=label, mode="markers", marker=marker, **hover)
-            )
+            look = {"name": label, "mode": "markers", "marker": marker, "legendrank": 1000 + place}
+            figure.add_trace(kind(x=x[at], y=y[at], customdata=data[at], **look, **hover))
     elif colouring.numbers is not None:
         known = np.isfinite(colouring.numbers)
         marker = {
@@ -64,8 +73,8 @@ def map_scatter(
             "opacity": 0.85,
         }
         for at, name, look in (
+            (~known, "unknown", {"color": GREY, "size": size}),  # below the others
             (known, plot_text(colouring.title), marker),
-            (~known, "unknown", {"color": GREY, "size": size}),
         ):
             if at.any():
                 figure.add_trace(

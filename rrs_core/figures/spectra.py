@@ -27,55 +27,61 @@ BARS = {
 }
 
 
-def occupancy(counts: pd.DataFrame, *, n_on: int, n_off: int, height: int = 340) -> go.Figure:
-    """Draw hits over frequency, ON scans upwards and OFF scans downwards.
+def occupancy(counts: pd.DataFrame, *, n_on: int, n_off: int, n_none: int = 0, height: int = 340) -> go.Figure:
+    """Draw hits per scan over frequency, ON scans upwards and OFF scans downwards.
 
-    What stands on both sides alike does not come from the ON targets.
+    What stands on both sides alike is not confined to the ON targets. Scans in no cadence are neither: a line above
+    the bars, or bars where there is nothing else.
 
     Parameters
     ----------
     counts : DataFrame
-        Columns low_mhz, high_mhz [MHz], on, off [hits], one row a bin.
-    n_on, n_off : int
-        Scans behind each side, for the legend. Without OFF scans there is one side, without a name.
+        Columns low_mhz, high_mhz [MHz], on, off, none [hits], one row a bin.
+    n_on, n_off, n_none : int
+        Scans behind each; one without scans is not drawn.
     """
     figure = go.Figure()
-    plural = {count: f"{count} scan{'s' if count != 1 else ''}" for count in (n_on, n_off)}
-    sides = [("on", 1, ON_COLOUR, f"ON ({plural[n_on]})"), ("off", -1, OFF_COLOUR, f"OFF ({plural[n_off]})")]
-    if n_off == 0:
-        sides = [("on", 1, ON_COLOUR, plural[n_on])]
     middle = (counts["low_mhz"] + counts["high_mhz"]) / 2
     width = counts["high_mhz"] - counts["low_mhz"]
-    for side, sign, colour, name in sides:
-        figure.add_trace(
-            go.Bar(
-                x=middle,
-                y=sign * counts[side],
-                width=width,
-                customdata=np.column_stack([counts["low_mhz"], counts["high_mhz"], counts[side]]),
-                name=name,
-                showlegend=True,
-                marker={"color": colour, "line": {"width": 0}},
-                hovertemplate="%{customdata[0]:.4f}–%{customdata[1]:.4f} MHz<br>%{customdata[2]:,} hits",
+    sides = [("on", 1, ON_COLOUR, "ON", n_on), ("off", -1, OFF_COLOUR, "OFF", n_off)]
+    alone = not n_on and not n_off
+    most = 0.0
+    for side, sign, colour, name, scans in [*sides, ("none", 1, GREY, "no cadence", n_none)]:
+        if not scans:
+            continue
+        share = counts[side] / scans
+        most = max(most, float(share.max()) if len(share) else 0.0)
+        look: dict[str, object] = {
+            "customdata": np.column_stack([counts["low_mhz"], counts["high_mhz"], counts[side], share]),
+            "name": f"{name} ({scans:,} scan{'s' if scans != 1 else ''})",
+            "showlegend": True,
+            "hovertemplate": "%{customdata[0]:.4f}–%{customdata[1]:.4f} MHz<br>%{customdata[3]:.3g} hits a scan, "
+            "%{customdata[2]:,} hits",
+        }
+        if side == "none" and not alone:
+            figure.add_scatter(x=middle, y=share, mode="lines", line={"color": colour, "shape": "hvh"}, **look)
+        else:
+            figure.add_bar(
+                x=middle, y=sign * share, width=width, marker={"color": colour, "line": {"width": 0}}, **look
             )
-        )
-    most = int(max(counts["on"].max(), counts["off"].max(), 1)) if len(counts) else 1
     step = _nice_step(most)
-    ticks = np.arange(-step * (most // step) if n_off else 0, most + 1, step)
+    ticks = step * np.arange(-int(most / step) if n_off else 0, int(most / step) + 1)
     figure.update_yaxes(
-        title="Hits per bin (OFF below the line)" if n_off else "Hits per bin",
+        title="Hits per scan and bin (OFF below the line)" if n_off else "Hits per scan and bin",
         tickvals=ticks,
-        ticktext=[f"{abs(tick):,}" for tick in ticks],
+        ticktext=[f"{abs(tick):,.10g}" for tick in ticks],
     )
     figure.update_xaxes(title="Frequency [MHz]", tickformat="~f", ticks="outside")
     figure.update_layout(height=height, **BARS)
     return figure
 
 
-def _nice_step(most: int) -> int:
+def _nice_step(most: float) -> float:
     """Return a round step that gives two to five ticks up to `most`."""
-    power = 10 ** math.floor(math.log10(max(most, 1)))
-    return int(max(1, next(power * part for part in (0.2, 0.5, 1, 2) if most / (power * part) <= 5)))
+    if not most > 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(most))
+    return next(power * part for part in (0.2, 0.5, 1, 2) if most / (power * part) <= 5)
 
 
 def frequency_histogram(
