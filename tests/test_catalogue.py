@@ -30,8 +30,9 @@ def test_occupancy_counts_every_hit_of_a_band_once_on_its_side(tiny_survey: Path
     for band in survey.bands():
         counts = survey.occupancy(40, band)
         inside = survey.table[survey.table["frequency_mhz"].between(*band)]
-        assert counts["on"].sum() == inside["on"].sum()
-        assert counts["on"].sum() + counts["off"].sum() == len(inside)
+        assert counts["on"].sum() == inside["on"].fillna(False).sum()
+        assert counts["none"].sum() == inside["on"].isna().sum()
+        assert counts[["on", "off", "none"]].to_numpy().sum() == len(inside)
         counted += len(inside)
     assert counted == len(survey.hits)
 

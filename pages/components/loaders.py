@@ -241,15 +241,7 @@ def _map_points(root: str, digest: str, limit: int, _survey: Survey) -> pd.DataF
 
 @st.cache_data(max_entries=64, show_spinner="Counting the hits")
 def _occupancy(root: str, digest: str, bins: int, band_mhz: tuple[float, float], _survey: Survey) -> pd.DataFrame:  # noqa: ARG001
-    import pandas as pd
-
-    frequency = _survey.table["frequency_mhz"].to_numpy(np.float64)
-    on = _survey.table["on"].fillna(False).to_numpy(bool)
-    none = _survey.table["on"].isna().to_numpy()
-    edges = np.linspace(*band_mhz, bins + 1)
-    sides = {"on": on, "off": ~on & ~none, "none": none}
-    counts = {side: np.histogram(frequency[at], edges)[0] for side, at in sides.items()}
-    return pd.DataFrame({"low_mhz": edges[:-1], "high_mhz": edges[1:], **counts})
+    return _survey.occupancy(bins, band_mhz)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the superclusters")

@@ -264,28 +264,23 @@ class Survey:
         return int(self.hits["hit_id"].to_numpy()[strength.argmax()])
 
     def occupancy(self, bins: int = 200, band_mhz: tuple[float, float] | None = None) -> pd.DataFrame:
-        """Count hits in equal bins of frequency; columns low_mhz, high_mhz [MHz], on, off.
+        """Count hits in equal bins of frequency; columns low_mhz, high_mhz [MHz], on, off, none.
 
-        Bins span `band_mhz`, or the survey's hits; hits outside, or of unknown frequency, are not counted.
-        Hits of scans without a cadence count as ON.
+        Bins span `band_mhz`, or the survey's hits; hits outside, or of unknown frequency, are not counted. `none` are
+        hits of scans in no cadence.
         """
         import pandas as pd
 
-        known = self.table[self.table["frequency_mhz"].notna()]
-        if known.empty:
-            return pd.DataFrame({"low_mhz": [], "high_mhz": [], "on": [], "off": []})
-        frequency = known["frequency_mhz"].to_numpy()
-        low, high = band_mhz or (frequency.min(), frequency.max() + 1e-6)
+        frequency = self.table["frequency_mhz"].to_numpy(np.float64)
+        known = frequency[np.isfinite(frequency)]
+        if not known.size:
+            return pd.DataFrame({"low_mhz": [], "high_mhz": [], "on": [], "off": [], "none": []})
+        low, high = band_mhz or (float(known.min()), float(known.max()) + 1e-6)
         edges = np.linspace(low, high, bins + 1)
-        on = known["on"].fillna(True).to_numpy(bool)
-        return pd.DataFrame(
-            {
-                "low_mhz": edges[:-1],
-                "high_mhz": edges[1:],
-                "on": np.histogram(frequency[on], edges)[0],
-                "off": np.histogram(frequency[~on], edges)[0],
-            }
-        )
+        on, none = self.table["on"].fillna(False).to_numpy(bool), self.table["on"].isna().to_numpy()
+        sides = {"on": on, "off": ~on & ~none, "none": none}
+        counts = {side: np.histogram(frequency[at], edges)[0] for side, at in sides.items()}
+        return pd.DataFrame({"low_mhz": edges[:-1], "high_mhz": edges[1:], **counts})
 
 
 def imported_searches(store: Store) -> pd.DataFrame:

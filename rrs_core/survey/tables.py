@@ -120,11 +120,11 @@ EPOCHS = {
 SUPERCLUSTERS = {
     "cluster_id": Column("int64", "", "supercluster, the largest first"),
     "n_hits": Column("int64", "", "hits"),
-    "n_rfi": Column("int64", "", "of these common RFI; the others are anomalies that look like it"),
+    "n_rfi": Column("int64", "", "of these common RFI; the others are anomalies"),
     "n_on": Column("int64", "", "hits in ON scans"),
     "n_scans": Column("int64", "", "scans"),
     "n_cadences": Column("int64", "", "cadences"),
-    "n_emitters": Column("int64", "", "transmitters, each in one cadence; 0 in the paper's way"),
+    "n_emitters": Column("int64", "", "emitters: transmitters, counted once in each cadence; 0 in the paper's way"),
     "n_targets": Column("int64", "", "names of targets"),
     "low_mhz": Column("float64", "MHz", "lowest frequency"),
     "high_mhz": Column("float64", "MHz", "highest frequency"),
