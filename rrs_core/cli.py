@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -506,7 +505,9 @@ def serve(
     command = [sys.executable, "-m", "streamlit", "run", str(app_file), "--server.port", str(port)]
     environment = {**os.environ, "RRS_SURVEY": str(survey.resolve())}
     sys.stderr.write(f"dashboard of {survey} on http://127.0.0.1:{port}\n")
-    raise typer.Exit(subprocess.run(command, cwd=app_file.parent, env=environment, check=False).returncode)
+    sys.stderr.flush()
+    os.chdir(app_file.parent)
+    os.execve(sys.executable, command, environment)  # in this process's place: whoever ends it ends the dashboard
 
 
 def _build(survey: Path, paths: list[Path], *, method: MethodName | None = None, **options: Any) -> None:  # noqa: ANN401

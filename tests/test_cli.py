@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -498,6 +501,24 @@ def test_a_reader_that_goes_away_is_no_error(survey: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode in (0, -signal.SIGPIPE)  # not 1: that is a bug's
+
+
+def test_whoever_ends_serve_ends_the_dashboard(survey: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = in_process_of_its_own("serve", survey, "--port", port)
+    address = f"http://127.0.0.1:{port}/_stcore/health"
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        until, healthy = time.monotonic() + 60, False
+        while not healthy and server.poll() is None and time.monotonic() < until:
+            with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
+                healthy = answer.status == 200
+            time.sleep(0.1)
+        server.terminate()
+    assert healthy
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(address, timeout=5)
 
 
 def test_a_plain_locale_and_no_home_are_enough(survey: Path) -> None:
