@@ -240,6 +240,9 @@ def train(
         Path | None,
         typer.Option(help="Snippets of a telescope (n, 16, 256), .npy, that the default sees lines on too."),
     ] = None,
+    averaged: Annotated[
+        bool, typer.Option("--averaged", help="End half way between the model of --from and what training makes of it.")
+    ] = False,
     workers: Workers = 1,
 ) -> None:
     """Train an encoder on surveys; a killed run goes on where it stopped."""
@@ -272,6 +275,7 @@ def train(
             simulated=simulated or (),
             lines_first=lines_first,
             telescope=telescope,
+            averaged=averaged,
             workers=workers,
         )
     best = training["curve"][training["best_epoch"]]

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 from make_scans import write_scan
+from safetensors.torch import load_file
 
 from rrs_core import pipeline
 from rrs_core.describe import checkpoints, encoders, pairs, training
 from rrs_core.describe.pairs import PairSettings, draw_bank, kind_names, other_looks, views
 from rrs_core.describe.training import ContrastiveTask, PaperTask, Sample, TrainSettings, fit, split_by_scan
-from rrs_core.errors import RRSError
+from rrs_core.errors import RRSError, SettingsRefused
 from rrs_core.stages import train
 from rrs_core.stages.report import Silent
 from rrs_core.survey.catalogue import load
@@ -120,6 +121,29 @@ def test_a_killed_run_ends_as_an_undisturbed_one_bit_for_bit(architecture: str, 
     for one, other in zip(whole["curve"], resumed["curve"], strict=True):
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_averaged_weights_are_half_way_and_a_killed_run_comes_to_the_same(tmp_path: Path) -> None:
+    begun = {name: tensor.clone() for name, tensor in TASKS["paper"]().module.state_dict().items()}
+    settings = dataclasses.replace(SETTINGS, averaged=True)
+    fit(TASKS["paper"](), tmp_path / "best.safetensors", SETTINGS)
+    fit(TASKS["paper"](), tmp_path / "mean.safetensors", settings)
+    with pytest.raises(Stopped):
+        fit(TASKS["paper"](), tmp_path / "killed.safetensors", settings, report=stop_after(2))
+    fit(TASKS["paper"](), tmp_path / "killed.safetensors", settings)
+    best, mean, killed = (load_file(tmp_path / f"{name}.safetensors") for name in ("best", "mean", "killed"))
+    moved = 0
+    for name, tensor in mean.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, (begun[name] + best[name]) / 2)
+            moved += int(not torch.equal(tensor, best[name]))
+        assert torch.equal(tensor, killed[name])
+    assert moved > 5
+
+
+def test_a_run_without_a_model_to_go_on_from_has_nothing_to_average(tmp_path: Path) -> None:
+    with pytest.raises(SettingsRefused, match="no model to average with"):
+        train.run([], tmp_path / "m.safetensors", "paper", Silent(), epochs=1, averaged=True)
 
 
 def test_a_run_that_is_killed_again_and_again_ends_the_same(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ class TrainSettings:
     line_rate: float = 4e-3  #: learning rate of those epochs
     bank: int = 100_000  #: signals drawn for the contrastive pairs; 16 kB each
     seed: int = 0
+    averaged: bool = False  #: end half way between the weights begun with and the best: see `fit`
     views: pairs.PairSettings = field(default_factory=pairs.PairSettings)
 
 
@@ -414,6 +415,9 @@ def fit(
 ) -> dict[str, Any]:
     """Train until the validation loss stops falling, then write the model to `out`.
 
+    Fine-tuning on one kind of data costs some of what was learnt before from others. `averaged` weights, half way
+    between those begun with and the best ones, keep most of both (Wortsman et al. 2022, arXiv:2109.01903).
+
     Parameters
     ----------
     task : Task
@@ -433,6 +437,7 @@ def fit(
     module, device = task.module, next(task.module.parameters()).device
     keep_freed_memory()
     optimiser = torch.optim.Adam(module.parameters(), lr=settings.learning_rate)
+    begun = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
     state = _State.resume(out, module, optimiser, config.digest(asdict(settings), asdict(module.settings), card))
     bf16 = encoders.has_bfloat16(device.type)
     for epoch in range(state.epoch, settings.epochs):
@@ -468,13 +473,21 @@ def fit(
             report(epoch, figures)
         if epoch - state.best_epoch >= settings.patience:
             break
-    module.load_state_dict(state.best)
+    module.load_state_dict(_half_way(begun, state.best) if settings.averaged else state.best)
     task.finish(np.random.default_rng([settings.seed, 5]))
     training = {"settings": asdict(settings), "best_epoch": state.best_epoch, "curve": state.curve}
     checkpoints.save(out, module, training=training, **card)
     for part in _parts(out):
         part.unlink(missing_ok=True)
     return training
+
+
+def _half_way(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the means of weights; what is no number with a fraction (a count of batches) is the second's."""
+    return {
+        name: torch.lerp(one[name], tensor, 0.5) if tensor.is_floating_point() else tensor
+        for name, tensor in other.items()
+    }
 
 
 @dataclass

@@ -54,6 +54,7 @@ def run(
     simulated: Sequence[int] = (),
     lines_first: int | None = None,
     telescope: Path | None = None,
+    averaged: bool = False,
     workers: int = 1,
 ) -> dict[str, Any]:
     """Train a model on surveys and write it to `out`; return its training curve.
@@ -83,6 +84,8 @@ def run(
         reader stays as it is afterwards. If not given, the first third for a new network, none for one that goes on.
     telescope : Path, optional
         Snippets of a telescope (n, 16, 256), .npy, that the default network sees lines on too.
+    averaged : bool
+        End half way between the model gone on from and what training made of it.
     workers : int
         Processes that simulate surveys.
 
@@ -99,6 +102,8 @@ def run(
             "only the default network learns from simulated surveys and from lines on a telescope's snippets",
             got=architecture,
         )
+    if averaged and start is None:
+        raise SettingsRefused("CONFIG", "there is no model to average with", todo="name one with --from")
     grounds = None if telescope is None else np.asarray(open_stack(telescope))
     chosen = _device(device)
     rng = np.random.default_rng([seed, 0])
@@ -127,8 +132,9 @@ def run(
     if lines_first is None:
         lines_first = max(1, epochs // 3) if fresh and epochs > 1 else 0
     settings = training.TrainSettings(
-        epochs=epochs, seed=seed, learning_rate=learning_rate or usual, lines_first=lines_first
-    )
+        epochs=epochs, seed=seed, learning_rate=learning_rate or usual, lines_first=lines_first,
+        averaged=averaged,
+    )  # fmt: skip
     task: training.Task
     if isinstance(module, encoders.BetaVAE):
         settings = replace(settings, batch=PAPER_BATCH, patience=PAPER_PATIENCE)
