@@ -203,10 +203,11 @@ def test_search_vectors_have_unit_length_and_hold_the_line(network: encoders.Shi
     with torch.no_grad():
         own = torch.nn.functional.normalize(network.settled(seen) - network.centre, dim=1)
     for row in range(5):
-        gate = min(1.0, max(0.0, (1 / (1 + math.exp(-float(seen.line[row]))) - 0.05) / 0.25))
+        gate = min(1.0, max(0.0, (1 / (1 + math.exp(-float(seen.line[row]))) - 0.04) / 0.21))
         wanted = []
-        for weight, number in zip(network.settings.line_weights, seen.reading.parameters[row], strict=True):
-            angle = 0.9 * float(linereader.softened(number))
+        read = zip(network.settings.line_weights, seen.reading.parameters[row], (0.1, 0.0, 0.0), strict=True)
+        for weight, number, step in read:  # a line that drifts at all, 2 Hz/s a unit, is set apart
+            angle = 0.9 * (float(linereader.softened(number)) + step * math.tanh(2 * float(number) / 0.03))
             wanted += [gate * weight * math.cos(angle), gate * weight * math.sin(angle)]
         whole = np.array([*wanted, *own[row].tolist()])
         np.testing.assert_allclose(z[row].numpy(), whole / np.linalg.norm(whole), atol=1e-5, rtol=1e-4)
@@ -229,7 +230,9 @@ def test_lines_differ_in_nothing_but_what_is_read(network: encoders.ShiftInvaria
     torch.testing.assert_close(own, wanted.expand_as(own))
     torch.testing.assert_close(embedded.norm(dim=1), embedded[0].norm().expand(4))
     assert seen.reading is not None
-    angle = 0.9 * linereader.softened(seen.reading.parameters)
+    read = seen.reading.parameters
+    step = torch.tensor([0.1, 0.0, 0.0]) * torch.tanh(2 * read / 0.03)
+    angle = 0.9 * (linereader.softened(read) + step)
     chord = 2 * torch.sin((angle[0] - angle[1]).abs() / 2)
     weights = torch.tensor(network.settings.line_weights)
     torch.testing.assert_close((embedded[0] - embedded[1]).norm(), (weights * chord).norm())

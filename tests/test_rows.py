@@ -136,10 +136,12 @@ def test_the_rows_are_those_of_the_papers_tables_in_their_order_and_ours() -> No
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_an_encoders_identity_is_the_digest_of_its_weights(name: str) -> None:
+def test_an_encoders_identity_is_that_of_its_weights_and_its_network(name: str) -> None:
     weights = (resnet.__file__.rsplit("/", 1)[0]) + f"/models/{name}.safetensors"
     with open(weights, "rb") as handle:  # noqa: PTH123
-        assert rows.ROWS[name].identity() == f"{name}: {hashlib.sha256(handle.read()).hexdigest()}"
+        sha256 = hashlib.sha256(handle.read()).hexdigest()
+    version = f"{sha256} {encoders.CODE[name]}"  # type: ignore[index]
+    assert rows.ROWS[name].identity() == f"{name}: {hashlib.sha256(version.encode()).hexdigest()}"
 
 
 # Raw pixels and components
