@@ -26,6 +26,8 @@ MOST_PAIRS = 4_000_000  #: of one place; where there are more, fewer are compare
 
 #: What a difference says against two hits being of one transmitter, in units of log odds: in each feature (scaled to a
 #: range of about one), and in each of the unit latents. `python -m benchmarks.emitter_weights` fits them.
+#: These are of simulated surveys 11 and 12, on which the encoder was trained, and of the encoder before this one: to be
+#: fitted again with the command's own seeds.
 FEATURE_WEIGHTS = {
     "drift_rate_hz_s": 1.04,
     "snr": 1.04,
