@@ -138,7 +138,7 @@ def energy_detected(sky: Sky, found: Detection) -> Detected:
 def line_detected(sky: Sky, found: Detection, settings: DopplerSettings) -> Detected:
     """Return snippets about the drifting lines, cut as a survey's are; the statistic is the line's SNR.
 
-    Each is of the source with most power on its track.
+    Each is of the source that stands out most along its track.
     """
     header = sky.header
     lines = search_block(sky.block, settings, foff_mhz=header.foff_mhz, tsamp_s=header.tsamp_s)

@@ -1,4 +1,4 @@
-"""Which simulated source made a hit: of all at its place the one with most power along its track."""
+"""Which simulated source made a hit: of all at its place the one that stands out most along its track."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rrs_core import units
+from rrs_core.simulate.noise import NOISE_STD
 from rrs_core.simulate.plan import CADENCE_STEP_S
 from rrs_core.simulate.sources import add_power
 
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 NOBODY = -1
-SLACK_MHZ = 5e-6  #: of a source's extent on each side
 BESIDE = 2  #: channels on each side of a track whose power says which source it is of
+STRETCH = 576  #: channels on each side that the search takes a line's level from (nine stripes of 128)
+EVERY = 16  #: channels from one parallel track to the next
+CHANCE = 5.0  #: standard deviations that the luckiest track of a stretch gets from a source that is noise itself
+FAINTEST_EXCESS = 20.0  #: half the power of the faintest hit: SNR 10 in one channel and 16 spectra [noise sigmas]
+DRAWN = 2**17  #: channels of a source that are drawn at once: bounds memory
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,15 @@ def sources_on_tracks(
     header: ScanHeader,
     frequency_mhz: Floats,
     drift_rate_hz_s: Floats,
-    *,
-    slack_mhz: float = SLACK_MHZ,
 ) -> NDArray[np.int64]:
-    """Return which of the sources of a scan each track is of: of several at its place the one with most power on it.
+    """Return which of the sources of a scan made the hit on each track: the one that stands out most along it.
 
-    Not the narrowest: a comb spans most of its band, and the narrowest was another one for 18 % of a survey's hits.
+    Not the narrowest at that place: a comb spans most of its band, and the narrowest was another one for 18 % of a
+    survey's hits. Not the one with most power either: a source 50 kHz wide has more of it on the tooth of a comb than
+    the tooth (5 % of the hits), but raises what the search measures a line from as much as the line. What a source
+    can give a hit is its power along the track, less the median of its power along parallel tracks over the stretch
+    that the search takes its level from, and what its own fluctuations may add. A source that cannot give half of
+    what the faintest hit needs made none.
 
     Parameters
     ----------
@@ -83,31 +91,72 @@ def sources_on_tracks(
         What is there in the scan at `position`, from `shining`.
     frequency_mhz, drift_rate_hz_s : ndarray, shape (n,)
         Of the tracks, at the scan's start [MHz], [Hz/s].
-    slack_mhz : float
-        How far outside of what a source spans it is still at a track's place [MHz].
 
     Returns
     -------
     ndarray of int, shape (n,)
         Places in `there`; -1 where there is none.
     """
-    low = np.array([one.low_mhz for one in there]) - slack_mhz
-    high = np.array([one.high_mhz for one in there]) + slack_mhz
-    found = np.full(len(frequency_mhz), NOBODY, np.int64)
-    for row, (frequency, drift) in enumerate(zip(frequency_mhz.tolist(), drift_rate_hz_s.tolist(), strict=True)):
-        near = np.flatnonzero((low <= frequency) & (frequency <= high))
-        if len(near) > 1:
-            near = near[[int(np.argmax([_on_track(there[k], position, header, frequency, drift) for k in near]))]]
-        if len(near):
-            found[row] = near[0]
+    n, rows = len(frequency_mhz), np.arange(header.n_time)
+    channel = np.rint((np.asarray(frequency_mhz) - header.fch1_mhz) / header.foff_mhz).astype(np.int64)
+    step_hz = header.foff_mhz * units.HZ_PER_MHZ
+    moved = np.rint(np.asarray(drift_rate_hz_s)[:, None] * rows * header.tsamp_s / step_hz).astype(np.int64)
+    best, found = np.full(n, FAINTEST_EXCESS), np.full(n, NOBODY, np.int64)
+    reach = STRETCH * abs(header.foff_mhz)
+    order = np.argsort(channel, kind="stable")
+    for place, one in enumerate(there):
+        inside = (one.low_mhz - reach <= frequency_mhz) & (frequency_mhz <= one.high_mhz + reach)
+        near = order[inside[order]]
+        for part in np.split(near, 1 + np.flatnonzero(np.diff(channel[near] // DRAWN))):  # one source may span the band
+            if not len(part):
+                continue
+            excess = _excess(one, position, header, channel[part], moved[part])
+            better = excess > best[part]
+            best[part[better]], found[part[better]] = excess[better], place
     return found
 
 
-def _on_track(one: Shining, position: int, header: ScanHeader, frequency_mhz: float, drift_rate_hz_s: float) -> float:
-    """Return the power of a source along a track [noise sigmas]."""
+def _excess(
+    one: Shining, position: int, header: ScanHeader, channel: NDArray[np.int64], moved: NDArray[np.int64]
+) -> Floats:
+    """Return what a source can give hits on tracks, shape (n,) [noise sigmas, summed over the track].
+
+    `channel`, shape (n,), is where each begins, `moved`, shape (n, n_time), by how many channels it has moved since.
+    """
+    first = int((channel + moved.min(axis=1)).min()) - STRETCH - BESIDE
+    last = int((channel + moved.max(axis=1)).max()) + STRETCH + BESIDE
+    power = one.power(position, header, header.fch1_mhz + first * header.foff_mhz, last - first + 1)
+    rows, at = np.arange(header.n_time), channel[:, None] + moved - first
+    on = np.stack([power[rows, at + beside] for beside in range(-BESIDE, BESIDE + 1)])
+    around = np.stack([power[rows, at + away].sum(axis=1) for away in range(-STRETCH, STRETCH + 1, EVERY)])
+    fluctuation = NOISE_STD * np.sqrt((on.astype(np.float64) ** 2).sum(axis=(0, 2)))
+    excess = on.sum(axis=(0, 2), dtype=np.float64) - len(on) * np.median(around, axis=0)
+    return np.asarray(excess + CHANCE * fluctuation, np.float64)
+
+
+def brightest_at(
+    there: list[Shining],
+    position: int,
+    header: ScanHeader,
+    frequency_mhz: float,
+    drift_rate_hz_s: float,
+    *,
+    slack_mhz: float,
+) -> int:
+    """Return which of the sources of a scan has most power where a track lies, whether it could make a hit or not.
+
+    Of those that span the track's start to within `slack_mhz` [MHz]; -1 where none does. Other parameters are those of
+    `sources_on_tracks`, for one track.
+    """
+    spans = [
+        place for place, one in enumerate(there) if one.low_mhz - slack_mhz <= frequency_mhz <= one.high_mhz + slack_mhz
+    ]
     rows, step_hz = np.arange(header.n_time), header.foff_mhz * units.HZ_PER_MHZ
-    moved = np.rint(drift_rate_hz_s * rows * header.tsamp_s / step_hz).astype(np.int64)
-    first = int(moved.min()) - BESIDE
-    n_chan = int(np.ptp(moved)) + 2 * BESIDE + 1
-    power = one.power(position, header, frequency_mhz + first * header.foff_mhz, n_chan)
-    return sum(float(power[rows, moved - first + beside].sum()) for beside in range(-BESIDE, BESIDE + 1))
+    at = np.rint(drift_rate_hz_s * rows * header.tsamp_s / step_hz).astype(np.int64)
+    first = int(at.min()) - BESIDE
+    powers = []
+    for place in spans:
+        n_chan = int(np.ptp(at)) + 2 * BESIDE + 1
+        power = there[place].power(position, header, frequency_mhz + first * header.foff_mhz, n_chan)
+        powers.append(sum(float(power[rows, at - first + beside].sum()) for beside in range(-BESIDE, BESIDE + 1)))
+    return spans[int(np.argmax(powers))] if spans else NOBODY

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from rrs_core.stages.report import Report
 
-CODE = "recover-3"
+CODE = "recover-4"
 FOLDER, RESULT = "recovery", "recovery.json"
 METHODS: tuple[config.Method, ...] = ("default", "paper")
 COLUMNS = ("false_hits", "false_events", "injected_hits", "injected_events")

@@ -21,7 +21,7 @@ from rrs_core.observe.filterbank import Scan, open_scan
 from rrs_core.observe.snippetfiles import fit_times
 from rrs_core.prove.recovery import SETS, Injection, Place, SetName, draw_set
 from rrs_core.prove.recovery_match import NONE, Expected, expected_in, hits_per_mhz, match_hits
-from rrs_core.prove.truth import Shining, shining, sources_on_tracks
+from rrs_core.prove.truth import Shining, brightest_at, shining, sources_on_tracks
 from rrs_core.simulate.plan import ORDER, PlannedCadence, Preset, plan_cadence
 from rrs_core.simulate.scans import coarse_blocks
 from rrs_core.stages.features import seeds_in
@@ -340,11 +340,11 @@ def _under(where: Expected, there: list[Shining] | None, position: int, header: 
     """Return the family of the source that an injection lies on; empty for none or not known."""
     if there is None:
         return {"under": ""}
-    at = sources_on_tracks(
-        there, position, header, np.array([where.frequency_mhz]), np.array([where.drift_rate_hz_s]),
+    at = brightest_at(
+        there, position, header, where.frequency_mhz, where.drift_rate_hz_s,
         slack_mhz=where.tolerance_hz / units.HZ_PER_MHZ,
     )  # fmt: skip
-    return {"under": there[at[0]].item.source.family if at[0] >= 0 else ""}
+    return {"under": there[at].item.source.family if at >= 0 else ""}
 
 
 def _write(path: Path, frame: pd.DataFrame) -> None:
