@@ -28,7 +28,7 @@ from rrs_core.pipeline import build
 from rrs_core.prove.truth import shining, sources_on_tracks
 from rrs_core.simulate.plan import ORDER, plan_cadence, preset_named
 from rrs_core.simulate.scans import simulate
-from rrs_core.stages.cluster import MAP, looks
+from rrs_core.stages.cluster import MAP, unit_latents
 from rrs_core.survey.catalogue import Survey, load
 
 CACHE = Path(__file__).resolve().parents[1] / "cache"
@@ -146,7 +146,10 @@ def ceilings(survey: Survey, known: pd.DataFrame) -> list[dict[str, object]]:
     described = survey.features.merge(known, on="hit_id")
     described = described[described["source_id"] >= 0]
     points = transforms.load(survey.store.root / MAP).transform(described)
-    both = looks(survey.store, described["hit_id"], points)
+    latents = unit_latents(survey.store, described["hit_id"])
+    if latents is None:
+        raise RuntimeError("the survey has no latents")
+    both = np.hstack([points, latents])
     family, source = described["family"].to_numpy(str), described["source_id"].to_numpy(np.int64)
     of_source, first, row = np.unique(source, return_index=True, return_inverse=True)
     mean = np.stack([np.bincount(row, column) for column in both.T], axis=1) / np.bincount(row)[:, None]

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from rrs_core.describe.features import FEATURES
 from rrs_core.group import emitters
-from rrs_core.group.emitters import coordinates, link_emitters
+from rrs_core.group.emitters import link_emitters
 
 D = 8
 FAR = 4 * emitters.APART
@@ -118,18 +117,3 @@ def test_a_crowded_place_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatc
 def test_none_or_one_hit_joins_nothing(n: int) -> None:
     found = link_emitters(np.full(n, 1420.0), np.zeros(n, int), np.zeros((n, D)), np.full(n, -1))
     assert found.tolist() == [0] * n
-
-
-def test_coordinates_weigh_features_and_latents() -> None:
-    rng = np.random.default_rng(2)
-    points, latents = rng.uniform(0, 1, (5, 13)), rng.normal(size=(5, 16))
-    where = coordinates(points, latents)
-    for i in range(5):
-        for j in range(5):
-            wanted = sum(
-                weight * abs(points[i, list(FEATURES).index(name)] - points[j, list(FEATURES).index(name)])
-                for name, weight in emitters.FEATURE_WEIGHTS.items()
-            )
-            wanted += emitters.LATENT_WEIGHT * np.abs(latents[i] - latents[j]).sum()
-            assert np.abs(where[i] - where[j]).sum() == pytest.approx(wanted)
-    np.testing.assert_allclose(coordinates(points, None), where[:, :-16])

@@ -311,19 +311,15 @@ class Latents:
         return self.frame
 
 
-def test_looks_stand_beside_the_features_row_by_row_whatever_their_order() -> None:
-    points = np.random.default_rng(0).random((5, 13))
+def test_latents_are_of_unit_length_row_by_row_whatever_their_order() -> None:
     vectors = np.random.default_rng(1).normal(size=(5, 4))
     vectors[2] = 0
     frame = pd.DataFrame(vectors, columns=[f"l{k}" for k in range(4)]).assign(hit_id=np.arange(5) + 10)
     ids = pd.Series([11, 10, 14, 12, 13])
-    found = cluster.looks(Latents(frame[::-1]), ids, points)  # type: ignore[arg-type]
-    np.testing.assert_allclose(found[:, :13], points - points.mean(axis=0))
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)[ids - 10]
-    np.testing.assert_allclose(found[:, 13:], cluster.LATENT_WEIGHT * unit)
-    lacking = cluster.looks(Latents(frame[1:]), ids, points)  # type: ignore[arg-type]
-    assert lacking.shape == (5, 13)
+    np.testing.assert_allclose(cluster.unit_latents(Latents(frame[::-1]), ids), unit)  # type: ignore[arg-type]
+    assert cluster.unit_latents(Latents(frame[1:]), ids) is None  # type: ignore[arg-type]
 
 
 def test_means_are_of_the_members_and_none_for_hits_of_no_group() -> None:

@@ -95,6 +95,28 @@ def test_joining_is_scikit_learns_of_ward():
         assert sorted(set(label.tolist())) == list(range(count))
 
 
+def test_joined_groups_settle_as_scikit_learns_k_means_from_the_same_middles():
+    from sklearn.cluster import KMeans
+
+    rows = np.random.default_rng(3).normal(size=(400, 3))
+    tree = superclusters._Tree(rows, np.random.default_rng(0))
+    for count in (2, 7, 20):
+        joined, settled = tree.labels(count), tree.settled(count)
+        middles = np.array([rows[joined == one].mean(axis=0) for one in range(count)])
+        wanted = KMeans(count, init=middles, n_init=1, max_iter=superclusters.STEPS).fit_predict(rows)
+        assert adjusted_rand(settled, wanted) == pytest.approx(1)
+        assert adjusted_rand(settled, joined) < 0.95
+
+
+def test_every_group_is_of_the_supercluster_whose_middle_is_nearest():
+    rows = np.random.default_rng(4).normal(size=(500, 3))
+    found = match(rows, np.ones(500, int), np.arange(500), method="default", seed=0, repeats=2)
+    placed, _ = principal_components(rows, np.ones(500))
+    label = found.cluster_of_group
+    middles = np.array([placed[label == one].mean(axis=0) for one in range(found.n_clusters)])
+    np.testing.assert_array_equal(np.linalg.norm(placed[:, None] - middles, axis=2).argmin(axis=1), label)
+
+
 def test_equally_near_rows_are_joined_until_one_is_left():
     grid = np.stack(np.meshgrid(*[np.arange(6.0)] * 3), axis=-1).reshape(-1, 3)
     tree = superclusters._Tree(grid, np.random.default_rng(0))

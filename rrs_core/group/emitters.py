@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rrs_core.describe.features import FEATURES
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -20,46 +18,9 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 REACH_HZ = 3000.0  #: hits farther apart than this are not compared: four widths of a snippet
-APART = 4.0  #: mean distance from which two groups of hits are two transmitters
+APART = 4.5  #: mean distance from which two groups of hits are two transmitters [log odds]
 MOST_NEAR = 48  #: hits above one that are compared with it: bounds the work where thousands coincide
 MOST_PAIRS = 4_000_000  #: of one place; where there are more, fewer are compared with each
-
-#: What a difference says against two hits being of one transmitter, in units of log odds: in each feature (scaled to a
-#: range of about one), and in each of the unit latents. `python -m benchmarks.emitter_weights` fits them.
-#: These are of simulated surveys 11 and 12, on which the encoder was trained, and of the encoder before this one: to be
-#: fitted again with the command's own seeds.
-FEATURE_WEIGHTS = {
-    "drift_rate_hz_s": 1.04,
-    "snr": 1.04,
-    "swk": 2.40,
-    "bimodality": 2.92,
-    "kurtosis_bandwidth_correlation": 0.30,
-    "turning_point_bandwidth_hz": 0.79,
-    "tws": 0.21,
-    "time_std": 1.61,
-    "bandwidth_hz": 2.44,
-    "redness": 0.51,
-}
-LATENT_WEIGHT = 0.85
-
-
-def coordinates(points: Floats, latents: Floats | None) -> Floats:
-    """Return hits as points whose distance, a sum of absolute differences, says how likely they are of one transmitter.
-
-    Parameters
-    ----------
-    points : ndarray, shape (n, 13)
-        Scaled features, see `transforms`.
-    latents : ndarray, shape (n, d), optional
-        Of unit length; without them features alone have to tell.
-
-    Returns
-    -------
-    ndarray, shape (n, number of weights)
-    """
-    names = list(FEATURES)
-    looks = points[:, [names.index(name) for name in FEATURE_WEIGHTS]] * np.array(list(FEATURE_WEIGHTS.values()))
-    return looks if latents is None else np.hstack([looks, LATENT_WEIGHT * latents])
 
 
 def link_emitters(
@@ -85,7 +46,7 @@ def link_emitters(
     place : ndarray of int, shape (n,)
         Number of the cadence, or of the scan where it belongs to none: no emitter is in two.
     where : ndarray, shape (n, d)
-        `coordinates`.
+        `distances.of_transmitters`.
     track_id : ndarray of int, shape (n,), optional
         From `tracks.link_tracks`; -1: of none.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from rrs_core.describe.features import FEATURES
 from rrs_core.detect.drift import drift_step_hz_s
-from rrs_core.group import allocations, clusters, emitters, explain, superclusters, tracks, transforms
+from rrs_core.group import allocations, clusters, distances, emitters, explain, superclusters, tracks, transforms
 from rrs_core.stages import resolutions
 from rrs_core.survey import tables
 
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "cluster-6"
+CODE = "cluster-7"
 MAP = "transform.npz"  #: the fitted map of features, in the survey's folder
 SOURCES = 3  #: likely sources that are suggested for a cluster, at most
 EXEMPLARS = 24  #: hits nearest to the middle of a supercluster that are named, and as many of its edge
-LATENT_WEIGHT = 10.0  #: of the unit latents beside the features, which span about one each and part their ties
 FEWEST_TO_EXPLAIN = 50  #: hits below which a forest says nothing
 TABLES = ("clusters", "groups", "epochs", "superclusters", "importances")
 
@@ -90,12 +89,12 @@ def run(
         one_target = ["all hits are of one cadence's ON scans: nothing tells interference from the target, none is rfi"]
     for note in (*one_target, *found.notes):
         report.note(f"cluster: {note}")
-    described_by = looks(store, features["hit_id"], points) if default else points
+    latents = unit_latents(store, features["hit_id"]) if default else None
+    described_by = distances.of_kinds(points, latents, encoder_of(store)) if default else points
     emitter = np.full(len(points), -1, np.int64)
     if default:
         frequency = named["frequency_mhz"].to_numpy(np.float64)
-        where = emitters.coordinates(points, unit_latents(store, features["hit_id"]))
-        emitter = emitters.link_emitters(frequency, place, where, track)
+        emitter = emitters.link_emitters(frequency, place, distances.of_transmitters(points, latents), track)
     unit = emitter if default else found.group_of_hit
     count = int(unit.max(initial=-1)) + 1
     matched = superclusters.match(
@@ -157,7 +156,7 @@ def run(
         "agreement": matched.agreement.tolist(),
         "centroid_variance": matched.variance.tolist(),
         "feature_variance": explain.pca_curve(points).tolist() if len(points) > 1 else [],
-        "described_by": "features" if described_by.shape == points.shape else "features and latents",
+        "described_by": "features" if latents is None else "features and latents",
         "notes": [*([mixed] if mixed else []), *fitted.notes, *one_target, *found.notes, *matched.notes],
     }
     return Clustered(made, fitted, more)
@@ -207,15 +206,9 @@ def describe(table: pd.DataFrame, hits: pd.DataFrame, scans: pd.DataFrame, point
     return pd.DataFrame(rows, columns=list(tables.SUPERCLUSTERS))
 
 
-def looks(store: Store, hit_id: pd.Series[int], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return features beside latents, where the survey's snippets are encoded: kinds of interference show in both.
-
-    Features are about their mean. On the simulator's families, features alone agree half as well with what made the
-    hits (docs/method.md).
-    """
-    points = points - points.mean(axis=0)
-    latents = unit_latents(store, hit_id)
-    return points if latents is None else np.hstack([points, LATENT_WEIGHT * latents])
+def encoder_of(store: Store) -> str:
+    """Return the digest of the encoder that made a survey's latents, empty where there are none."""
+    return str((store.manifest("encode") or {}).get("model_sha256", ""))
 
 
 def unit_latents(store: Store, hit_id: pd.Series[int]) -> NDArray[np.float64] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rrs_core.describe.features import FEATURES
-from rrs_core.group import emitters, superclusters, transforms
+from rrs_core.group import distances, emitters, superclusters, transforms
 from rrs_core.group.superclusters import adjusted_rand
 from rrs_core.stages.cluster import means_of, place_of
 from rrs_core.stages.recover_hits import step_of
@@ -129,7 +129,7 @@ def _emitters(prepared: Prepared, run: Run) -> Integers:
         return np.full(len(prepared.clustered), -1, np.int64)
     frequency = prepared.clustered["frequency_mhz"].to_numpy(np.float64)
     place = place_of(prepared.clustered, prepared.scans)
-    where = emitters.coordinates(_points(prepared, run), None)
+    where = distances.of_transmitters(_points(prepared, run), None)
     return emitters.link_emitters(frequency, place, where, prepared.hits.track)
 
 
@@ -137,10 +137,12 @@ def _superclusters(
     prepared: Prepared, run: Run, found: dict[str, NDArray[Any]], emitter: Integers, seed: int
 ) -> Integers:
     """Return the supercluster of each hit, as a build finds them: of emitters by default, of batch clusters else."""
-    unit = emitter if run.settings.cluster.method == "default" else found["group"].astype(np.int64)
+    default = run.settings.cluster.method == "default"
+    unit = emitter if default else found["group"].astype(np.int64)
     count = int(unit.max(initial=-1)) + 1
+    points = _points(prepared, run)
     matched = superclusters.match(
-        means_of(_points(prepared, run), unit, count),
+        means_of(distances.of_kinds(points, None) if default else points, unit, count),
         np.bincount(unit[unit >= 0], minlength=count),
         unit,
         method=run.settings.cluster.method,
