@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from rrs_core import figures
 from rrs_core.figures import colours
@@ -239,3 +242,19 @@ def test_places_show_all_hits_below_the_lookalikes_and_the_query_on_top():
     figure = figures.map_places(xy, xy[:4], method="PCA", query_xy=xy[9])
     assert [trace.name for trace in figure.data] == ["all hits", "lookalikes", "query"]
     assert len(figures.map_places(xy, xy[:0], method="PCA").data) == 2
+
+
+def test_thumbnails_show_snippets_side_by_side_with_their_lines():
+    pixels = np.zeros((3, 16, 256), np.uint8)
+    for place, (row, channel) in enumerate([(0, 0), (8, 100), (15, 254)]):
+        pixels[place, row, channel] = 255
+    head, data = figures.thumbnails(pixels).split(",")
+    assert head == "data:image/png;base64"
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    assert picture.shape == (32, 3 * 85 + 2 * 4, 4)
+    brightest = np.append(figures.colour_table()[255], 255)
+    rows, columns = np.nonzero((picture == brightest).all(axis=2))
+    wanted = {(0, 0), (1, 0), (16, 89 + 33), (17, 89 + 33), (30, 178 + 84), (31, 178 + 84)}
+    assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == wanted
+    assert (picture[:, 85:89, 3] == 0).all()
+    assert (picture[:, 89 : 89 + 85, 3] == 255).all()

@@ -18,7 +18,9 @@ from make_survey import FCH1_MHZ, make_survey
 from streamlit.testing.v1 import AppTest
 
 from pages.components import cluster_detail, cluster_table, export, featureviews
+from rrs_core import figures
 from rrs_core.describe.features import FEATURES
+from rrs_core.describe.snippets import normalise
 from rrs_core.group import transforms
 from rrs_core.stages.cluster import MAP
 from rrs_core.stages.explain import points_of
@@ -166,6 +168,14 @@ def test_the_largest_supercluster_comes_first_with_its_share_of_on_hits(
         own = members[members["cluster_id"] == row.cluster_id]
         assert row.n_hits == len(own)
         assert row.on_share == pytest.approx(100 * own["on"].astype(bool).mean())
+
+
+def test_each_supercluster_shows_the_hits_nearest_to_its_middle(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    survey = load(made)
+    nearest = dict(zip(survey.superclusters["cluster_id"], survey.superclusters["exemplars"], strict=True))
+    for row in shown(opened("clusters", made, monkeypatch)).itertuples():
+        power = normalise(survey.snippets_of(list(nearest[row.cluster_id])[:3]), "robust")
+        assert row.look == figures.thumbnails(figures.tile_pixels(power))
 
 
 def test_a_suggested_source_is_shown_literally_in_table_and_text(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,8 @@ AGREEMENT = {
 }
 #: Columns of the table: title, width [pixels] and format.
 SHOWN: dict[str, tuple[str, int, str | None]] = {
-    "cluster_id": ("number", 75, "%d"),
+    "cluster_id": ("number", 70, "%d"),
+    "look": ("looks like", 275, None),
     "n_hits": ("hits", 65, "localized"),
     "in_range": ("in range", 75, "localized"),
     "on_share": ("ON [%]", 65, "%.0f"),
@@ -51,6 +52,7 @@ SHOWN: dict[str, tuple[str, int, str | None]] = {
     "n_emitters": ("emitters", 82, "%d"),
 }
 HELP = {
+    "look": "the three hits nearest to its middle; frequency to the right, time down",
     "n_emitters": "transmitters, counted once in each cadence",
     "common_share": "share of its hits that were taken for common interference; the others are anomalies",
     "in_range": "its hits between the two frequencies above",
@@ -178,7 +180,11 @@ def table(survey: Survey) -> int | None:
     if table_.open:
         with table_:
             # Another choice of rows is another table: a selection by place must not pass to another supercluster.
-            _rows(rows, f"clusters.table.{low}.{high}.{fewest}.{on_only}.{words.strip()}", len(survey.superclusters))
+            _rows(
+                rows.assign(look=rows["cluster_id"].map(loaders.thumbnails(survey))),
+                f"clusters.table.{low}.{high}.{fewest}.{on_only}.{words.strip()}",
+                len(survey.superclusters),
+            )
     if places.open:
         with places:
             _frequencies(survey, rows)
@@ -192,7 +198,7 @@ def table(survey: Survey) -> int | None:
 def _rows(rows: pd.DataFrame, key: str, total: int) -> None:
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     left.caption(f"{len(rows):,} of {total:,} superclusters, the largest first. A row opens its supercluster below.")
-    export.button(right, len(rows), lambda: rows, "superclusters.csv", key="clusters.export")
+    export.button(right, len(rows), lambda: rows.drop(columns="look"), "superclusters.csv", key="clusters.export")
     ids = rows["cluster_id"].tolist()
     at = [place for place, number in enumerate(ids) if f"{number}" == st.query_params.get(CLUSTER)]
     shown = [name for name in SHOWN if name in rows]
@@ -200,7 +206,9 @@ def _rows(rows: pd.DataFrame, key: str, total: int) -> None:
     for name in shown:
         title, width, form = SHOWN[name]
         meaning = HELP.get(name) or SUPERCLUSTERS[name].meaning
-        if name == "likely_source":
+        if name == "look":
+            config[name] = st.column_config.ImageColumn(title, width=width, help=meaning)
+        elif name == "likely_source":
             config[name] = st.column_config.TextColumn(title, width=width, help=meaning)
         else:
             config[name] = st.column_config.NumberColumn(title, width=width, format=form, help=meaning)
@@ -208,7 +216,8 @@ def _rows(rows: pd.DataFrame, key: str, total: int) -> None:
         rows[shown].assign(likely_source=rows["likely_source"].str.replace(r"(^|; )suggestion: ", r"\1", regex=True)),
         hide_index=True,
         key=key,
-        height=min(388, 38 + 35 * max(1, len(rows))),
+        height=min(458, 38 + 42 * max(1, len(rows))),
+        row_height=42,
         on_select=choice.opener(CLUSTER, key, ids),
         selection_mode="single-row",
         selection_default={"selection": {"rows": at, "columns": []}},

@@ -19,7 +19,9 @@ import numpy as np
 import streamlit as st
 
 from pages.components import uploads
+from rrs_core import figures
 from rrs_core.ask import check_made_by
+from rrs_core.describe.snippets import normalise
 from rrs_core.errors import SurveyRefused
 from rrs_core.figures.density import spans_decades
 from rrs_core.survey import filters
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO = REPOSITORY / "cache" / "demo"
 SPREADS = (-2.0, -1.0, 0.0, 1.0, 2.0)  #: standard deviations that a latent is moved by
+MOST_PICTURES, SIDE_BY_SIDE = 200, 3  #: superclusters with a picture in their table, and snippets in each
 MOST_THREADS = 2  #: of torch; one search must not take the machine from everybody else
 _inference = threading.Lock()
 
@@ -85,6 +88,11 @@ def occupancy(bins: int, band_mhz: tuple[float, float]) -> pd.DataFrame:
 def members(found: Survey) -> pd.DataFrame:
     """Return the hits that belong to a supercluster, one after the other: rows of `table`, cluster_id and status."""
     return _members(f"{found.store.root}", _digest(found.store), found)
+
+
+def thumbnails(found: Survey) -> dict[int, str]:
+    """Return a picture of each supercluster, of the largest `MOST_PICTURES`: the hits nearest to its middle."""
+    return _thumbnails(f"{found.store.root}", _digest(found.store), found)
 
 
 def origins(found: Survey) -> pd.Series[int]:
@@ -249,6 +257,19 @@ def _members(root: str, digest: str, _survey: Survey) -> pd.DataFrame:  # noqa: 
     own = _survey.clusters.loc[_survey.clusters["cluster_id"] >= 0, ["hit_id", "cluster_id", "status"]]
     found = own.merge(_survey.table, on="hit_id", how="inner", validate="one_to_one")
     return found.sort_values("cluster_id", kind="stable", ignore_index=True)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Drawing superclusters")
+def _thumbnails(root: str, digest: str, _survey: Survey) -> dict[int, str]:  # noqa: ARG001
+    largest = _survey.superclusters.sort_values("n_hits", ascending=False, kind="stable").head(MOST_PICTURES)
+    known = set(_survey.table["hit_id"].tolist())
+    found = {}
+    for number, exemplars in zip(largest["cluster_id"].tolist(), largest["exemplars"], strict=True):
+        hits = [int(hit_id) for hit_id in exemplars if int(hit_id) in known][:SIDE_BY_SIDE]
+        if hits:
+            power = normalise(_survey.snippets_of(hits), "robust")
+            found[int(number)] = figures.thumbnails(figures.tile_pixels(power))
+    return found
 
 
 @st.cache_resource(max_entries=2, show_spinner="Counting the hits")

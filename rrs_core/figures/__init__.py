@@ -10,7 +10,7 @@ from __future__ import annotations
 from rrs_core.figures.colours import Colouring, colour_by, colour_table, plot_text
 from rrs_core.figures.maps import map_places, map_scatter
 from rrs_core.figures.spectra import frequency_histogram, occupancy
-from rrs_core.figures.waterfalls import Scale, tile_pixels, waterfall
+from rrs_core.figures.waterfalls import Scale, thumbnails, tile_pixels, waterfall
 
 __all__ = [
     "Colouring",
@@ -22,6 +22,7 @@ __all__ = [
     "map_scatter",
     "occupancy",
     "plot_text",
+    "thumbnails",
     "tile_pixels",
     "waterfall",
 ]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import plotly.graph_objects as go
+from PIL import Image
+
+from rrs_core.figures.colours import colour_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGMAS = (-3, -1, 0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 100_000, 1_000_000)  #: ticks of an asinh colour bar
 TILE_FLOOR, TILE_CEILING = math.asinh(-1.5), math.asinh(8.0)  #: noise stays dark, a line of 8 sigma is bright
+SHRUNK, TALLER, GAP = 3, 2, 4  #: channels a pixel, pixels a spectrum and between two snippets, of thumbnails
 
 Scale = Literal["power", "robust", "log", "linear"]
 
@@ -32,6 +38,27 @@ def tile_pixels(stretched: NDArray[np.float32]) -> NDArray[np.uint8]:
     top = np.maximum(stretched.max(axis=(1, 2), keepdims=True), TILE_CEILING)
     share = (stretched - TILE_FLOOR) / (top - TILE_FLOOR)
     return np.ascontiguousarray((255 * share.clip(0, 1)).round().astype(np.uint8)[:, :, ::-1])
+
+
+def thumbnails(pixels: NDArray[np.uint8]) -> str:
+    """Return snippets side by side as one small picture, a PNG in a data URL.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (n, n_time, n_chan)
+        From `tile_pixels`. Of `SHRUNK` neighbouring channels the brightest is shown, so that a line of one channel
+        is still there.
+    """
+    n, n_time, n_chan = pixels.shape
+    kept = n_chan - n_chan % SHRUNK
+    small = pixels[:, :, :kept].reshape(n, n_time, kept // SHRUNK, SHRUNK).max(axis=3)
+    tall = np.repeat(small, TALLER, axis=1)
+    gap = np.zeros((tall.shape[1], GAP, 4), np.uint8)  # nothing: the page's own ground
+    colours = np.column_stack([colour_table(), np.full(256, 255, np.uint8)])
+    parts = [part for tile in tall for part in (colours[tile], gap)][:-1]
+    stream = io.BytesIO()
+    Image.fromarray(np.concatenate(parts, axis=1)).save(stream, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def waterfall(
