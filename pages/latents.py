@@ -8,7 +8,7 @@ from rrs_core.errors import RRSError
 frame.begin("Latents")
 survey = frame.survey_or_stop()
 try:
-    name = latentviews.choose(survey)
+    name = latentviews.usable(latentviews.choose(survey))
     latentviews.followed(name)
     latentviews.decoded(survey, name)
 except RRSError as error:

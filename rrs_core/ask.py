@@ -103,9 +103,9 @@ def check_made_by(survey: Survey, encoder: Encoder) -> None:
             "MODEL_CHANGED",
             "the survey's latents were made by another version of its model",
             where=survey.name,
-            got=f"{encoder.digest[:12]}…",
-            expected=f"{made_by[:12]}…",
-            todo=f"run rrs encode {survey.store.root}",
+            got=f"model {survey.settings.encode.model}, version {encoder.digest[:12]}",
+            expected=f"version {made_by[:12]}",
+            todo=f"run rrs encode {survey.store.root}, then rrs project {survey.store.root}",
         )
 
 

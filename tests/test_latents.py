@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -140,6 +141,20 @@ def test_an_encoder_without_a_decoder_says_so_and_the_papers_draws_in_its_place(
     assert len(charts(app)) == len(charts(paper)) == 3
     assert charts(app)[0] != charts(paper)[0]  # what each latent follows is still told of the survey's own
     assert charts(app)[1:] == charts(paper)[1:]
+
+
+def test_latents_of_an_older_encoder_are_named_and_the_papers_is_shown(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey = make_survey(tmp_path / "s", n_hits=40)
+    other = make_survey(tmp_path / "other", n_hits=10, seed=1)
+    for name in ("model.safetensors", "model.json"):
+        shutil.copy(other / name, survey / name)
+    app = opened("latents", survey, monkeypatch)
+    assert "MODEL_CHANGED" in app.error[0].value
+    assert "β-VAE in its place" in words(app)
+    assert charts(app)[0] == charts(opened("latents", root, monkeypatch, encoder="paper"))[0]
+    assert len(charts(app)) == 3
 
 
 def test_the_size_of_a_tile_is_that_of_the_hits_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

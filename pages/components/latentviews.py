@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from pages.components import choice, loaders, waterfall
+from pages.components import choice, frame, loaders, waterfall
 from rrs_core import units
+from rrs_core.errors import SurveyRefused
 from rrs_core.figures import latents as figures
 from rrs_core.text import markdown_text
 
@@ -40,6 +41,19 @@ def choose(survey: Survey) -> str:
         st.query_params.pop(ENCODER, None)
     else:
         st.query_params[ENCODER] = name
+    return name
+
+
+def usable(name: str) -> str:
+    """Return the encoder, or the paper's where the survey's latents are of another version of it, and say so."""
+    try:
+        loaders.shown_encoder(name)
+    except SurveyRefused as error:
+        if error.code != "MODEL_CHANGED":
+            raise
+        frame.refusal(error)
+        st.info("What follows is of the search paper's β-VAE in its place.", icon=":material/swap_horiz:")
+        return PAPER
     return name
 
 
