@@ -9,12 +9,10 @@ loses the ON hits of a track together.
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
-from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +21,7 @@ from rrs_core.errors import RRSError, SurveyRefused
 from rrs_core.group import tracks
 from rrs_core.group.batches import Batch, Outcome, run_batch
 from rrs_core.group.epochs import EPOCH_COLUMNS, GROUP_COLUMNS, Vote, plan
+from rrs_core.processes import pool_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -239,7 +238,7 @@ def _workers(count: int) -> Iterator[Work]:
     if count <= 1:
         yield lambda batches: map(run_batch, batches)
         return
-    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    pool = pool_of(count)
 
     def work(batches: Iterable[Batch]) -> Iterator[Outcome]:
         coming = iter(batches)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, TypeVar
 
 from rrs_core.errors import RRSError
+from rrs_core.processes import pool_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def each(work: Callable[[Job], Result], jobs: list[Job], workers: int) -> Iterat
         for job in jobs:
             yield job, work(job)
         return
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"))
+    pool = pool_of(min(workers, len(jobs)))
     try:
         waiting = {pool.submit(work, job): job for job in jobs}
         for future in as_completed(waiting):
