@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,7 +181,10 @@ def main() -> None:
             "families": len(np.unique(family)),
         },
     }
-    write_text(chosen.out, json.dumps(held, indent=1) + "\n")
+    rows_on_lines = re.sub(
+        r"\[([^\[\]]+)\]", lambda found: f"[{' '.join(found[1].split())}]", json.dumps(held, indent=1)
+    )
+    write_text(chosen.out, rows_on_lines + "\n")
     distances.FILE = chosen.out
     distances.fitted.cache_clear()
     test = described(chosen.preset, chosen.test, chosen.workers)
