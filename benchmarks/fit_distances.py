@@ -36,8 +36,7 @@ from rrs_core.survey.store import write_text
 PAIRS = 300_000  #: of one survey, drawn from all
 OF_LOOKS = slice(1, None)  #: features but frequency, which says next to nothing within 3 kHz
 TRIED = (3.5, 4.0, 4.5, 5.0, 5.5)  #: distances from which two groups are two transmitters
-#: Of the spread within kinds towards a sphere: kinds that no simulator draws spread otherwise. Chosen on seeds 21 to 23.
-SHRINKAGE = 0.2
+SHRINKAGE = 0.2  #: of the spread within kinds towards a sphere, for kinds that nobody simulates; chosen on seeds 21-23
 DIGITS = 4  #: of the numbers written
 
 

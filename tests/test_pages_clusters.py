@@ -170,11 +170,18 @@ def test_the_largest_supercluster_comes_first_with_its_share_of_on_hits(
         assert row.on_share == pytest.approx(100 * own["on"].astype(bool).mean())
 
 
-def test_each_supercluster_shows_the_hits_nearest_to_its_middle(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_supercluster_shows_hits_near_its_middle_of_several_transmitters(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     survey = load(made)
     nearest = dict(zip(survey.superclusters["cluster_id"], survey.superclusters["exemplars"], strict=True))
+    changed = survey.clusters.assign(emitter_id=1)
+    other = nearest[3][-1]  # of supercluster 3 the last one alone is of another transmitter
+    survey.store.write_table("clusters", changed.assign(emitter_id=np.where(changed["hit_id"] == other, 2, 1)))
     for row in shown(opened("clusters", made, monkeypatch)).itertuples():
-        power = normalise(survey.snippets_of(list(nearest[row.cluster_id])[:3]), "robust")
+        hits = list(nearest[row.cluster_id])
+        hits = [hits[0], other, hits[1]] if row.cluster_id == 3 else hits[:3]
+        power = normalise(survey.snippets_of(hits), "robust")
         assert row.look == figures.thumbnails(figures.tile_pixels(power))
 
 

@@ -52,7 +52,7 @@ SHOWN: dict[str, tuple[str, int, str | None]] = {
     "n_emitters": ("emitters", 82, "%d"),
 }
 HELP = {
-    "look": "the three hits nearest to its middle; frequency to the right, time down",
+    "look": "three hits near its middle, of as many transmitters where there are; frequency to the right, time down",
     "n_emitters": "transmitters, counted once in each cadence",
     "common_share": "share of its hits that were taken for common interference; the others are anomalies",
     "in_range": "its hits between the two frequencies above",

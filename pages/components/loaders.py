@@ -91,7 +91,7 @@ def members(found: Survey) -> pd.DataFrame:
 
 
 def thumbnails(found: Survey) -> dict[int, str]:
-    """Return a picture of each supercluster, of the largest `MOST_PICTURES`: the hits nearest to its middle."""
+    """Return a picture of each of the largest superclusters: hits near its middle, of several transmitters."""
     return _thumbnails(f"{found.store.root}", _digest(found.store), found)
 
 
@@ -262,12 +262,14 @@ def _members(root: str, digest: str, _survey: Survey) -> pd.DataFrame:  # noqa: 
 @st.cache_resource(max_entries=2, show_spinner="Drawing superclusters")
 def _thumbnails(root: str, digest: str, _survey: Survey) -> dict[int, str]:  # noqa: ARG001
     largest = _survey.superclusters.sort_values("n_hits", ascending=False, kind="stable").head(MOST_PICTURES)
-    known = set(_survey.table["hit_id"].tolist())
+    emitter = _survey.clusters.set_index("hit_id").reindex(columns=["emitter_id"], fill_value=-1)["emitter_id"]
+    emitter = emitter[emitter.index.isin(_survey.table["hit_id"])]
     found = {}
     for number, exemplars in zip(largest["cluster_id"].tolist(), largest["exemplars"], strict=True):
-        hits = [int(hit_id) for hit_id in exemplars if int(hit_id) in known][:SIDE_BY_SIDE]
-        if hits:
-            power = normalise(_survey.snippets_of(hits), "robust")
+        hits = emitter.reindex([int(hit_id) for hit_id in exemplars]).dropna()  # the nearest first
+        apart = hits.groupby(hits).cumcount().sort_values(kind="stable").index[:SIDE_BY_SIDE]  # one a transmitter first
+        if len(apart):
+            power = normalise(_survey.snippets_of(apart.tolist()), "robust")
             found[int(number)] = figures.thumbnails(figures.tile_pixels(power))
     return found
 
