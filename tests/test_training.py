@@ -449,6 +449,26 @@ def test_lines_are_learnt_on_a_telescopes_snippets_and_some_are_held_back() -> N
     assert not any((task.grounds[0] == one).all(axis=(1, 2)).any() for one in task.held_grounds[0])
 
 
+def test_a_telescopes_snippets_are_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    telescope = np.random.default_rng(7).integers(0, 256, (10, 16, 256), dtype=np.uint8)
+    module = encoders.ShiftInvariantEncoder(encoders.ShiftInvariantSettings())
+    task = training.ContrastiveTask(module, None, training.TrainSettings(bank=20), "cpu", telescope=telescope)
+    given: list[NDArray[np.generic]] = []
+
+    def looks(snippets: NDArray[np.generic], rng: np.random.Generator, settings: object) -> NDArray[np.float32]:
+        given.append(snippets)
+        return np.full(snippets.shape, -7, np.float32)
+
+    monkeypatch.setattr(pairs, "other_looks", looks)
+    drawn = task._draw(400, np.random.default_rng(8), task.bank, None, None)
+    first, second = (np.all(view == -7, axis=(1, 2)) for view in np.split(drawn.power, 2))
+    assert np.array_equal(first, second) and 5 <= first.sum() <= 40  # one in twenty of 400
+    assert np.all(drawn.kind[first] == pairs.UNLABELLED)
+    assert all(
+        (one[:, None] == telescope[[1, 2, 3, 4, 6, 7, 8, 9]]).all(axis=(2, 3)).any(axis=1).all() for one in given
+    )
+
+
 def test_a_telescopes_snippets_are_for_the_default_network_alone(tmp_path: Path) -> None:
     with pytest.raises(RRSError, match="only the default network"):
         train.run([], tmp_path / "m.safetensors", "paper", Silent(), epochs=1, telescope=tmp_path / "x.npy")

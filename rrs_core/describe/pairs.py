@@ -33,6 +33,7 @@ class PairSettings:
     """How views differ. The ranges are the method's, not tuned on any real file."""
 
     own: float = 0.05  #: share of pairs that are two looks at one hit of the survey trained on
+    telescope: float = 0.05  #: share that are two looks at one snippet of a telescope, where there are any
     lines: float = 0.25  #: share of plain lines, drawn anew each time
     detections: float = 0.45  #: share that are two looks at one detection of a simulated scan, whose family is known
     line_drift_hz_s: float = 2.2  #: largest drift of a plain line, either way
@@ -211,7 +212,7 @@ def line_views(
     return power, middle
 
 
-def other_looks(snippets: NDArray[np.float16], rng: np.random.Generator, settings: PairSettings) -> NDArray[np.float32]:
+def other_looks(snippets: NDArray[np.generic], rng: np.random.Generator, settings: PairSettings) -> NDArray[np.float32]:
     """Return another look at each of some snippets, raw power, same shape: slid, noisier, some as 8-bit images."""
     plain = standardised(snippets)
     slide = rng.integers(-settings.farthest_shift, settings.farthest_shift + 1, len(plain))

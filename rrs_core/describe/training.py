@@ -207,7 +207,7 @@ class ContrastiveTask:
     A share are plain lines, drawn anew each time, whose drift, width and strength are read; a
     share are detections of simulated scans, whose family is known; the others are drawn
     from the simulator's families, on the survey's snippets as backgrounds. A few are the
-    survey's own hits, so that a morphology that no family has is learnt as a signal too.
+    survey's own hits, and a few a telescope's, so that a morphology that no family has is learnt as a signal too.
     """
 
     def __init__(
@@ -223,7 +223,8 @@ class ContrastiveTask:
     ) -> None:
         """Draw the bank of signals.
 
-        `telescope`, shape (m, 16, 256), raw power: snippets that lines are drawn on as often as on the others.
+        `telescope`, shape (m, 16, 256), raw power: snippets that are looked at twice, as the survey's own hits are, and
+        that lines are drawn on as often as on the others.
         """
         self.module, self.settings, self.device = module, settings, device
         self.bank = pairs.draw_bank(settings.bank, np.random.default_rng([settings.seed, 1]), progress=progress)
@@ -237,10 +238,12 @@ class ContrastiveTask:
             self.detections, self.held_detections = detections.divided(HELD_BACK)
         self.grounds = _grounds(self.backgrounds, self.detections)
         self.held_grounds = _grounds(self.held_backgrounds, self.held_detections)
+        self.telescope = self.held_telescope = None
         if telescope is not None:
             back = np.arange(len(telescope)) % HELD_BACK == 0
-            self.grounds.append(telescope[~back])
-            self.held_grounds.append(telescope[back])
+            self.telescope, self.held_telescope = telescope[~back], telescope[back]
+            self.grounds.append(self.telescope)
+            self.held_grounds.append(self.held_telescope)
 
     def losses(self, rng: np.random.Generator, epoch: int) -> Iterator[Callable[[], Tensor]]:
         """Yield the loss of reading lines in the first epochs, then, the reader left as it is, that of fresh pairs."""
@@ -321,12 +324,19 @@ class ContrastiveTask:
         kind = bank.kind[chosen]
         line = np.full((2, m, linereader.READ + 1), np.nan, np.float32)
         has_own = self.own is not None and len(self.own) > 0
-        edges = np.cumsum([views.lines, views.detections * (detections is not None), views.own * has_own])
-        plain, detected, own = (
+        learnt = bank is self.bank
+        telescope = self.telescope if learnt else self.held_telescope
+        edges = np.cumsum([
+            views.lines,
+            views.detections * (detections is not None),
+            views.own * has_own,
+            views.telescope * (telescope is not None),
+        ])  # fmt: skip
+        plain, detected, own, real = (
             np.flatnonzero((sort >= low) & (sort < high)) for low, high in zip((0, *edges), edges, strict=False)
         )
         lines = pairs.draw_plain_lines(len(plain), rng, views)
-        grounds = self.grounds if bank is self.bank else self.held_grounds
+        grounds = self.grounds if learnt else self.held_grounds
         for view in range(2):
             seen[view][plain], middle = pairs.line_views(lines, rng, views, grounds)
             line[view, plain, : linereader.READ] = linereader.parameters(
@@ -342,6 +352,9 @@ class ContrastiveTask:
             hits = self.own if backgrounds is self.backgrounds else np.arange(len(backgrounds))
             self._look_again(seen, own, backgrounds[rng.choice(hits, len(own))], rng)
             kind[own] = pairs.UNLABELLED
+        if telescope is not None and len(real):
+            self._look_again(seen, real, telescope[rng.integers(0, len(telescope), len(real))], rng)
+            kind[real] = pairs.UNLABELLED
         return _Views(np.concatenate(seen), kind, line.reshape(2 * m, -1))
 
     def _draw_lines(self, m: int, rng: np.random.Generator) -> _Views:
@@ -353,7 +366,7 @@ class ContrastiveTask:
         return _Views(power, np.full(m, self.bank.kinds.index(LINE)), line)
 
     def _look_again(
-        self, seen: list[NDArray[np.float32]], rows: NDArray[np.int64], given: NDArray[np.float16],
+        self, seen: list[NDArray[np.float32]], rows: NDArray[np.int64], given: NDArray[np.generic],
         rng: np.random.Generator,
     ) -> None:  # fmt: skip
         for view in seen:
