@@ -3,25 +3,26 @@
 Simulates surveys that neither the shipped encoder was trained on nor a test uses, searches, measures and encodes them
 (kept under cache/), and fits on them
 
-* what tells hits of one transmitter from those of its neighbours: a logistic regression of "these two neighbouring hits
-  are of one source" on the absolute differences of what describes them, no weight below zero;
-* what tells kinds apart: a linear discriminant analysis of the simulator's families, one row a source.
+* what tells hits of one transmitter from those of its neighbours: a small network that places hits, so that the sum of
+  absolute differences of the places of two neighbours gives the odds that they are of one source;
+* what tells kinds apart: a linear discriminant analysis of the simulator's families, one row a transmitter as that
+  network finds them, named after most of its hits.
 
-Prints how well both do on another survey. The package ships what `--out rrs_core/group/distances.json` wrote; without
-it the file is left under cache/.
+Prints how well both do on another survey. The package ships what `--out rrs_core/group/distances.safetensors` wrote;
+without it the file is left under cache/.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from safetensors.numpy import save as bytes_of
 
 from benchmarks.cluster_truth import CACHE, true_sources
 from rrs_core.console import Console
@@ -29,15 +30,15 @@ from rrs_core.describe.features import FEATURES
 from rrs_core.group import distances, emitters, superclusters, tracks, transforms
 from rrs_core.pipeline import build
 from rrs_core.simulate.scans import simulate
-from rrs_core.stages.cluster import encoder_of, means_of, place_of, step_hz_s, unit_latents
+from rrs_core.stages.cluster import encoder_of, place_of, step_hz_s, unit_latents
 from rrs_core.survey.catalogue import load
-from rrs_core.survey.store import write_text
+from rrs_core.survey.store import atomic
 
-PAIRS = 300_000  #: of one survey, drawn from all
-OF_LOOKS = slice(1, None)  #: features but frequency, which says next to nothing within 3 kHz
-TRIED = (3.5, 4.0, 4.5, 5.0, 5.5)  #: distances from which two groups are two transmitters
+PAIRS = 500_000  #: of one survey, drawn from all
+EPOCHS, BATCH, RATE, DECAY = 8, 4096, 3e-3, 1e-2
+HIDDEN, PLACED = 64, 24  #: sizes of the network
+TRIED = (1.8, 2.3, 2.8, 3.3, 3.8)  #: distances from which two groups are two transmitters
 SHRINKAGE = 0.2  #: of the spread within kinds towards a sphere, for kinds that nobody simulates; chosen on seeds 21-23
-DIGITS = 4  #: of the numbers written
 
 
 @dataclass(frozen=True)
@@ -84,33 +85,72 @@ def described(preset: str, seed: int, workers: int) -> Described:
     )
 
 
-def pairs_of(hits: Described, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return absolute differences of neighbouring hits, shape (n, 13), and whether they are of one source, (n,)."""
+def pairs_of(hits: Described, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return neighbouring hits of known sources, rows of `hits`, shape (n, 2), and whether they are of one, (n,)."""
     each = np.arange(len(hits.source))
     near = np.concatenate(emitters.near_pairs(hits.frequency_mhz, hits.place, each, emitters.REACH_HZ))
     near = near[(hits.source[near] >= 0).all(axis=1)]
     near = near[rng.choice(len(near), min(PAIRS, len(near)), replace=False)]
     one, other = near.T
-    of_features = np.abs(hits.points[one] - hits.points[other])[:, OF_LOOKS]
-    of_latents = np.abs(hits.latents[one] - hits.latents[other]).sum(axis=1)
-    return np.column_stack([of_features, of_latents]), hits.source[one] == hits.source[other]
+    return near, hits.source[one] == hits.source[other]
 
 
-def fit(apart: NDArray[np.float64], same: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
-    """Return the weight of each difference, none below zero, and the log odds of two hits that do not differ."""
-    from scipy.optimize import minimize
+def fit(
+    rows: NDArray[np.float64], pairs: NDArray[np.int64], same: NDArray[np.bool_], *, epochs: int = EPOCHS, seed: int = 0
+) -> tuple[distances.Placing, float]:
+    """Return what places rows, shape (n, d), by pairs of them, (m, 2), and the log odds of two in the same place."""
+    import torch
 
-    unit = apart.mean(axis=0)
-    scaled, sign = apart / unit, np.where(same, 1.0, -1.0)
+    middle, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-6
+    x = torch.from_numpy(((rows - middle) / spread).astype(np.float32))
+    of, y = torch.from_numpy(pairs), torch.from_numpy(same.astype(np.float32))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        d = rows.shape[1]
+        sizes = ((d, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, PLACED), (d, PLACED))
+        net = torch.nn.ModuleDict(
+            {
+                name: torch.nn.Linear(*size, bias=name != "straight")
+                for name, size in zip(distances.LAYERS, sizes, strict=True)
+            }
+        )
+        odds = torch.nn.Parameter(torch.tensor(3.0))
 
-    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        margin = sign * (parameters[-1] - scaled @ parameters[:-1])
-        slope = -sign / (1 + np.exp(margin)) / len(sign)
-        return float(np.logaddexp(0, -margin).mean()), np.append(-(slope @ scaled), slope.sum())
+        def place(z: torch.Tensor) -> torch.Tensor:
+            hidden = torch.relu(net["second"](torch.relu(net["first"](z))))
+            return net["last"](hidden) + net["straight"](z)  # type: ignore[no-any-return]
 
-    d = apart.shape[1]
-    found = minimize(loss, np.full(d + 1, 0.1), jac=True, method="L-BFGS-B", bounds=[(0, None)] * d + [(None, None)])
-    return found.x[:-1] / unit, float(found.x[-1])
+        learnt = [*net.parameters(), odds]
+        optimiser = torch.optim.AdamW(learnt, RATE, weight_decay=DECAY)
+        steps = epochs * -(-len(pairs) // BATCH)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
+        for _ in range(epochs):
+            for batch in torch.randperm(len(of)).split(BATCH):
+                one, other = (place(x[of[batch, side]]) for side in range(2))
+                logit = odds - (one - other).abs().sum(dim=1)
+                loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, y[batch])
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                schedule.step()
+    weights = {name: layer.weight.detach().numpy().T.astype(np.float64) for name, layer in net.items()}
+    biases = {name: net[name].bias.detach().numpy().astype(np.float64) for name in distances.LAYERS[:3]}
+    return distances.Placing(middle, spread, weights, biases), float(odds.detach())
+
+
+def numbers_of(placing: distances.Placing, name: str) -> dict[str, NDArray[np.float32]]:
+    """Return a network as the file holds it."""
+    held = {"middle": placing.middle, "spread": placing.spread, **placing.weights}
+    held |= {f"{layer}_bias": bias for layer, bias in placing.biases.items()}
+    return {f"{name}.{part}": value.astype(np.float32) for part, value in held.items()}
+
+
+def write(path: Path, numbers: dict[str, NDArray[np.float32]], encoder: str, made: dict[str, object]) -> None:
+    """Write a file that `distances.read` reads."""
+    # safetensors writes what lies in memory, whatever the order of the axes
+    in_order = {name: np.ascontiguousarray(value) for name, value in numbers.items()}
+    with atomic(path) as partial:
+        partial.write_bytes(bytes_of(in_order, metadata={"encoder": encoder, "made": json.dumps(made)}))
 
 
 def axes(rows: NDArray[np.float64], family: NDArray[np.str_]) -> NDArray[np.float64]:
@@ -121,29 +161,47 @@ def axes(rows: NDArray[np.float64], family: NDArray[np.str_]) -> NDArray[np.floa
     return np.asarray(found[:, : len(np.unique(family)) - 1], np.float64)
 
 
-def sources_of(hits: Described) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    """Return the mean features and latents of each source's hits, shape (sources, 13 + d), and its family."""
+def linked(hits: Described, where: NDArray[np.float64], apart: float = emitters.APART) -> NDArray[np.int64]:
+    """Return the transmitter of each hit, from places by which hits are compared."""
+    return emitters.link_emitters(hits.frequency_mhz, hits.place, where, hits.track, apart=apart)
+
+
+def transmitters_of(
+    hits: Described, looks: NDArray[np.float64], where: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+    """Return the moments of each found transmitter's looks, shape (m, 2 d), and the family of most of its hits."""
+    transmitter = linked(hits, where)
+    count = int(transmitter.max()) + 1
     known = hits.source >= 0
-    _, first, row = np.unique(hits.source[known], return_index=True, return_inverse=True)
-    seen = np.hstack([hits.points, hits.latents])[known]
-    return means_of(seen, row, len(first)), hits.family[known][first]
+    names, family = np.unique(hits.family[known], return_inverse=True)
+    votes = np.zeros((count, len(names)), np.int64)
+    np.add.at(votes, (transmitter[known], family.reshape(-1)), 1)
+    told = votes.any(axis=1)
+    return distances.moments(looks, transmitter, count)[told], names[votes.argmax(axis=1)[told]]
 
 
 def measure(test: Described, apart: float) -> tuple[int, float, int, float, float]:
     """Return emitters, their V-measure against sources, superclusters, their V-measure and their stability."""
     from sklearn.metrics import v_measure_score
 
-    where = distances.of_transmitters(test.points, test.latents)
-    emitter = emitters.link_emitters(test.frequency_mhz, test.place, where, test.track, apart=apart)
+    emitter = linked(test, distances.of_transmitters(test.points, test.latents, test.encoder), apart)
     count = int(emitter.max()) + 1
-    described = distances.of_kinds(test.points, test.latents, test.encoder)
-    kinds = superclusters.match(
-        means_of(described, emitter, count), np.bincount(emitter), emitter, method="default", seed=0
-    )
+    described, _ = distances.of_kinds(test.points, test.latents, emitter, count, test.encoder)
+    kinds = superclusters.match(described, np.bincount(emitter), emitter, method="default", seed=0)
     known = test.source >= 0
     of_sources = v_measure_score(test.source[known], emitter[known])
     of_families = v_measure_score(test.family[known], kinds.cluster_id[known])
     return count, float(of_sources), kinds.n_clusters, float(of_families), kinds.stability
+
+
+def with_latents(hits: Described) -> NDArray[np.float64]:
+    """Return features and latents, shape (n, 13 + d)."""
+    return np.hstack([hits.points, hits.latents])
+
+
+def features_alone(hits: Described) -> NDArray[np.float64]:
+    """Return features, shape (n, 13)."""
+    return hits.points
 
 
 def main() -> None:
@@ -163,37 +221,41 @@ def main() -> None:
     learnt = [described(chosen.preset, seed, chosen.workers) for seed in seeds]
     rng = np.random.default_rng(0)
     drawn = [pairs_of(one, rng) for one in learnt]
-    weights, odds = fit(np.concatenate([one for one, _ in drawn]), np.concatenate([same for _, same in drawn]))
-    names = list(FEATURES)[OF_LOOKS]
-    for name, weight in zip((*names, "a unit latent"), weights, strict=True):
-        print(f"{name:32} {weight:8.3f}")
-    print(f"{'log odds of no difference':32} {odds:8.2f}")
-    rows, family = (np.concatenate(part) for part in zip(*map(sources_of, learnt), strict=True))
-    held = {
-        "encoder": learnt[0].encoder,
-        "feature_weights": {
-            name: round(weight, DIGITS) for name, weight in zip(names, weights[:-1].tolist(), strict=True) if weight > 0
-        },
-        "latent_weight": round(float(weights[-1]), DIGITS),
-        "axes": axes(rows, family).round(DIGITS).tolist(),
-        "axes_of_features": axes(rows[:, : len(FEATURES)], family).round(DIGITS).tolist(),
-        "made": {
-            "command": " ".join(["python -m benchmarks.fit_distances", *(f"--seed {seed}" for seed in seeds)]),
-            "preset": chosen.preset,
-            "sources": len(rows),
-            "families": len(np.unique(family)),
-        },
+    before = np.cumsum([0, *(len(one.source) for one in learnt)])
+    pairs = np.concatenate([near + at for (near, _), at in zip(drawn, before, strict=False)])
+    same = np.concatenate([of_one for _, of_one in drawn])
+    numbers: dict[str, NDArray[np.float32]] = {}
+    for suffix, looks_of in (("", with_latents), ("_of_features", features_alone)):
+        looks = [looks_of(one) for one in learnt]
+        placing, odds = fit(np.concatenate(looks)[:, distances.LOOKS], pairs, same)
+        print(f"transmitters{suffix}: log odds of two in the same place {odds:.2f}")
+        rows, family = (
+            np.concatenate(part)
+            for part in zip(
+                *(
+                    transmitters_of(one, seen, placing.places(seen[:, distances.LOOKS]))
+                    for one, seen in zip(learnt, looks, strict=True)
+                ),
+                strict=True,
+            )
+        )
+        numbers |= numbers_of(placing, f"transmitters{suffix}")
+        numbers[f"axes{suffix}"] = axes(rows, family).astype(np.float32)
+    made: dict[str, object] = {
+        "command": " ".join(["python -m benchmarks.fit_distances", *(f"--seed {seed}" for seed in seeds)]),
+        "preset": chosen.preset,
+        "transmitters": len(rows),
+        "families": len(np.unique(family)),
     }
-    rows_on_lines = re.sub(
-        r"\[([^\[\]]+)\]", lambda found: f"[{' '.join(found[1].split())}]", json.dumps(held, indent=1)
-    )
-    write_text(chosen.out, rows_on_lines + "\n")
+    write(chosen.out, numbers, learnt[0].encoder, made)
     distances.FILE = chosen.out
     distances.fitted.cache_clear()
     test = described(chosen.preset, chosen.test, chosen.workers)
-    apart, same = pairs_of(test, rng)
-    score = average_precision_score(~same, apart @ weights)
-    print(f"pairs of seed {chosen.test}: {1 - same.mean():.3f} are of two sources; average precision {score:.3f}")
+    near, of_one = pairs_of(test, rng)
+    where = distances.of_transmitters(test.points, test.latents, test.encoder)
+    far = np.abs(where[near[:, 0]] - where[near[:, 1]]).sum(axis=1)
+    score = average_precision_score(~of_one, far)
+    print(f"pairs of seed {chosen.test}: {1 - of_one.mean():.3f} are of two sources; average precision {score:.3f}")
     for distance in TRIED:
         count, of_sources, n_kinds, of_families, stability = measure(test, distance)
         print(

@@ -322,12 +322,6 @@ def test_latents_are_of_unit_length_row_by_row_whatever_their_order() -> None:
     assert cluster.unit_latents(Latents(frame[1:]), ids) is None  # type: ignore[arg-type]
 
 
-def test_means_are_of_the_members_and_none_for_hits_of_no_group() -> None:
-    points = np.arange(12.0).reshape(6, 2)
-    found = cluster.means_of(points, np.array([1, -1, 0, 1, 1, -1]), 3)
-    np.testing.assert_allclose(found, [points[2], points[[0, 3, 4]].mean(axis=0), [0, 0]])
-
-
 # Seeds
 
 

@@ -520,5 +520,18 @@ def test_stability_is_what_fresh_halves_say_and_they_had_no_part_in_the_choice(s
         fresh.append(adjusted_rand_score(*labels))
     apart = 4 * np.hypot(np.std(fresh) / np.sqrt(12), np.std(found.agreement) / np.sqrt(len(found.agreement)))
     assert found.stability == pytest.approx(np.mean(fresh), abs=max(apart, 0.02))
-    chosen = found.tried[found.tried[:, 0] == found.n_clusters, 2]
+    chosen = found.tried[found.tried[:, 0] == found.n_clusters, 2].item()
     assert found.stability != chosen
+
+
+def test_the_number_is_chosen_by_mutual_information_and_stability_told_in_pairs(
+    survey: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    usual = match_survey(survey)
+    number = int(usual.tried[usual.tried[:, 0] != usual.n_clusters][0, 0])
+    monkeypatch.setattr(
+        "sklearn.metrics.adjusted_mutual_info_score", lambda one, _: float(len(np.unique(one)) == number)
+    )
+    found = match_survey(survey)
+    assert found.n_clusters == number
+    assert len(np.unique(found.agreement)) > 1

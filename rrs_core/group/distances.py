@@ -1,10 +1,14 @@
 """How far apart two hits, or two transmitters, are: distances that were fitted on simulated surveys.
 
-Two questions want two distances. Whether neighbours are of one transmitter: a sum of absolute differences of what
-describes them, each with the weight that it has in the log odds. Whether transmitters are of one kind: Euclidean, along
-the axes on which kinds of the simulator differ most beside what transmitters of one kind differ by. The numbers stand
-in the file beside this one, which `python -m benchmarks.fit_distances` writes. The paper has neither: there every
-scaled feature counts alike.
+Two questions want two distances. Whether neighbours are of one transmitter: a small network places every hit so that
+the sum of absolute differences of two places is what the log odds of "of one" fall by. Whether transmitters are of one
+kind: Euclidean, along the axes on which kinds of the simulator differ most beside what transmitters of one kind differ
+by; a transmitter is described by what its hits look like in the mean, and by how much they differ. The numbers stand in
+the file beside this one, which `python -m benchmarks.fit_distances` writes. The paper has neither: there every scaled
+feature counts alike.
+
+The encoder's latents tell more than the features do. With latents of another encoder than the numbers were fitted with,
+or without any, features alone have to do.
 """
 
 from __future__ import annotations
@@ -16,45 +20,85 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from rrs_core.describe.features import FEATURES
+from safetensors import safe_open
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
 
-FILE = Path(__file__).with_suffix(".json")
-LATENT_WEIGHT = 10.0  #: of unit latents that no axes were fitted for, beside the features, which span about one each
+FILE = Path(__file__).with_suffix(".safetensors")
+AT_ONCE = 65_536  #: hits that are placed at once: bounds the memory
+LOOKS = slice(1, None)  #: features but frequency, which says next to nothing within 3 kHz
+LAYERS = ("first", "second", "last", "straight")  #: of `Placing`, in the file
+
+
+@dataclass(frozen=True)
+class Placing:
+    """A network of two hidden layers and a straight way beside them: rows (n, d) to places (n, p)."""
+
+    middle: Floats  #: of what it takes, shape (d,)
+    spread: Floats  #: the same
+    weights: dict[str, Floats]  #: of `LAYERS`, from the left: shapes (d, h), (h, h), (h, p), (d, p)
+    biases: dict[str, Floats]
+
+    def places(self, rows: Floats) -> Floats:
+        """Return the place of each row, shape (n, p)."""
+        parts = [self._places(rows[at : at + AT_ONCE]) for at in range(0, max(1, len(rows)), AT_ONCE)]
+        return np.concatenate(parts)
+
+    def _places(self, rows: Floats) -> Floats:
+        scaled = (rows - self.middle) / self.spread
+        hidden = scaled
+        for layer in LAYERS[:2]:
+            hidden = np.maximum(hidden @ self.weights[layer] + self.biases[layer], 0)
+        return hidden @ self.weights["last"] + self.biases["last"] + scaled @ self.weights["straight"]
 
 
 @dataclass(frozen=True)
 class Fitted:
     """What the file holds."""
 
-    encoder: str  #: digest of the encoder whose latents the axes are for
-    feature_weights: dict[str, float]  #: of a difference in each scaled feature [log odds]; those that are not zero
-    latent_weight: float  #: of a difference in each of the unit latents [log odds]
-    axes: Floats  #: of kinds, for features and unit latents, shape (13 + d, number of axes)
-    axes_of_features: Floats  #: the same where there are no latents, shape (13, number of axes)
-    made: dict[str, object]  #: how: command, seeds, number of sources
+    encoder: str  #: digest of the encoder whose latents it was fitted with
+    transmitters: Placing  #: of scaled features but the frequency, and unit latents
+    transmitters_of_features: Placing  #: the same where there are no latents
+    axes: Floats  #: of kinds, for `moments` of features and unit latents, shape (2 (13 + d), number of axes)
+    axes_of_features: Floats  #: the same where there are no latents, shape (26, number of axes)
+    made: dict[str, object]  #: how: command, seeds, number of transmitters
 
 
 @cache
 def fitted() -> Fitted:
     """Return the shipped numbers."""
-    held = json.loads(FILE.read_text(encoding="utf-8"))
+    return read(FILE)
+
+
+def read(path: Path) -> Fitted:
+    """Return the numbers of a file that `python -m benchmarks.fit_distances` wrote."""
+    with safe_open(path, framework="numpy") as held:
+        said = held.metadata()
+        numbers = {name: held.get_tensor(name).astype(np.float64) for name in held.keys()}  # noqa: SIM118 - no mapping
     return Fitted(
-        encoder=held["encoder"],
-        feature_weights=held["feature_weights"],
-        latent_weight=held["latent_weight"],
-        axes=np.array(held["axes"], np.float64),
-        axes_of_features=np.array(held["axes_of_features"], np.float64),
-        made=held["made"],
+        encoder=said["encoder"],
+        transmitters=_placing(numbers, "transmitters"),
+        transmitters_of_features=_placing(numbers, "transmitters_of_features"),
+        axes=numbers["axes"],
+        axes_of_features=numbers["axes_of_features"],
+        made=json.loads(said["made"]),
     )
 
 
-def of_transmitters(points: Floats, latents: Floats | None) -> Floats:
+def _placing(numbers: dict[str, Floats], name: str) -> Placing:
+    return Placing(
+        middle=numbers[f"{name}.middle"],
+        spread=numbers[f"{name}.spread"],
+        weights={layer: numbers[f"{name}.{layer}"] for layer in LAYERS},
+        biases={layer: numbers[f"{name}.{layer}_bias"] for layer in LAYERS[:3]},
+    )
+
+
+def of_transmitters(points: Floats, latents: Floats | None, encoder: str = "") -> Floats:
     """Return hits as points whose distance, a sum of absolute differences, says how likely they are of one transmitter.
 
     Parameters
@@ -62,39 +106,58 @@ def of_transmitters(points: Floats, latents: Floats | None) -> Floats:
     points : ndarray, shape (n, 13)
         Scaled features, see `transforms`.
     latents : ndarray, shape (n, d), optional
-        Of unit length; without them features alone have to tell.
-
-    Returns
-    -------
-    ndarray, shape (n, number of weights)
-    """
-    names, weights = list(FEATURES), fitted().feature_weights
-    seen = points[:, [names.index(name) for name in weights]] * np.array(list(weights.values()))
-    return seen if latents is None else np.hstack([seen, fitted().latent_weight * latents])
-
-
-def of_kinds(points: Floats, latents: Floats | None, encoder: str = "") -> Floats:
-    """Return hits as points whose means, one a transmitter, lie near each other where transmitters are of one kind.
-
-    Linear, so that the mean of hits is the place of what they are the hits of. Axes are scaled so that transmitters of
-    one kind spread by about one. For latents of another encoder than the axes were fitted with, scaled features stand
-    beside the latents as they are.
-
-    Parameters
-    ----------
-    points, latents : ndarray
-        As in `of_transmitters`.
+        Of unit length.
     encoder : str
         Digest of the encoder that made the latents.
 
     Returns
     -------
-    ndarray, shape (n, number of axes), about their mean
+    ndarray, shape (n, 24)
     """
-    if latents is None:
-        seen = points @ fitted().axes_of_features
-    elif encoder == fitted().encoder:
-        seen = np.hstack([points, latents]) @ fitted().axes
+    if latents is None or encoder != fitted().encoder:
+        return fitted().transmitters_of_features.places(points[:, LOOKS])
+    return fitted().transmitters.places(np.hstack([points[:, LOOKS], latents]))
+
+
+def of_kinds(
+    points: Floats, latents: Floats | None, transmitter: Integers, count: int, encoder: str = ""
+) -> tuple[Floats, Floats]:
+    """Return transmitters as points that lie near each other where they are of one kind, and hits among them.
+
+    A hit lies where a transmitter would whose hits all look as it does. Axes are scaled so that transmitters of one
+    kind spread by about one.
+
+    Parameters
+    ----------
+    points, latents, encoder
+        As in `of_transmitters`.
+    transmitter : ndarray of int, shape (n,)
+        Of each hit, from 0.
+    count : int
+        Number of transmitters.
+
+    Returns
+    -------
+    of_transmitters : ndarray, shape (count, number of axes)
+    of_hits : ndarray, shape (n, number of axes)
+    """
+    if latents is None or encoder != fitted().encoder:
+        looks, axes = points, fitted().axes_of_features
     else:
-        seen = np.hstack([points, LATENT_WEIGHT * latents])
-    return np.asarray(seen - seen.mean(axis=0), np.float64)
+        looks, axes = np.hstack([points, latents]), fitted().axes
+    d = looks.shape[1]
+    return moments(looks, transmitter, count) @ axes, looks @ axes[:d]
+
+
+def moments(looks: Floats, group: Integers, count: int) -> Floats:
+    """Return the mean and the standard deviation of the members of each group, shape (count, 2 d), of (n, d)."""
+    mean = means_of(looks, group, count)
+    return np.hstack([mean, np.sqrt(means_of((looks - mean[group]) ** 2, group, count))])
+
+
+def means_of(rows: Floats, group: Integers, count: int) -> Floats:
+    """Return the mean of each group's members, shape (count, d); a row whose group is -1 is in none."""
+    inside = group >= 0
+    sums = np.zeros((count, rows.shape[1]))
+    np.add.at(sums, group[inside], rows[inside])
+    return sums / np.maximum(1, np.bincount(group[inside], minlength=count))[:, None]

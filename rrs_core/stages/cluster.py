@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "cluster-7"
+CODE = "cluster-8"
 MAP = "transform.npz"  #: the fitted map of features, in the survey's folder
 SOURCES = 3  #: likely sources that are suggested for a cluster, at most
 EXEMPLARS = 24  #: hits nearest to the middle of a supercluster that are named, and as many of its edge
@@ -89,16 +89,28 @@ def run(
         one_target = ["all hits are of one cadence's ON scans: nothing tells interference from the target, none is rfi"]
     for note in (*one_target, *found.notes):
         report.note(f"cluster: {note}")
-    latents = unit_latents(store, features["hit_id"]) if default else None
-    described_by = distances.of_kinds(points, latents, encoder_of(store)) if default else points
+    latents, encoder, unfit = None, encoder_of(store), []
     emitter = np.full(len(points), -1, np.int64)
     if default:
+        latents = unit_latents(store, features["hit_id"])
+        if latents is not None and encoder != distances.fitted().encoder:
+            latents, unfit = (
+                None,
+                ["the latents are of another encoder than ours: hits are told apart by features alone"],
+            )
+            report.note(f"cluster: {unfit[0]}")
         frequency = named["frequency_mhz"].to_numpy(np.float64)
-        emitter = emitters.link_emitters(frequency, place, distances.of_transmitters(points, latents), track)
+        where = distances.of_transmitters(points, latents, encoder)
+        emitter = emitters.link_emitters(frequency, place, where, track)
     unit = emitter if default else found.group_of_hit
     count = int(unit.max(initial=-1)) + 1
+    described, described_hits = (
+        distances.of_kinds(points, latents, unit, count, encoder)
+        if default
+        else (distances.means_of(points, unit, count), points)
+    )
     matched = superclusters.match(
-        means_of(described_by, unit, count),
+        described,
         np.bincount(unit[unit >= 0], minlength=count),
         unit,
         method=settings.cluster.method,
@@ -146,7 +158,7 @@ def run(
         "clusters": table,
         "groups": groups,
         "epochs": found.epochs,
-        "superclusters": describe(table, named, scans, described_by),
+        "superclusters": describe(table, named, scans, described_hits),
         "importances": explain.forest_importances(points[explained], labels, seed=settings.seed)
         if several
         else tables.empty("importances"),
@@ -157,7 +169,7 @@ def run(
         "centroid_variance": matched.variance.tolist(),
         "feature_variance": explain.pca_curve(points).tolist() if len(points) > 1 else [],
         "described_by": "features" if latents is None else "features and latents",
-        "notes": [*([mixed] if mixed else []), *fitted.notes, *one_target, *found.notes, *matched.notes],
+        "notes": [*([mixed] if mixed else []), *fitted.notes, *one_target, *found.notes, *unfit, *matched.notes],
     }
     return Clustered(made, fitted, more)
 
@@ -227,14 +239,6 @@ def place_of(hits: pd.DataFrame, scans: pd.DataFrame) -> NDArray[np.int64]:
     """Return the place that each hit is of: its cadence, or minus its scan where that is in none; shape (n,)."""
     cadence = hits[["scan_id"]].merge(scans[["scan_id", "cadence_id"]], on="scan_id", how="left")["cadence_id"]
     return np.asarray(cadence.astype("Int64").fillna(-hits["scan_id"].reset_index(drop=True)), np.int64)
-
-
-def means_of(points: NDArray[np.float64], group: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """Return the mean of each group's members, shape (count, d)."""
-    inside = group >= 0
-    sums = np.zeros((count, points.shape[1]))
-    np.add.at(sums, group[inside], points[inside])
-    return sums / np.maximum(1, np.bincount(group[inside], minlength=count))[:, None]
 
 
 def step_hz_s(scans: pd.DataFrame, hits: pd.DataFrame) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from rrs_core.describe.features import FEATURES
 from rrs_core.group import distances, emitters, superclusters, transforms
 from rrs_core.group.superclusters import adjusted_rand
-from rrs_core.stages.cluster import means_of, place_of
+from rrs_core.stages.cluster import place_of
 from rrs_core.stages.recover_hits import step_of
 
 if TYPE_CHECKING:
@@ -141,8 +141,9 @@ def _superclusters(
     unit = emitter if default else found["group"].astype(np.int64)
     count = int(unit.max(initial=-1)) + 1
     points = _points(prepared, run)
+    described = distances.of_kinds(points, None, unit, count)[0] if default else distances.means_of(points, unit, count)
     matched = superclusters.match(
-        means_of(distances.of_kinds(points, None) if default else points, unit, count),
+        described,
         np.bincount(unit[unit >= 0], minlength=count),
         unit,
         method=run.settings.cluster.method,
