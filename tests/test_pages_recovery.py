@@ -534,6 +534,19 @@ def test_hostile_names_of_encoders_are_text(root: Path, cache: Path, monkeypatch
     assert "<img" not in json.dumps(charts(app))
 
 
+def test_how_simulated_and_real_snippets_differ_is_shown_where_it_was_measured(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(cache)
+    assert "Simulated against real" not in sent(view("Encoders", root, monkeypatch))
+    measured(cache, realism={"area": 0.906, "low": 0.891, "high": 0.921, "alone": {"pixels": 0.61, HOSTILE: 0.69}})
+    app = view("Encoders", root, monkeypatch)
+    assert "**0.906** (0.891 to 0.921)" in sent(app)
+    assert is_literal(sent(app))
+    found = table(app, "what it looks at")
+    assert found["area by itself"].tolist() == [0.69, 0.61]
+
+
 def families(share: list[list[float | None]], n: list[int], names: tuple[str, ...] = ("cw", "comb", "burst")) -> object:
     return {"families": list(names), "share": share, "n": n, "neighbours": 10, "runs": 2}
 

@@ -13,7 +13,7 @@ from rrs_core.figures import recovery as pictures
 from rrs_core.text import markdown_text, safe_text
 
 if TYPE_CHECKING:
-    from rrs_core.survey.campaigns import Evaluation
+    from rrs_core.survey.campaigns import Evaluation, Realism
 
 #: Title with unit, which way is better, and the same as the head of a column.
 FIGURES = {
@@ -61,6 +61,8 @@ def show() -> None:
         )
     table(found)
     chart(found)
+    if found.realism is not None:
+        realism(found.realism)
     recovery_confusion.show(found, files[protocol])
 
 
@@ -133,3 +135,25 @@ def chart(found: Evaluation) -> None:
         key="recovery.figure",
         alt=f"{name} of {own['row'].nunique()} encoders, with standard deviations, a colour a test set",
     )
+
+
+def realism(told: Realism) -> None:
+    """Show how well a small classifier tells simulated snippets from the telescope's, and what it sees."""
+    st.subheader("Simulated against real snippets")
+    st.markdown(
+        "A forest tells simulated detections from the telescope's snippets with an area under the ROC curve of "
+        f"**{told.area:.3f}** ({told.low:.3f} to {told.high:.3f}); 0.5 would be not at all, 1 always."
+    )
+    looks = pd.DataFrame(
+        {
+            "what it looks at": [safe_text(name, 60) for name in told.alone],
+            "area by itself": list(told.alone.values()),
+        }
+    )
+    area = st.column_config.ProgressColumn(
+        min_value=0.5, max_value=1.0, format="%.3f", help="area under the ROC curve of this number by itself"
+    )
+    st.dataframe(
+        looks, hide_index=True, key="recovery.realism", height=212, column_config={"area by itself": area},
+        alt="Table of what tells simulated snippets from real ones, with the area under the ROC curve of each",
+    )  # fmt: skip
