@@ -27,7 +27,8 @@ FIGURES = {
     "width_error": ("width of neighbours, error [ln]", "less", "width [ln]"),
     "snr_error": ("SNR of neighbours, error [ln]", "less", "SNR [ln]"),
 }
-WIDTHS = {"precision_at_10": 160}  #: of columns with an interval [pixels]
+INTERVALS = {"precision_at_10", "mean_average_precision", "drift_error_hz_s", "width_error", "snr_error"}
+WIDE, NARROW = 210, 115  #: of columns with a bootstrap interval, and of the others [pixels]
 #: Of the paper's β-VAE: mean and standard deviation of ten runs (Ma et al. 2023, section 3.1).
 PUBLISHED = {"silhouette": (-0.123, 0.003), "cluster_metric": (2.16, 0.07), "disentanglement": (0.877, 0.038)}
 PUBLISHED_ROW = "published β-VAE (Ma et al. 2023)"
@@ -72,7 +73,7 @@ def table(found: Evaluation) -> None:
     test = recovery_data.pick("test", "Test set", tests, where=st)
     own = found.rows[found.rows["test_set"] == test]
     heads = {
-        head(name): st.column_config.TextColumn(help=FIGURES[name][0], width=WIDTHS.get(name, "small"))
+        head(name): st.column_config.TextColumn(help=FIGURES[name][0], width=WIDE if name in INTERVALS else NARROW)
         for name in FIGURES
     }
     encoder = {"encoder": st.column_config.TextColumn(width="medium", pinned=True)}
