@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from rrs_core import config
 from rrs_core.config import Settings
 from rrs_core.describe.features import FEATURES
-from rrs_core.group import explain, superclusters
+from rrs_core.group import distances, explain, superclusters
 from rrs_core.group.batches import Fit
 from rrs_core.stages import cluster
 from rrs_core.stages import explain as explaining
@@ -86,6 +87,25 @@ def test_only_an_off_scan_or_a_second_target_condemns(cadence: str, off: bool, r
     assert any("nothing tells interference from the target" in note for note in report.notes) == (not rfi)
     paper = cluster.run(store, hits, scans, Settings.of("paper"), Silent(), workers=1)
     assert (paper.tables["clusters"]["status"] == "rfi").any()  # it does not ask
+
+
+def test_latents_tell_hits_apart_where_the_shipped_encoder_made_them(tmp_path: Path) -> None:
+    """Of another encoder they are left out, and the user is told."""
+    scans = scans_of([1] * 6, [True, False] * 3)
+    store, hits = store_of(tmp_path / "survey", 100, scans)
+    latents = pd.DataFrame(np.random.default_rng(3).normal(size=(100, 16)), columns=[f"z{k:03}" for k in range(16)])
+    latents.insert(0, "hit_id", hits["hit_id"])
+    latents.to_parquet(store.table_path("latents"))
+    found = {}
+    for encoder in (distances.fitted().encoder, "another"):
+        path = store.manifest_path("encode")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"model_sha256": encoder}))
+        found[encoder] = cluster.run(store, hits, scans, Settings(), Silent(), workers=1).more
+    own, other = found.values()
+    assert (own["described_by"], other["described_by"]) == ("features and latents", "features")
+    assert not any("another encoder" in note for note in own["notes"])
+    assert any("another encoder" in note for note in other["notes"])
 
 
 @pytest.mark.parametrize(("method", "used"), [("paper", 80), ("default", 300)])
