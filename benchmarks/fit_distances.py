@@ -229,16 +229,11 @@ def main() -> None:
         looks = [looks_of(one) for one in learnt]
         placing, odds = fit(np.concatenate(looks)[:, distances.LOOKS], pairs, same)
         print(f"transmitters{suffix}: log odds of two in the same place {odds:.2f}")
-        rows, family = (
-            np.concatenate(part)
-            for part in zip(
-                *(
-                    transmitters_of(one, seen, placing.places(seen[:, distances.LOOKS]))
-                    for one, seen in zip(learnt, looks, strict=True)
-                ),
-                strict=True,
-            )
-        )
+        found = [
+            transmitters_of(one, seen, placing.places(seen[:, distances.LOOKS]))
+            for one, seen in zip(learnt, looks, strict=True)
+        ]
+        rows, family = (np.concatenate(part) for part in zip(*found, strict=True))
         numbers |= numbers_of(placing, f"transmitters{suffix}")
         numbers[f"axes{suffix}"] = axes(rows, family).astype(np.float32)
     made: dict[str, object] = {
