@@ -234,10 +234,10 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 #: Version of each network: raise it when the same weights no longer give the same vectors.
-CODE: dict[Architecture, str] = {"paper": "paper-1", "default": "default-2", "autoencoder": "autoencoder-1"}
+CODE: dict[Architecture, str] = {"paper": "paper-1", "default": "default-3", "autoencoder": "autoencoder-1"}
 LINE_KINDS = (LINE, "cw", "slow_drift")  #: straight lines that stay in the window throughout the scan
 MAYBE_LINES = ("fast_drift",)  #: straight too, but most leave the window: what they are taken for is not taught
-SURELY_NOT, SURELY = 0.04, 0.25  #: probabilities of being a line from which a snippet is none, and one
+SURELY_NOT, SURELY = 0.03, 0.2  #: probabilities of being a line from which a snippet is none, and one
 LINE_TURN = 0.9  #: radians from the middle of the paper's ranges to their ends; the brightest lines come to 3
 #: A line that drifts at all, by more than the first [Hz/s], is set apart from one that stands still as if it drifted by
 #: the second more, in units of `linereader.DRIFT_UNIT_HZ_S`: a transmitter that does not move is told by nothing else.
