@@ -37,8 +37,9 @@ from rrs_core.survey.store import atomic
 PAIRS = 500_000  #: of one survey, drawn from all
 EPOCHS, BATCH, RATE, DECAY = 8, 4096, 3e-3, 1e-2
 HIDDEN, PLACED = 64, 24  #: sizes of the network
-TRIED = (1.8, 2.3, 2.8, 3.3, 3.8)  #: distances from which two groups are two transmitters
-SHRINKAGE = 0.2  #: of the spread within kinds towards a sphere, for kinds that nobody simulates; chosen on seeds 21-23
+TRIED = (2.0, 2.5, 3.0, 3.5, 4.0)  #: distances from which two groups are two transmitters
+SHRINKAGE = 0.1  #: of the spread within kinds towards a sphere, for kinds that nobody simulates
+LOUD = 0.3  #: power of its number of hits that a transmitter counts by
 
 
 @dataclass(frozen=True)
@@ -153,10 +154,17 @@ def write(path: Path, numbers: dict[str, NDArray[np.float32]], encoder: str, mad
         partial.write_bytes(bytes_of(in_order, metadata={"encoder": encoder, "made": json.dumps(made)}))
 
 
-def axes(rows: NDArray[np.float64], family: NDArray[np.str_]) -> NDArray[np.float64]:
-    """Return the axes along which families differ most beside what they spread by, shape (d, axes), unit spread."""
+def axes(
+    rows: NDArray[np.float64], family: NDArray[np.str_], times: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
+    """Return the axes along which families differ most beside what they spread by, shape (d, axes), unit spread.
+
+    `times`, shape (n,): how often each row counts.
+    """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+    if times is not None:
+        rows, family = np.repeat(rows, times, axis=0), np.repeat(family, times)
     found = LinearDiscriminantAnalysis(solver="eigen", shrinkage=SHRINKAGE).fit(rows, family).scalings_
     return np.asarray(found[:, : len(np.unique(family)) - 1], np.float64)
 
@@ -168,8 +176,8 @@ def linked(hits: Described, where: NDArray[np.float64], apart: float = emitters.
 
 def transmitters_of(
     hits: Described, looks: NDArray[np.float64], where: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    """Return the moments of each found transmitter's looks, shape (m, 2 d), and the family of most of its hits."""
+) -> tuple[NDArray[np.float64], NDArray[np.str_], NDArray[np.int64]]:
+    """Return what is known of each found transmitter, the family of most of its hits, and how often it counts."""
     transmitter = linked(hits, where)
     count = int(transmitter.max()) + 1
     known = hits.source >= 0
@@ -177,7 +185,9 @@ def transmitters_of(
     votes = np.zeros((count, len(names)), np.int64)
     np.add.at(votes, (transmitter[known], family.reshape(-1)), 1)
     told = votes.any(axis=1)
-    return distances.moments(looks, transmitter, count)[told], names[votes.argmax(axis=1)[told]]
+    rows = distances.described(looks, hits.frequency_mhz, transmitter, count)
+    times = np.maximum(1, np.bincount(transmitter) ** LOUD).round().astype(np.int64)
+    return rows[told], names[votes.argmax(axis=1)[told]], times[told]
 
 
 def measure(test: Described, apart: float) -> tuple[int, float, int, float, float]:
@@ -186,7 +196,7 @@ def measure(test: Described, apart: float) -> tuple[int, float, int, float, floa
 
     emitter = linked(test, distances.of_transmitters(test.points, test.latents, test.encoder), apart)
     count = int(emitter.max()) + 1
-    described, _ = distances.of_kinds(test.points, test.latents, emitter, count, test.encoder)
+    described, _ = distances.of_kinds(test.points, test.latents, test.frequency_mhz, emitter, count, test.encoder)
     kinds = superclusters.match(described, np.bincount(emitter), emitter, method="default", seed=0)
     known = test.source >= 0
     of_sources = v_measure_score(test.source[known], emitter[known])
@@ -233,9 +243,9 @@ def main() -> None:
             transmitters_of(one, seen, placing.places(seen[:, distances.LOOKS]))
             for one, seen in zip(learnt, looks, strict=True)
         ]
-        rows, family = (np.concatenate(part) for part in zip(*found, strict=True))
+        rows, family, times = (np.concatenate(part) for part in zip(*found, strict=True))
         numbers |= numbers_of(placing, f"transmitters{suffix}")
-        numbers[f"axes{suffix}"] = axes(rows, family).astype(np.float32)
+        numbers[f"axes{suffix}"] = axes(rows, family, times).astype(np.float32)
     made: dict[str, object] = {
         "command": " ".join(["python -m benchmarks.fit_distances", *(f"--seed {seed}" for seed in seeds)]),
         "preset": chosen.preset,

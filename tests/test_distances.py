@@ -84,31 +84,32 @@ def test_a_file_holds_what_was_written(tmp_path: Path) -> None:
     np.testing.assert_allclose(held.axes_of_features, axes[:4])
 
 
-def test_transmitters_lie_where_mean_and_spread_of_their_hits_put_them() -> None:
-    points, latents = drawn(7)
-    transmitter = np.array([1, 0, 1, 2, 1, 0, 1])
+def test_transmitters_lie_where_what_is_known_of_their_hits_puts_them() -> None:
+    points, latents = drawn(9)
+    transmitter = np.array([1, 0, 1, 2, 1, 0, 1, 1, 1])
+    mhz = 1400 + np.array([0, 5, 100, 7, 200, 6, 50, 20, 30]) * 1e-6
     held = distances.fitted()
     for seen, looks, axes in (
         (latents, np.hstack([points, latents]), held.axes),
         (None, points, held.axes_of_features),
     ):
-        found, hits = distances.of_kinds(points, seen, transmitter, 3, held.encoder)
-        rows = np.array(
-            [[*looks[transmitter == k].mean(axis=0), *looks[transmitter == k].std(axis=0)] for k in range(3)]
-        )
-        np.testing.assert_allclose(squareform(pdist(found)), squareform(pdist(rows, "mahalanobis", VI=axes @ axes.T)))
+        found, hits = distances.of_kinds(points, seen, mhz, transmitter, 3, held.encoder)
+        rows = []
+        for k, known in enumerate((0.25, 1.0, 0.0)):  # of two hits, six and one
+            own = looks[transmitter == k]
+            apart_hz = 1e6 * mhz[transmitter == k].std()
+            rows.append([*own.mean(axis=0), *known * own.std(axis=0), np.log(len(own)), np.log10(1 + apart_hz)])
+        wanted = squareform(pdist(np.array(rows), "mahalanobis", VI=axes @ axes.T))
+        np.testing.assert_allclose(squareform(pdist(found)), wanted, rtol=1e-5)
         np.testing.assert_allclose(hits[3], found[2])  # the only hit of its transmitter
-        alike = distances.of_kinds(*(np.repeat(x[:1], 5, 0) if x is not None else None for x in (points, seen)),
-                                   np.zeros(5, int), 1, held.encoder)[0]  # fmt: skip
-        np.testing.assert_allclose(alike[0], hits[0])
 
 
 def test_features_alone_tell_kinds_where_latents_are_of_another_encoder() -> None:
     points, latents = drawn()
-    transmitter = np.arange(6) // 2
+    mhz, transmitter = 1400 + np.arange(6) * 1e-4, np.arange(6) // 2
     for found, wanted in zip(
-        distances.of_kinds(points, latents[:, :5], transmitter, 3, "another"),
-        distances.of_kinds(points, None, transmitter, 3),
+        distances.of_kinds(points, latents[:, :5], mhz, transmitter, 3, "another"),
+        distances.of_kinds(points, None, mhz, transmitter, 3),
         strict=True,
     ):
         np.testing.assert_array_equal(found, wanted)
@@ -121,7 +122,7 @@ def test_hits_of_no_group_are_in_no_mean() -> None:
 
 def test_the_axes_are_of_the_encoder_that_is_shipped() -> None:
     assert distances.fitted().encoder == checkpoints.load("default").digest
-    assert len(distances.fitted().axes) == 2 * (len(FEATURES) + checkpoints.load("default").dim)
+    assert len(distances.fitted().axes) == 2 * (len(FEATURES) + checkpoints.load("default").dim) + 2
 
 
 def test_the_fitted_axes_part_kinds_whose_own_spread_hides_them() -> None:
@@ -136,6 +137,10 @@ def test_the_fitted_axes_part_kinds_whose_own_spread_hides_them() -> None:
     middles = np.array([found[family == name].mean(axis=0) for name in "abc"])
     spread = np.mean([found[family == name].std(axis=0) for name in "abc"], axis=0)
     assert pdist(middles / spread).min() > 5
+    times = np.random.default_rng(1).integers(1, 4, len(rows))
+    np.testing.assert_allclose(
+        fit_distances.axes(rows, family, times), fit_distances.axes(rows.repeat(times, axis=0), family.repeat(times))
+    )
     assert pdist(np.array([rows[family == name].mean(axis=0) for name in "abc"]) / rows.std(axis=0)).min() < 2
 
 

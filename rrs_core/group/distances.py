@@ -3,9 +3,9 @@
 Two questions want two distances. Whether neighbours are of one transmitter: a small network places every hit so that
 the sum of absolute differences of two places is what the log odds of "of one" fall by. Whether transmitters are of one
 kind: Euclidean, along the axes on which kinds of the simulator differ most beside what transmitters of one kind differ
-by; a transmitter is described by what its hits look like in the mean, and by how much they differ. The numbers stand in
-the file beside this one, which `python -m benchmarks.fit_distances` writes. The paper has neither: there every scaled
-feature counts alike.
+by; a transmitter is described by what its hits look like in the mean, how much they differ, how many they are and how
+far they lie apart. The numbers stand in the file beside this one, which `python -m benchmarks.fit_distances` writes.
+The paper has neither: there every scaled feature counts alike.
 
 The encoder's latents tell more than the features do. With latents of another encoder than the numbers were fitted with,
 or without any, features alone have to do.
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FILE = Path(__file__).with_suffix(".safetensors")
 AT_ONCE = 65_536  #: hits that are placed at once: bounds the memory
 LOOKS = slice(1, None)  #: features but frequency, which says next to nothing within 3 kHz
+ENOUGH = 5  #: hits of a transmitter of which it is known how much they differ
 LAYERS = ("first", "second", "last", "straight")  #: of `Placing`, in the file
 
 
@@ -63,8 +64,8 @@ class Fitted:
     encoder: str  #: digest of the encoder whose latents it was fitted with
     transmitters: Placing  #: of scaled features but the frequency, and unit latents
     transmitters_of_features: Placing  #: the same where there are no latents
-    axes: Floats  #: of kinds, for `moments` of features and unit latents, shape (2 (13 + d), number of axes)
-    axes_of_features: Floats  #: the same where there are no latents, shape (26, number of axes)
+    axes: Floats  #: of kinds, for `described` features and unit latents, shape (2 (13 + d) + 2, number of axes)
+    axes_of_features: Floats  #: the same where there are no latents, shape (28, number of axes)
     made: dict[str, object]  #: how: command, seeds, number of transmitters
 
 
@@ -120,17 +121,24 @@ def of_transmitters(points: Floats, latents: Floats | None, encoder: str = "") -
 
 
 def of_kinds(
-    points: Floats, latents: Floats | None, transmitter: Integers, count: int, encoder: str = ""
+    points: Floats,
+    latents: Floats | None,
+    frequency_mhz: Floats,
+    transmitter: Integers,
+    count: int,
+    encoder: str = "",
 ) -> tuple[Floats, Floats]:
     """Return transmitters as points that lie near each other where they are of one kind, and hits among them.
 
-    A hit lies where a transmitter would whose hits all look as it does. Axes are scaled so that transmitters of one
-    kind spread by about one.
+    A hit lies where a transmitter of that hit alone would. Axes are scaled so that transmitters of one kind spread by
+    about one.
 
     Parameters
     ----------
     points, latents, encoder
         As in `of_transmitters`.
+    frequency_mhz : ndarray, shape (n,)
+        [MHz]
     transmitter : ndarray of int, shape (n,)
         Of each hit, from 0.
     count : int
@@ -146,13 +154,25 @@ def of_kinds(
     else:
         looks, axes = np.hstack([points, latents]), fitted().axes
     d = looks.shape[1]
-    return moments(looks, transmitter, count) @ axes, looks @ axes[:d]
+    return described(looks, frequency_mhz, transmitter, count) @ axes, looks @ axes[:d]
 
 
-def moments(looks: Floats, group: Integers, count: int) -> Floats:
-    """Return the mean and the standard deviation of the members of each group, shape (count, 2 d), of (n, d)."""
-    mean = means_of(looks, group, count)
-    return np.hstack([mean, np.sqrt(means_of((looks - mean[group]) ** 2, group, count))])
+def described(looks: Floats, frequency_mhz: Floats, transmitter: Integers, count: int) -> Floats:
+    """Return what is known of each transmitter, shape (count, 2 d + 2), from its hits' looks, shape (n, d).
+
+    Mean; standard deviation, a part of it for fewer hits than `ENOUGH`; ln of the number of hits; log10 of the standard
+    deviation of their frequencies [Hz], one added.
+    """
+    hits = np.bincount(transmitter, minlength=count)[:, None]
+    mean, spread = _mean_and_spread(looks, transmitter, count)
+    _, apart_hz = _mean_and_spread(1e6 * frequency_mhz[:, None], transmitter, count)
+    known = np.minimum(1, (hits - 1) / (ENOUGH - 1))
+    return np.hstack([mean, known * spread, np.log(hits), np.log10(1 + apart_hz)])
+
+
+def _mean_and_spread(rows: Floats, group: Integers, count: int) -> tuple[Floats, Floats]:
+    mean = means_of(rows, group, count)
+    return mean, np.sqrt(means_of((rows - mean[group]) ** 2, group, count))
 
 
 def means_of(rows: Floats, group: Integers, count: int) -> Floats:

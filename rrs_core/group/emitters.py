@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 REACH_HZ = 3000.0  #: hits farther apart than this are not compared: four widths of a snippet
-APART = 2.8  #: mean distance from which two groups of hits are two transmitters [log odds]; 3.8: as likely one as two
+APART = 3.0  #: mean distance from which two groups of hits are two transmitters [log odds]; 3.8: as likely one as two
 MOST_NEAR = 48  #: hits above one that are compared with it: bounds the work where thousands coincide
 MOST_PAIRS = 4_000_000  #: of one place; where there are more, fewer are compared with each
 

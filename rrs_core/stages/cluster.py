@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "cluster-8"
+CODE = "cluster-9"
 MAP = "transform.npz"  #: the fitted map of features, in the survey's folder
 SOURCES = 3  #: likely sources that are suggested for a cluster, at most
 EXEMPLARS = 24  #: hits nearest to the middle of a supercluster that are named, and as many of its edge
@@ -90,6 +90,7 @@ def run(
     for note in (*one_target, *found.notes):
         report.note(f"cluster: {note}")
     latents, encoder, unfit = None, encoder_of(store), []
+    frequency = named["frequency_mhz"].to_numpy(np.float64)
     emitter = np.full(len(points), -1, np.int64)
     if default:
         latents = unit_latents(store, features["hit_id"])
@@ -99,13 +100,12 @@ def run(
                 ["the latents are of another encoder than ours: hits are told apart by features alone"],
             )
             report.note(f"cluster: {unfit[0]}")
-        frequency = named["frequency_mhz"].to_numpy(np.float64)
         where = distances.of_transmitters(points, latents, encoder)
         emitter = emitters.link_emitters(frequency, place, where, track)
     unit = emitter if default else found.group_of_hit
     count = int(unit.max(initial=-1)) + 1
     described, described_hits = (
-        distances.of_kinds(points, latents, unit, count, encoder)
+        distances.of_kinds(points, latents, frequency, unit, count, encoder)
         if default
         else (distances.means_of(points, unit, count), points)
     )

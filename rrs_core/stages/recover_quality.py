@@ -141,7 +141,12 @@ def _superclusters(
     unit = emitter if default else found["group"].astype(np.int64)
     count = int(unit.max(initial=-1)) + 1
     points = _points(prepared, run)
-    described = distances.of_kinds(points, None, unit, count)[0] if default else distances.means_of(points, unit, count)
+    frequency = prepared.clustered["frequency_mhz"].to_numpy(np.float64)
+    described = (
+        distances.of_kinds(points, None, frequency, unit, count)[0]
+        if default
+        else distances.means_of(points, unit, count)
+    )
     matched = superclusters.match(
         described,
         np.bincount(unit[unit >= 0], minlength=count),
