@@ -149,7 +149,8 @@ def run(
     explained = np.arange(len(points)) if default else matched.sample
     table["sampled"] = np.isin(np.arange(len(points)), explained)
     labels = matched.cluster_id[explained]
-    several = len(np.unique(labels)) > 1 and len(labels) >= FEWEST_TO_EXPLAIN
+    # of kinds of a hit or two each there is nothing to learn
+    several = 1 < len(np.unique(labels)) <= len(labels) / 4 and len(labels) >= FEWEST_TO_EXPLAIN
     ranking = explain.anomaly_ranking(points, found.survived, found.centroid, to_hits=False)
     away = np.full(len(points), np.nan)
     away[ranking["row"]] = ranking["centroid_distance"].replace(np.inf, np.nan)
