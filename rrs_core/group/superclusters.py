@@ -90,7 +90,7 @@ def match(
     As many principal components as keep 95 % of the variance, and Ward's joining of nearest groups, settled by k-means.
     The number of superclusters is read off: among the numbers up to 100 that explain 60 to 95 % of the variance between
     groups (`explained`, the granularity: nearer to 1 more and finer ones), the finest on which random halves of the
-    groups (of at most 4,000), each clustered by itself, agree as well as on any, to a standard error; in mutual
+    groups (of at most 4,000), each clustered by itself, agree as well as on any, to their standard deviation; in mutual
     information, adjusted for chance, for the adjusted Rand index counts pairs, and nearly all pairs are of the few
     largest kinds. `agreement` is that of other halves, which had no part in the choice. More than 4,000 groups are
     first gathered into as many k-means cells: memory grows with m, time with m log m.
@@ -207,7 +207,7 @@ def _default(
     choice, report = halves[:repeats], halves[repeats:]
     known = bool(choice.size) and not np.isnan(choice).any()
     mean = choice.mean(axis=0) if known else np.zeros(len(counts))
-    spread = choice[:, mean.argmax()].std() / np.sqrt(repeats) if known else 0.0
+    spread = choice[:, mean.argmax()].std() if known else 0.0
     best = int(np.flatnonzero(mean >= mean.max() - spread)[-1]) if len(counts) else 0
     label = tree.settled(counts[best])[group] if len(counts) else np.empty(0, np.int64)
     agreement = report[:, best] if known else np.empty(0)
