@@ -173,7 +173,7 @@ def test_superclusters_are_the_kinds_of_interference(survey: dict[str, Any]):
 
 
 def test_groups_of_distinct_kinds_are_stable_and_noise_is_not(survey: dict[str, Any]):
-    assert match_survey(survey).stability > 0.55
+    assert match_survey(survey).stability > superclusters.DOUBTFUL
     rng = np.random.default_rng(6)
     noise = match(rng.random((400, D)), np.full(400, 5), np.repeat(np.arange(400), 5), method="default", seed=0)
     assert noise.stability < 0.5
