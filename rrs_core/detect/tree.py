@@ -30,11 +30,15 @@ TILE = 1024  #: channels worked on at a time: 16 rows of sums fit the second-lev
 def _pair(
     a: NDArray[np.float32], b: NDArray[np.float32], low: NDArray[np.float32], high: NDArray[np.float32], s: int, n: int
 ) -> None:
-    """Add `b`, shifted by s and by s + 1 channels, to `a`."""
+    """Add `b`, shifted by s and by s + 1 channels, to `a`.
+
+    Sliced first: an index that is a sum might be negative for all the compiler knows, and then it adds one by one.
+    """
+    first, second, low, high = b[s : s + n], b[s + 1 : s + 1 + n], low[:n], high[:n]
     for c in range(n):
         x = a[c]
-        low[c] = x + b[c + s]
-        high[c] = x + b[c + s + 1]
+        low[c] = x + first[c]
+        high[c] = x + second[c]
 
 
 @nb.njit(cache=True, error_model="numpy", nogil=True)
@@ -48,10 +52,12 @@ def _keep(
     drifts: NDArray[np.int32],
 ) -> None:
     """Keep the highest of `best` and of the sums of `a` and `b` at shift s and, where `both`, s + 1."""
-    for c in range(len(best)):
+    n = len(best)
+    first = b[s : s + n]
+    second = b[s + 1 : s + 1 + n] if both else first
+    for c in range(n):
         x = a[c]
-        low = x + b[c + s]
-        high = x + b[c + s + 1] if both else low
+        low, high = x + first[c], x + second[c]
         this = drift + np.int32(1) if high > low else drift
         total = high if high > low else low
         higher = total > best[c]
