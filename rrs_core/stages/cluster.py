@@ -89,17 +89,15 @@ def run(
         one_target = ["all hits are of one cadence's ON scans: nothing tells interference from the target, none is rfi"]
     for note in (*one_target, *found.notes):
         report.note(f"cluster: {note}")
-    latents, encoder, unfit = None, encoder_of(store), []
+    latents, encoder = unit_latents(store, features["hit_id"]) if default else None, encoder_of(store)
+    told_by_latents = latents is not None and encoder == distances.fitted().encoder
+    unfit = []
+    if latents is not None and not told_by_latents:
+        unfit = ["the latents are of another encoder than the shipped one: features alone tell hits apart"]
+        report.note(f"cluster: {unfit[0]}")
     frequency = named["frequency_mhz"].to_numpy(np.float64)
     emitter = np.full(len(points), -1, np.int64)
     if default:
-        latents = unit_latents(store, features["hit_id"])
-        if latents is not None and encoder != distances.fitted().encoder:
-            latents, unfit = (
-                None,
-                ["the latents are of another encoder than ours: hits are told apart by features alone"],
-            )
-            report.note(f"cluster: {unfit[0]}")
         where = distances.of_transmitters(points, latents, encoder)
         emitter = emitters.link_emitters(frequency, place, where, track)
     unit = emitter if default else found.group_of_hit
@@ -169,7 +167,7 @@ def run(
         "agreement": matched.agreement.tolist(),
         "centroid_variance": matched.variance.tolist(),
         "feature_variance": explain.pca_curve(points).tolist() if len(points) > 1 else [],
-        "described_by": "features" if latents is None else "features and latents",
+        "described_by": "features and latents" if told_by_latents else "features",
         "notes": [*([mixed] if mixed else []), *fitted.notes, *one_target, *found.notes, *unfit, *matched.notes],
     }
     return Clustered(made, fitted, more)

@@ -166,8 +166,9 @@ def read_evaluation(path: Path) -> Evaluation | None:
     )
     for name in numbers:
         table[name] = pd.to_numeric(table[name], errors="coerce").astype(np.float64)
-    realism = None if found.get("realism") is None else _realism(found["realism"])
-    if realism is None and found.get("realism") is not None:
+    given = found.get("realism")
+    realism = None if given is None else _realism(given)
+    if given is not None and realism is None:
         raise _refused(path, "its realism is not that of rrs evaluate")
     return Evaluation(f"{found.get('protocol')}", bool(found.get("quick")), found.get("seed"), table, realism)
 
