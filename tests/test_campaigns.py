@@ -164,35 +164,6 @@ def test_rows_that_are_none_are_refused(rows: object, tmp_path: Path) -> None:
     assert refused.value.code == "CAMPAIGN"
 
 
-REALISM = {"area": 0.9, "low": 0.88, "high": 0.92, "alone": {"one": 0.6, "other": 0.8}}
-
-
-def test_how_simulated_and_real_snippets_differ_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "evaluate.json"
-    path.write_text(json.dumps({"protocol": "paper", "rows": [], "realism": REALISM}))
-    found = campaigns.read_evaluation(path)
-    assert found is not None
-    assert found.realism == campaigns.Realism(0.9, 0.88, 0.92, {"other": 0.8, "one": 0.6})
-    assert list(found.realism.alone) == ["other", "one"]
-    path.write_text(json.dumps({"protocol": "paper", "rows": []}))
-    found = campaigns.read_evaluation(path)
-    assert found is not None
-    assert found.realism is None
-
-
-@pytest.mark.parametrize(
-    "realism",
-    [1, "x", [], {}, REALISM | {"area": 2}, REALISM | {"low": "0.1"}, REALISM | {"alone": {"one": None}},
-     REALISM | {"alone": {f"{k}": 0.5 for k in range(1000)}}, REALISM | {"high": float("nan")}],
-)  # fmt: skip
-def test_a_realism_that_is_none_is_refused(realism: object, tmp_path: Path) -> None:
-    path = tmp_path / "evaluate.json"
-    path.write_text(json.dumps({"protocol": "paper", "rows": [], "realism": realism}))
-    with pytest.raises(SurveyRefused) as refused:
-        campaigns.read_evaluation(path)
-    assert refused.value.code == "CAMPAIGN"
-
-
 # Table 2 and table 1
 
 

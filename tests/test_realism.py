@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
+from rrs_core.errors import SurveyRefused
 from rrs_core.prove import realism
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def noise(n: int, seed: int) -> np.ndarray:
@@ -56,3 +63,29 @@ def test_eight_bits_run_from_the_least_to_the_greatest_pixel() -> None:
 def test_the_error_of_an_area_is_that_of_hanley_and_mcneil() -> None:
     """Their own example: area 0.893 of 51 abnormal and 58 normal images, standard error 0.032."""
     assert realism._hanley_mcneil(0.893, 58, 51) == pytest.approx(0.032, abs=0.001)
+
+
+REALISM = {"area": 0.9, "low": 0.88, "high": 0.92, "alone": {"one": 0.6, "other": 0.8}}
+
+
+def test_how_simulated_and_real_snippets_differ_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "evaluate.json"
+    path.write_text(json.dumps({"protocol": "paper", "rows": [], "realism": REALISM}))
+    found = realism.read_told(path)
+    assert found == realism.Told(0.9, 0.88, 0.92, {"other": 0.8, "one": 0.6})
+    assert list(found.alone) == ["other", "one"]
+    path.write_text(json.dumps({"protocol": "paper", "rows": []}))
+    assert realism.read_told(path) is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [1, "x", [], {}, REALISM | {"area": 2}, REALISM | {"area": True}, REALISM | {"low": "0.1"},
+     REALISM | {"alone": {"one": None}}, REALISM | {"alone": {f"{k}": 0.5 for k in range(1000)}}, REALISM | {"high": float("nan")}],
+)  # fmt: skip
+def test_a_realism_that_is_none_is_refused(given: object, tmp_path: Path) -> None:
+    path = tmp_path / "evaluate.json"
+    path.write_text(json.dumps({"protocol": "paper", "rows": [], "realism": given}))
+    with pytest.raises(SurveyRefused) as refused:
+        realism.read_told(path)
+    assert refused.value.code == "CAMPAIGN"

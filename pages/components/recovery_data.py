@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from pages.components import loaders
-from rrs_core.prove import confusion
+from rrs_core.prove import confusion, realism
 from rrs_core.survey import campaigns
 from rrs_core.text import markdown_text, safe_text
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from rrs_core.prove.confusion import Confusion
+    from rrs_core.prove.realism import Told
     from rrs_core.survey.campaigns import Campaign, Evaluation
     from rrs_core.survey.catalogue import Survey
 
@@ -72,6 +73,11 @@ def evaluation(path: Path) -> Evaluation | None:
 def confusions(path: Path) -> dict[str, Confusion]:
     """Return which families the neighbours of each encoder are of; see `confusion.read_confusions`."""
     return confusion.read_confusions(path)
+
+
+def told_apart(path: Path) -> Told | None:
+    """Return how well simulated and real snippets were told apart; see `realism.read_told`."""
+    return realism.read_told(path)
 
 
 def pick(

@@ -13,7 +13,8 @@ from rrs_core.figures import recovery as pictures
 from rrs_core.text import markdown_text, safe_text
 
 if TYPE_CHECKING:
-    from rrs_core.survey.campaigns import Evaluation, Realism
+    from rrs_core.prove.realism import Told
+    from rrs_core.survey.campaigns import Evaluation
 
 #: Title with unit, which way is better, and the same as the head of a column.
 FIGURES = {
@@ -62,8 +63,8 @@ def show() -> None:
         )
     table(found)
     chart(found)
-    if found.realism is not None:
-        realism(found.realism)
+    if (told := recovery_data.told_apart(files[protocol])) is not None:
+        realism(told)
     recovery_confusion.show(found, files[protocol])
 
 
@@ -138,7 +139,7 @@ def chart(found: Evaluation) -> None:
     )
 
 
-def realism(told: Realism) -> None:
+def realism(told: Told) -> None:
     """Show how well a small classifier tells simulated snippets from the telescope's, and what it sees."""
     st.subheader("Simulated against real snippets")
     st.markdown(

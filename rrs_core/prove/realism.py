@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rrs_core.describe.snippets import standardised
+from rrs_core.errors import SurveyRefused
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 FOLDS = 5
+MOST_LOOKS = 100  #: that a file may hold
 #: What the classifier sees, all of it of snippets brought to median 0 and unit noise.
 LOOKS = (
     "quantile 1 %", "quantile 25 %", "quantile 75 %", "quantile 95 %", "quantile 99 %", "brightest pixel",
@@ -90,6 +95,47 @@ def told_apart(
     alone = [float(roc_auc_score(y, column)) for column in x.T]
     told = sorted(((max(one, 1 - one), name) for one, name in zip(alone, LOOKS, strict=True)), reverse=True)
     return Told(area, max(0.0, area - 1.96 * spread), min(1.0, area + 1.96 * spread), {name: one for one, name in told})
+
+
+def read_told(path: Path) -> Told | None:
+    """Return how well simulated and real snippets were told apart in a file of `rrs evaluate`, None where it was not.
+
+    Raises
+    ------
+    SurveyRefused
+        CAMPAIGN, where it is not what `rrs evaluate` writes.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _refused(path) from error
+    given = found.get("realism") if isinstance(found, dict) else None
+    if given is None:
+        return None
+    told = _parsed(given)
+    if told is None:
+        raise _refused(path)
+    return told
+
+
+def _parsed(given: object) -> Told | None:
+    """Return what `rrs evaluate` wrote, or None for anything else."""
+    alone = given.get("alone") if isinstance(given, dict) else None
+    if not isinstance(given, dict) or not isinstance(alone, dict) or len(alone) > MOST_LOOKS:
+        return None
+    areas: dict[str, Any] = {name: given.get(name) for name in ("area", "low", "high")}
+    if not all(type(one) in (int, float) and 0 <= one <= 1 for one in (*areas.values(), *alone.values())):
+        return None
+    return Told(**areas, alone=dict(sorted(alone.items(), key=lambda one: -one[1])))
+
+
+def _refused(path: Path) -> SurveyRefused:
+    return SurveyRefused(
+        "CAMPAIGN",
+        "how simulated and real snippets differ cannot be shown: it is not what rrs evaluate writes",
+        where=path,
+        todo="run the same command again: what was done is kept",
+    )
 
 
 def _hanley_mcneil(area: float, n: int, m: int) -> float:

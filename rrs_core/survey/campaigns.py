@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Kind = Literal["text", "number", "flag"]
 
 FOLDER, RESULT, PICTURES = "recovery", "recovery.json", "pictures.npy"
-MOST_LOOKS = 100  #: by which snippets are told apart
 EVALUATION = "evaluate.json"
 LARGEST = 50_000_000  #: bytes of a JSON file; ours have some thousands
 PICTURE = (16, 256)  #: spectra and columns of a waterfall that a campaign kept
@@ -130,17 +129,6 @@ class Evaluation:
     quick: bool
     seed: object
     rows: pd.DataFrame  #: row, test_set, figure, mean, sd, low, high, runs, n; numbers that are not there are NaN
-    realism: Realism | None = None  #: None where there were no snippets of a telescope to compare with
-
-
-@dataclass(frozen=True)
-class Realism:
-    """How well a small classifier tells simulated snippets from a telescope's; see `prove.realism.Told`."""
-
-    area: float  #: under the ROC curve: 0.5 not at all, 1 always
-    low: float
-    high: float
-    alone: dict[str, float]  #: area of each look by itself, the largest first
 
 
 def read_evaluation(path: Path) -> Evaluation | None:
@@ -166,23 +154,7 @@ def read_evaluation(path: Path) -> Evaluation | None:
     )
     for name in numbers:
         table[name] = pd.to_numeric(table[name], errors="coerce").astype(np.float64)
-    given = found.get("realism")
-    realism = None if given is None else _realism(given)
-    if given is not None and realism is None:
-        raise _refused(path, "its realism is not that of rrs evaluate")
-    return Evaluation(f"{found.get('protocol')}", bool(found.get("quick")), found.get("seed"), table, realism)
-
-
-def _realism(given: object) -> Realism | None:
-    """Return what `rrs evaluate` wrote, or None for anything else."""
-    alone = given.get("alone") if isinstance(given, dict) else None
-    if not isinstance(given, dict) or not isinstance(alone, dict) or len(alone) > MOST_LOOKS:
-        return None
-    areas: dict[str, Any] = {name: given.get(name) for name in ("area", "low", "high")}
-    if not all(isinstance(one, (int, float)) and 0 <= one <= 1 for one in (*areas.values(), *alone.values())):
-        return None
-    ranked = sorted(alone.items(), key=lambda one: -one[1])
-    return Realism(**areas, alone=dict(ranked))
+    return Evaluation(f"{found.get('protocol')}", bool(found.get("quick")), found.get("seed"), table)
 
 
 def _is_row(row: object) -> bool:
