@@ -81,7 +81,8 @@ def test_how_simulated_and_real_snippets_differ_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "given",
     [1, "x", [], {}, REALISM | {"area": 2}, REALISM | {"area": True}, REALISM | {"low": "0.1"},
-     REALISM | {"alone": {"one": None}}, REALISM | {"alone": {f"{k}": 0.5 for k in range(1000)}}, REALISM | {"high": float("nan")}],
+     REALISM | {"alone": {"one": None}}, REALISM | {"alone": {f"{k}": 0.5 for k in range(1000)}},
+     REALISM | {"high": float("nan")}],
 )  # fmt: skip
 def test_a_realism_that_is_none_is_refused(given: object, tmp_path: Path) -> None:
     path = tmp_path / "evaluate.json"
