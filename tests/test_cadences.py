@@ -274,6 +274,15 @@ def test_different_lengths_are_told() -> None:
     assert check_cadence(frame) == ["LENGTHS: cadence 1 has scans of [15, 16] spectra"]
 
 
+def test_different_number_formats_are_told() -> None:
+    # Case 84; a scan whose format is not known says nothing
+    frame = with_places(scans("ABACAD")).assign(n_bits=[32, 32, 32, 8, np.nan, 32])
+    told = check_cadence(frame)
+    assert len(told) == 1
+    assert told[0].startswith("FORMATS: cadence 1 has scans of [8, 32] bits a sample")
+    assert check_cadence(frame.assign(n_bits=[32, 32, 32, np.nan, np.nan, 32])) == []
+
+
 def test_real_green_bank_cadences_are_grouped_as_the_observers_listed_them() -> None:
     path = REAL / "gbt_fine_cadences.txt.gz"
     if not path.exists():

@@ -651,6 +651,30 @@ def test_cadences_are_as_long_as_the_settings_say_and_interrupted_ones_are_told(
     assert rrs_core.load(root).scans["position"].tolist() == [0, 1, 2, 7]
 
 
+def test_a_cadence_of_different_number_formats_is_built_and_told(tmp_path: Path) -> None:
+    # Case 84: the last OFF is of 8 bits
+    folder, root = tmp_path / "scans", tmp_path / "survey"
+    for place, name in enumerate("ABACAD"):
+        power = draw_sky(place, (), 4096)
+        scan = write_scan(folder / f"s{place}.fil", place, power=power, name=name)
+    head = scan.read_bytes()[: -power.nbytes]
+    word = b"nbits" + (32).to_bytes(4, "little")
+    assert head.count(word) == 1
+    scan.write_bytes(
+        head.replace(word, b"nbits" + (8).to_bytes(4, "little")) + (power / 1e7).astype(np.uint8).tobytes()
+    )
+    report = Silent()
+    pipeline.build(root, [folder], report, only="ingest")
+    rows = "".join(f"1,{k},{str(k % 2 == 0).lower()},scans/s{k}.fil\n" for k in range(6))
+    (tmp_path / "cadences.csv").write_text("cadence_id,position,on,path\n" + rows)
+    told = [
+        note for note in build(root, folder, only="ingest", cadences=tmp_path / "cadences.csv") if "FORMATS" in note
+    ]
+    assert len(told) == 1
+    assert told[0].startswith("FORMATS: cadence 1 has scans of [8, 32] bits")
+    assert rrs_core.load(root).scans["n_bits"].tolist() == [32] * 5 + [8]
+
+
 #: Lines of an ON target: in the second and in the third coarse channel of four
 TARGET = ((10_000, 0.5, 2.0), (20_000, 0.5, 2.0))
 

@@ -158,14 +158,14 @@ def check_cadence(scans: pd.DataFrame, length: int = POSITIONS) -> list[str]:
     Parameters
     ----------
     scans : pandas.DataFrame
-        Columns as in `group_cadences`, and position and on.
+        Columns as in `group_cadences`, and position and on; n_bits, bits of a sample, where known.
     length : int
         Scans of a whole cadence.
 
     Returns
     -------
     list of str
-        What is odd but usable, one line each: an incomplete cadence, different lengths.
+        What is odd but usable, one line each: an incomplete cadence, different lengths or number formats.
 
     Raises
     ------
@@ -200,6 +200,8 @@ def check_cadence(scans: pd.DataFrame, length: int = POSITIONS) -> list[str]:
         notes.append(f"INCOMPLETE: {where} has {len(scans)} of {length} scans")
     if len(lengths := sorted({int(n) for n in scans["n_time"]})) > 1:
         notes.append(f"LENGTHS: {where} has scans of {lengths} spectra")
+    if "n_bits" in scans and len(bits := sorted({int(n) for n in scans["n_bits"].dropna()})) > 1:
+        notes.append(f"FORMATS: {where} has scans of {bits} bits a sample; the coarser may hide a faint signal")
     return notes
 
 

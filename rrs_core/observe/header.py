@@ -58,7 +58,7 @@ class ScanHeader:
     def columns(self) -> dict[str, Any]:
         """Return what the table of scans takes from a header, by the names of its columns."""
         names = ("source_name", "telescope_id", "tstart_mjd", "tsamp_s", "fch1_mhz", "foff_mhz", "n_time", "n_chan")
-        return {**{name: getattr(self, name) for name in names}, "n_coarse": self.n_coarse}
+        return {**{name: getattr(self, name) for name in names}, "n_coarse": self.n_coarse, "n_bits": self.n_bits}
 
     def frequency_mhz(self, channel: NDArray[np.integer] | int) -> NDArray[np.float64]:
         """Return the centre of channels of the scan [MHz], float64."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "ingest-2"
+CODE = "ingest-3"
 
 
 def expand(paths: list[Path]) -> list[Path]:

@@ -44,7 +44,7 @@ SCANS = {
     "position": Column("Int64", "", "place in the cadence, from 0", nullable=True),
     "on": Column("boolean", "", "true for an ON scan", nullable=True),
     "sha256": Column("str", "", "digest of the file's bytes"),
-}  #: and where the pointing is known src_raj_hours [h] and src_dej_deg [deg]
+}  #: and where known the pointing, src_raj_hours [h] and src_dej_deg [deg], and n_bits, the bits of a sample
 
 HITS = {
     "hit_id": Column("int64", "", "scan_id * 10^10 + detector number * 2 * 10^9 + channel in the scan"),
