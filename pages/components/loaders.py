@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from pages.components import uploads
+from pages.components import people, uploads
 from rrs_core import figures
 from rrs_core.ask import check_made_by
 from rrs_core.describe.snippets import normalise
 from rrs_core.errors import SurveyRefused
 from rrs_core.figures.density import spans_decades
-from rrs_core.survey import filters
+from rrs_core.survey import filters, labels
 from rrs_core.survey.catalogue import STAGES, Survey, stratified_rows
 from rrs_core.survey.store import Store
 
@@ -59,6 +59,17 @@ def survey() -> Survey:
     """
     store = Store(root()).require()
     return _survey(f"{store.root}", _digest(store))
+
+
+def people_said() -> labels.Labels:
+    """Return the survey's labels, open for writing to those who may label."""
+    return labels.Labels(root() / labels.FILE, read_only=not people.who().may_label)
+
+
+def label_rows() -> pd.DataFrame:
+    """Return every row of the survey's labels, read once after each that is added, by whomever."""
+    store = people_said()
+    return _label_rows(f"{store.path.absolute()}", _stamp(store.path), store.version(), store)
 
 
 def index() -> Index:
@@ -223,6 +234,11 @@ def _survey(root: str, digest: str) -> Survey:  # noqa: ARG001 - the digest is p
         )
     found.latent_matrix.setflags(write=False)
     return found
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _label_rows(path: str, stamp: tuple[int, int], version: int, _store: labels.Labels) -> pd.DataFrame:  # noqa: ARG001
+    return _store.rows()
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the latents")

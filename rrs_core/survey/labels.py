@@ -26,6 +26,8 @@ Kind = Literal["hit", "cluster"]
 
 FILE = "labels.sqlite"
 COLUMNS = ("key", "made_utc", "person", "kind", "hit_id", "label", "comment", "takes_back")
+#: What a hit can be; keys 1 to 6 on the page Review. Labels of other words, from other copies, are shown and kept.
+CHOICES = ("interesting", "interference", "instrument", "noise", "natural", "unsure")
 KINDS: tuple[Kind, ...] = ("hit", "cluster")
 LONGEST = {"key": 32, "made_utc": 40, "person": 200, "label": 60, "comment": 2_000, "takes_back": 32}  #: characters
 FORMAT = 1  #: of the file (`PRAGMA user_version`)
