@@ -1,0 +1,185 @@
+"""A million points for the browser: places in 16 bits, a colour in one byte, a yes or no in one bit; and who is inside.
+
+The browser draws and the server knows: a lasso arrives as a polygon in the same 16 bits, and what lies in it is found
+here, so that a selection never travels as a list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from plotly.colors import hex_to_rgb
+
+from rrs_core.figures.colours import GREY, Colouring, colour_table, group_colour
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+LAST = 65_534  #: largest place
+ABSENT = 65_535  #: of a point that a view has no place for
+EDGE = 0.02  #: left free on each side, a share of the span
+CELLS = 512  #: across, of the grid that tells at once what is inside a polygon
+CELL = 2**16 // CELLS
+UNKNOWN = 255  #: colour of what has no value
+BLUR = (1.0, 4.0, 6.0, 4.0, 1.0)  #: weights along each axis of a density
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places of points as the browser has them.
+
+    Attributes
+    ----------
+    xy : ndarray, shape (n, 2), uint16
+        0 to `LAST`, y upwards; `ABSENT` twice for a point without a place.
+    low, high : ndarray, shape (2,), float64
+        What 0 and `LAST` stand for.
+    """
+
+    xy: NDArray[np.uint16]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @property
+    def there(self) -> NDArray[np.bool_]:
+        """Which points have a place, shape (n,)."""
+        found: NDArray[np.bool_] = self.xy[:, 0] != ABSENT
+        return found
+
+
+def quantise(x: NDArray[np.floating], y: NDArray[np.floating]) -> Places:
+    """Return points as places, shape (n, 2); what is not finite has none."""
+    values = np.column_stack([np.asarray(x, np.float64), np.asarray(y, np.float64)])
+    there = np.isfinite(values).all(axis=1)
+    known = values[there]
+    low, high = (known.min(axis=0), known.max(axis=0)) if len(known) else (np.zeros(2), np.ones(2))
+    span = np.where(high > low, high - low, 1.0)
+    low, high = low - EDGE * span, high + EDGE * span
+    xy = np.full(values.shape, ABSENT, np.uint16)
+    xy[there] = np.rint((known - low) / (high - low) * LAST).astype(np.uint16)
+    return Places(xy, low, high)
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Colours of points.
+
+    Attributes
+    ----------
+    codes : ndarray, shape (n,), uint8
+        Place of each point's colour in the palette.
+    palette : ndarray, shape (256, 3), uint8
+    names : tuple of str
+        Of the codes 0, 1, ... where points are in groups; empty where they have values.
+    ends : (float, float)
+        Values of the codes 0 and 254 where points have values.
+    """
+
+    codes: NDArray[np.uint8]
+    palette: NDArray[np.uint8]
+    names: tuple[str, ...] = ()
+    ends: tuple[float, float] = (0.0, 1.0)
+
+
+def paint(colouring: Colouring, *, dark: bool = False) -> Paint:
+    """Return a colouring in one byte a point: groups by their place, values in 255 steps of viridis."""
+    palette = np.empty((256, 3), np.uint8)
+    palette[:] = hex_to_rgb(GREY)
+    if colouring.codes is not None:
+        for place, name in enumerate(colouring.groups):
+            palette[place] = hex_to_rgb(group_colour(place, name))
+        return Paint(colouring.codes.astype(np.uint8), palette, colouring.groups)
+    numbers = np.asarray(colouring.numbers, np.float64)
+    known = np.isfinite(numbers)
+    low, high = (float(numbers[known].min()), float(numbers[known].max())) if known.any() else (0.0, 1.0)
+    codes = np.full(len(numbers), UNKNOWN, np.uint8)
+    codes[known] = np.rint((numbers[known] - low) / ((high - low) or 1.0) * (UNKNOWN - 1)).astype(np.uint8)
+    table = colour_table()
+    start, stop = (0.22, 1.0) if dark else (0.0, 0.9)  # as `viridis_on`: the ends are lost on the ground
+    palette[:UNKNOWN] = table[np.rint(np.linspace(start * 255, stop * 255, UNKNOWN)).astype(int)]
+    return Paint(codes, palette, ends=(low, high))
+
+
+def bits(mask: NDArray[np.bool_]) -> bytes:
+    """Return a yes or no a point in one bit each: point i is bit i % 8 of byte i // 8."""
+    return np.packbits(mask, bitorder="little").tobytes()
+
+
+def inside(places: Places, polygon: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
+    """Return which points lie inside a polygon by the even-odd rule, shape (n,); those without a place do not.
+
+    Parameters
+    ----------
+    places : Places
+    polygon : sequence of (x, y)
+        Its corners in the units of `places.xy`; it is closed from the last to the first. Fewer than three hold nothing.
+    """
+    corners = np.asarray(polygon, np.float64).reshape(-1, 2)
+    found = np.zeros(len(places.xy), bool)
+    if len(corners) < 3:
+        return found
+    near = _touched(corners / CELL)
+    across, up = np.meshgrid(*[(np.arange(CELLS) + 0.5) * CELL] * 2)
+    grid = _even_odd(across.ravel(), up.ravel(), corners).reshape(CELLS, CELLS)
+    rows = np.flatnonzero(places.there)
+    at = (places.xy[rows] // CELL).astype(np.int64)
+    sure = ~near[at[:, 1], at[:, 0]]
+    found[rows[sure]] = grid[at[sure, 1], at[sure, 0]]
+    rest = rows[~sure]
+    x, y = places.xy[rest].astype(np.float64).T
+    found[rest] = _even_odd(x, y, corners)
+    return found
+
+
+def _touched(corners: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return the cells, shape (CELLS, CELLS), row by y, that an edge may pass through or near; corners in cells."""
+    near = np.zeros((CELLS, CELLS), bool)
+    for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        steps = int(np.ceil(2 * np.abs(b - a).max())) + 1
+        along = a + np.linspace(0, 1, steps + 1)[:, None] * (b - a)
+        for right in (-1, 0, 1):
+            for up in (-1, 0, 1):
+                column, row = (np.floor(along + np.array((right, up))).astype(np.int64)).T
+                there = (column >= 0) & (column < CELLS) & (row >= 0) & (row < CELLS)
+                near[row[there], column[there]] = True
+    return near
+
+
+def _even_odd(x: NDArray[np.float64], y: NDArray[np.float64], corners: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which points have an odd number of edges to their right."""
+    odd = np.zeros(len(x), bool)
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y0 == y1:
+            continue
+        crosses = (y0 > y) != (y1 > y)
+        odd ^= crosses & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+    return odd
+
+
+def density(places: Places, cells: int = 256) -> NDArray[np.uint8]:
+    """Return how densely the points lie, shape (cells, cells), row 0 lowest: logarithm of blurred counts, 0 to 255."""
+    at = (places.xy[places.there].astype(np.int64) * cells) // (LAST + 1)
+    counts = np.bincount(at[:, 1] * cells + at[:, 0], minlength=cells * cells).reshape(cells, cells).astype(np.float64)
+    weights = np.array(BLUR) / sum(BLUR)
+    for _ in range(3):
+        for axis in (0, 1):
+            padded = np.pad(counts, [(2, 2) if axis == side else (0, 0) for side in (0, 1)])
+            parts = [np.take(padded, np.arange(cells) + step, axis=axis) for step in range(len(weights))]
+            counts = np.tensordot(weights, parts, axes=1)
+    level = np.log1p(counts)
+    most = level.max()
+    return np.zeros((cells, cells), np.uint8) if most == 0 else np.rint(255 * level / most).astype(np.uint8)
+
+
+def middles(places: Places, codes: NDArray[np.integer], n: int) -> NDArray[np.float64]:
+    """Return the median place of each of `n` groups, shape (n, 2); NaN of one without points. Codes -1 are in none."""
+    found = np.full((n, 2), np.nan)
+    for code in range(n):
+        own = places.xy[(codes == code) & places.there]
+        if len(own):
+            found[code] = np.median(own, axis=0)
+    return found
