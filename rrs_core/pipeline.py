@@ -92,7 +92,7 @@ def build(
         if only in (None, "events"):
             _events(store, settings, report)
         if only in (None, "project"):
-            _project(store, settings, report)
+            _project(store, settings, report, workers)
         if only is None and store.work.is_dir() and not any(store.work.iterdir()):
             store.work.rmdir()
     return refused
@@ -238,6 +238,7 @@ def _encode(store: Store, settings: config.Settings, report: Report) -> None:
 
 
 def _cluster(store: Store, settings: config.Settings, report: Report, workers: int) -> None:
+    from rrs_core.group import scaled
     from rrs_core.stages import cluster
 
     _table(store, "features", "features")
@@ -250,8 +251,8 @@ def _cluster(store: Store, settings: config.Settings, report: Report, workers: i
     made = cluster.run(store, store.read_table("hits"), store.read_table("scans"), settings, report, workers=workers)
     outputs = [store.write_table(name, frame) for name, frame in made.tables.items()]
     if made.transformer is not None:
-        made.transformer.save(store.root / cluster.MAP)
-        outputs.append(store.root / cluster.MAP)
+        made.transformer.save(store.root / scaled.MAP)
+        outputs.append(store.root / scaled.MAP)
     store.finish("cluster", inputs, key, cluster.CODE, outputs, method=settings.cluster.method, **made.more)
 
 
@@ -317,22 +318,22 @@ def _with_limits(store: Store, settings: config.Settings) -> pd.DataFrame:
     return scans.assign(max_drift_rate_hz_s=limit, obs_length_s=scans["scan_id"].map(given["obs_length_s"]))
 
 
-def _project(store: Store, settings: config.Settings, report: Report) -> None:
-    import pandas as pd
+def _project(store: Store, settings: config.Settings, report: Report, workers: int) -> None:
+    from rrs_core.group import projection
 
-    from rrs_core.group.projection import CODE, project
+    _table(store, "latents", "encode")
+    clustered = store.manifest("cluster") is not None
+    inputs = {stage: store.output_digest(stage) for stage in ("encode", *(("cluster",) if clustered else ()))}
+    key = config.digest(settings.project, settings.seed)
+    if not _told(report, "project", store.why_stale("project", inputs, key, projection.CODE)):
+        return
+    from rrs_core.stages import project
     from rrs_core.survey.catalogue import Survey
 
-    latents = _table(store, "latents", "encode")
-    inputs = {"encode": store.output_digest("encode")}
-    key = config.digest(settings.project, settings.seed)
-    if not _told(report, "project", store.why_stale("project", inputs, key, CODE)):
-        return
-    report.progress("project", 0, len(latents))
-    placed, method = project(Survey(store.root).latent_matrix, settings.project, seed=settings.seed)
-    frame = pd.DataFrame({"hit_id": latents["hit_id"], "x": placed[:, 0], "y": placed[:, 1], "method": method})
-    report.progress("project", len(latents), len(latents))
-    store.finish("project", inputs, key, CODE, [store.write_table("projection", frame)], method=method)
+    maps = project.run(Survey(store.root), report, workers)
+    written = [store.write_table(name, frame) for name, frame in maps.items()]
+    methods = {name: frame["method"].iloc[0] for name, frame in maps.items() if len(frame)}
+    store.finish("project", inputs, key, projection.CODE, written, method=methods)
 
 
 def _cadences(store: Store) -> str:

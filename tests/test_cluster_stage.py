@@ -14,7 +14,7 @@ import pytest
 from rrs_core import config
 from rrs_core.config import Settings
 from rrs_core.describe.features import FEATURES
-from rrs_core.group import distances, explain, superclusters
+from rrs_core.group import distances, explain, scaled, superclusters
 from rrs_core.group.batches import Fit
 from rrs_core.stages import cluster
 from rrs_core.stages import explain as explaining
@@ -144,7 +144,7 @@ def test_shapley_values_are_of_hits_that_could_get_a_supercluster(
     store.settings_path.write_text(config.dump(Settings(), {}), encoding="utf-8")
     made = cluster.run(store, hits, scans, Settings(), Silent(), workers=1)
     assert made.transformer is not None
-    made.transformer.save(store.root / cluster.MAP)
+    made.transformer.save(store.root / scaled.MAP)
     drawn = np.arange(100) % 3 == 0
     label = np.where(drawn, np.arange(100) % 2, -1)
     store.write_table("clusters", made.tables["clusters"].assign(sampled=drawn, cluster_id=label))

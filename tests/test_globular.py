@@ -23,7 +23,7 @@ from rrs_core.describe import seeds
 from rrs_core.describe.features import FEATURES, half_window, measure
 from rrs_core.detect.drift import Lines
 from rrs_core.errors import SurveyRefused
-from rrs_core.group import explain, transforms, tuning
+from rrs_core.group import explain, scaled, transforms, tuning
 from rrs_core.observe.filterbank import open_scan
 from rrs_core.simulate.profiles import Sinc2
 from rrs_core.simulate.scans import simulate
@@ -126,7 +126,7 @@ def test_groups_hold_the_hits_that_say_so(survey: Survey) -> None:
 
 
 def test_the_saved_map_gives_the_groups_centroids_again(survey: Survey) -> None:
-    points = transforms.load(survey.store.root / cluster.MAP).transform(survey.features)
+    points = transforms.load(survey.store.root / scaled.MAP).transform(survey.features)
     group = survey.clusters["group_id"].to_numpy()
     for number in survey.groups["group_id"][:10]:
         stored = survey.groups.loc[survey.groups["group_id"] == number, list(FEATURES)].to_numpy()[0]
@@ -198,7 +198,7 @@ def test_clusters_and_events_do_not_hang_on_the_number_of_workers(default: Surve
 
 
 def test_an_anomalys_distance_is_that_to_the_nearest_rfi_group(survey: Survey) -> None:
-    points = transforms.load(survey.store.root / cluster.MAP).transform(survey.features)
+    points = transforms.load(survey.store.root / scaled.MAP).transform(survey.features)
     centroids = survey.groups[list(FEATURES)].to_numpy()
     apart = np.linalg.norm(points[:, None] - centroids[None], axis=2).min(axis=1)
     anomaly = (survey.clusters["status"] == "anomaly").to_numpy()
@@ -210,7 +210,7 @@ def test_an_anomalys_distance_is_that_to_the_nearest_rfi_group(survey: Survey) -
 def test_importances_are_those_of_a_forest_that_tells_the_superclusters(default: Survey) -> None:
     from sklearn.ensemble import RandomForestClassifier
 
-    points = transforms.load(default.store.root / cluster.MAP).transform(default.features)
+    points = transforms.load(default.store.root / scaled.MAP).transform(default.features)
     direct = RandomForestClassifier(128, max_features=None, random_state=default.settings.seed)
     direct.fit(points, default.clusters["cluster_id"])
     found = default.store.read_table("importances").set_index("feature")["importance"]
@@ -590,7 +590,7 @@ def test_shapley_values_are_written_for_the_hits_they_are_of(
 ) -> None:
     root = Path(shutil.copytree(default.store.root, tmp_path / "survey"))
     points = pd.DataFrame(
-        transforms.load(root / cluster.MAP).transform(default.features),
+        transforms.load(root / scaled.MAP).transform(default.features),
         index=default.features["hit_id"].to_numpy(), columns=list(FEATURES),
     )  # fmt: skip
 
@@ -614,7 +614,7 @@ def test_shapley_values_are_written_for_the_hits_they_are_of(
 
 def test_hits_that_are_not_clustered_yet_cannot_be_explained(default: Survey, tmp_path: Path) -> None:
     root = Path(shutil.copytree(default.store.root, tmp_path / "survey"))
-    (root / cluster.MAP).unlink()
+    (root / scaled.MAP).unlink()
     with pytest.raises(SurveyRefused) as caught:
         explaining.run(root)
     assert caught.value.code == "STAGE_ORDER"
@@ -748,7 +748,7 @@ def test_each_hit_is_explained_by_its_own_features_and_cluster(
 ) -> None:
     root, clusters = shuffled(default, tmp_path)
     points = pd.DataFrame(
-        transforms.load(root / cluster.MAP).transform(default.features),
+        transforms.load(root / scaled.MAP).transform(default.features),
         index=default.features["hit_id"].to_numpy(), columns=list(FEATURES),
     )  # fmt: skip
     calls: list[tuple[np.ndarray, tuple[np.ndarray, ...], dict[str, object]]] = []

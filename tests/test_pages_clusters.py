@@ -22,8 +22,7 @@ from rrs_core import figures
 from rrs_core.describe.features import FEATURES
 from rrs_core.describe.snippets import normalise
 from rrs_core.group import transforms
-from rrs_core.stages.cluster import MAP
-from rrs_core.stages.explain import points_of
+from rrs_core.group.scaled import MAP, scaled_features
 from rrs_core.survey import tables
 from rrs_core.survey.catalogue import Survey, load
 from rrs_core.survey.store import Store
@@ -559,7 +558,7 @@ def test_hits_without_a_verdict_are_not_drawn_in_anothers_colour(made: Path, mon
         f"common interference ({left['rfi']})",
         f"anomaly ({left['anomaly']})",
     ]
-    points = points_of(load(made))[clusters.iloc[30:]["status"] == "anomaly"]  # in the order of the clusters
+    points = scaled_features(load(made))[clusters.iloc[30:]["status"] == "anomaly"]  # in the order of the clusters
     packed = data[1]["dimensions"][0]["values"]
     drawn = np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"])
     np.testing.assert_allclose(drawn, points[:, list(FEATURES).index("snr")], rtol=1e-6)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 STAGES = ("ingest", "detect", "features", "encode", "cluster", "events", "project")
 TABLES = (
     "scans", "hits", "features", "seeds", "latents", "clusters", "groups", "epochs", "superclusters", "importances",
-    "events", "projection",
+    "events", "projection", "feature_projection",
 )  # fmt: skip
 OUTPUTS = ("snippets.npy", *(f"tables/{name}.parquet" for name in TABLES))
 

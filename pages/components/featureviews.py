@@ -10,15 +10,13 @@ import streamlit as st
 
 from pages.components import frame, hitmap, loaders
 from rrs_core.describe.features import FEATURES
-from rrs_core.errors import RRSError, SurveyRefused
+from rrs_core.errors import RRSError
 from rrs_core.figures import features as figures
 from rrs_core.figures.colours import colour_by
-from rrs_core.group import transforms
-from rrs_core.stages.cluster import MAP
+from rrs_core.group.scaled import scaled_features
 from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
     from rrs_core.survey.catalogue import Survey
 
@@ -184,7 +182,7 @@ def pairs(survey: Survey) -> None:
         return
     shown, total = loaders.clustered_sample(MOST_PAIRED)
     figure = figures.pair_plot(
-        scaled(survey, shown["hit_id"])[:, [names.index(name) for name in chosen]],
+        scaled_features(survey, shown["hit_id"])[:, [names.index(name) for name in chosen]],
         [words(name) for name in chosen],
         colour_by(_kinds(shown[colour]), COLOURS[colour]),
         dark=frame.dark(),
@@ -194,24 +192,6 @@ def pairs(survey: Survey) -> None:
     )
     less = f"{len(shown):,} of {total:,} hits, drawn at random. " if len(shown) < total else ""
     st.caption(f"{less}Scaled as the clustering sees them, so without units: most hits lie between 0 and 1.")
-
-
-def scaled(survey: Survey, hit_id: pd.Series[int]) -> NDArray[np.float64]:
-    """Return the features of some clustered hits as the clustering sees them, shape (n, 13); see `explain.points_of`.
-
-    Raises
-    ------
-    SurveyRefused
-        STAGE_ORDER, where the clustering is not that of these features.
-    """
-    path = survey.store.root / MAP
-    some = survey.features[survey.features["hit_id"].isin(hit_id)].set_index("hit_id").reindex(hit_id)
-    if not path.is_file() or some["frequency_mhz"].isna().any():
-        raise SurveyRefused(
-            "STAGE_ORDER", "features were made again after the clustering", where=survey.store.root,
-            todo="run rrs cluster again",
-        )  # fmt: skip
-    return transforms.load(path).transform(some)
 
 
 def _kinds(values: pd.Series) -> pd.Series:

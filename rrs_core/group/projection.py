@@ -1,8 +1,8 @@
-"""A map of the latents in two dimensions, computed in the build and stored, never in a request."""
+"""Maps of latents and of features in two dimensions, computed in the build and stored, never in a request."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -11,20 +11,27 @@ if TYPE_CHECKING:
 
     from rrs_core.config import ProjectSettings
 
-CODE = "project-1"
+CODE = "project-2"
 FEWEST_FOR_UMAP = 50  #: below this a neighbour graph says little; principal components are drawn
 
 
-def project(latents: NDArray[np.float32], settings: ProjectSettings, *, seed: int) -> tuple[NDArray[np.float32], str]:
-    """Return map coordinates of latents, shape (n, 2), and the method that made them.
+def project(
+    points: NDArray[np.float32],
+    settings: ProjectSettings,
+    *,
+    seed: int,
+    metric: Literal["cosine", "euclidean"] = "cosine",
+) -> tuple[NDArray[np.float32], str]:
+    """Return map coordinates of points, shape (n, 2), and the method that made them.
 
-    UMAP (cosine, as the search compares) is fitted on at most `settings.fit_rows` rows,
+    UMAP (by the cosine, as the search compares latents; features by their Euclidean distance, as they are clustered) is
+    fitted on at most `settings.fit_rows` rows,
     drawn with `seed`; the others are placed on the fitted map. Few rows are drawn by
     principal components, and the method says so.
     """
-    n = len(latents)
+    n = len(points)
     if settings.method == "pca" or n < max(FEWEST_FOR_UMAP, settings.n_neighbors + 2):
-        return _components(latents), "pca"
+        return components(points), "pca"
     import warnings
 
     with warnings.catch_warnings():
@@ -36,7 +43,7 @@ def project(latents: NDArray[np.float32], settings: ProjectSettings, *, seed: in
     mapper: Any = umap.UMAP(
         n_neighbors=settings.n_neighbors,
         min_dist=settings.min_dist,
-        metric="cosine",
+        metric=metric,
         random_state=seed,
         n_jobs=1,
     )
@@ -45,21 +52,24 @@ def project(latents: NDArray[np.float32], settings: ProjectSettings, *, seed: in
         warnings.filterwarnings("ignore", category=UserWarning, module="umap")
         warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
         placed = np.empty((n, 2), np.float32)
-        placed[chosen] = mapper.fit_transform(latents[chosen])
+        placed[chosen] = mapper.fit_transform(points[chosen])
         rest = np.setdiff1d(np.arange(n), chosen, assume_unique=True)
         if rest.size:
-            placed[rest] = mapper.transform(latents[rest])
+            placed[rest] = mapper.transform(points[rest])
     return placed, "umap"
 
 
-def _components(latents: NDArray[np.float32]) -> NDArray[np.float32]:
-    """First two principal components, sign fixed by the largest loading; zeros where there is no spread."""
-    placed = np.zeros((len(latents), 2), np.float32)
-    if len(latents) < 2:
+def components(points: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the first two principal components, shape (n, 2); zeros where there is no spread.
+
+    The sign is fixed by the largest loading.
+    """
+    placed = np.zeros((len(points), 2), np.float32)
+    if len(points) < 2:
         return placed
-    centred = latents.astype(np.float64) - latents.mean(axis=0, dtype=np.float64)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    axes = axes[:2]
+    centred = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
+    spread, axes = np.linalg.eigh(centred.T @ centred)
+    axes = axes[:, np.argsort(-spread, kind="stable")[:2]].T
     axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
     placed[:, : len(axes)] = centred @ axes.T
     return placed

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rrs_core.errors import SurveyRefused
-from rrs_core.group import explain, transforms, tuning
-from rrs_core.stages.cluster import MAP
+from rrs_core.group import explain, tuning
+from rrs_core.group.scaled import scaled_features
 from rrs_core.survey.catalogue import load
 from rrs_core.survey.store import atomic, write_text
 
@@ -16,33 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from rrs_core.survey.catalogue import Survey
 
 PAPER_ROWS = 3387  #: hits that the paper's explained model was fitted on
-
-
-def points_of(survey: Survey) -> NDArray[np.float64]:
-    """Return the scaled features of the hits that are clustered, in the order of the clusters table, shape (n, 13).
-
-    Raises
-    ------
-    SurveyRefused
-        STAGE_ORDER, where hits are not clustered yet.
-    """
-    path = survey.store.root / MAP
-    if survey.clusters.empty or not path.is_file():
-        raise SurveyRefused(
-            "STAGE_ORDER", "the hits are not clustered yet", where=survey.store.root, todo="run rrs build first"
-        )
-    features = survey.features.set_index("hit_id").reindex(survey.clusters["hit_id"])
-    if features["frequency_mhz"].isna().any():
-        raise SurveyRefused(
-            "STAGE_ORDER", "features were made again after the clustering", where=survey.store.root,
-            todo="run rrs cluster again",
-        )  # fmt: skip
-    return transforms.load(path).transform(features)
 
 
 def run(root: Path, *, kernel: bool = False) -> int:
@@ -54,7 +28,7 @@ def run(root: Path, *, kernel: bool = False) -> int:
     import pandas as pd
 
     survey = load(root)
-    points = points_of(survey)
+    points = scaled_features(survey)
     seed = survey.settings.seed
     hit_id = survey.clusters["hit_id"].to_numpy(np.int64)
     if kernel:
@@ -86,7 +60,7 @@ def tune(root: Path, progress: Callable[[int, int], None], out: Path | None = No
     """Tune the clustering on a survey's hits; write the stability plot where one is asked for."""
     survey = load(root)
     found = tuning.tune(
-        points_of(survey), seed=survey.settings.seed, settings=survey.settings.cluster, progress=progress
+        scaled_features(survey), seed=survey.settings.seed, settings=survey.settings.cluster, progress=progress
     )
     if out is not None:
         from rrs_core.figures.clusters import stability

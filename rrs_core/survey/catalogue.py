@@ -26,7 +26,7 @@ STAGES = {
     "encode": "latents, which the lookalike search compares",
     "cluster": "anomalies, common interference and its clusters",
     "events": "signals in the ON scans alone",
-    "project": "the map",
+    "project": "the maps of latents and of features",
 }
 
 
@@ -35,7 +35,8 @@ class Survey:
 
     Attributes
     ----------
-    scans, hits, features, clusters, superclusters, groups, epochs, importances, events, latents, projection : DataFrame
+    scans, hits, features, clusters, superclusters, groups, epochs, importances, events, latents, projection,
+    feature_projection : DataFrame
         The tables; empty with the right columns where a stage has not run.
     snippets : ndarray, shape (n_hits, 16, 256), float16
         Read-only memory map; row i belongs to `hits.snippet_row == i`. Power over the
@@ -114,6 +115,11 @@ class Survey:
     def projection(self) -> pd.DataFrame:
         """Table of map coordinates."""
         return self.store.read_table("projection")
+
+    @cached_property
+    def feature_projection(self) -> pd.DataFrame:
+        """Table of coordinates on the map of features."""
+        return self.store.read_table("feature_projection")
 
     @cached_property
     def snippets(self) -> NDArray[np.float16]:

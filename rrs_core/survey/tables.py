@@ -167,6 +167,13 @@ PROJECTION = {
     "method": Column("str", "", "how the map was drawn: umap or pca"),
 }
 
+FEATURE_PROJECTION = {
+    "hit_id": Column("int64", "", "hit; those that are clustered"),
+    "x": Column("float32", "", "first coordinate of the map of features"),
+    "y": Column("float32", "", "second coordinate of the map of features"),
+    "method": Column("str", "", "how the map was drawn: umap or pca"),
+}
+
 SCHEMAS: dict[str, dict[str, Column]] = {
     "scans": SCANS,
     "hits": HITS,
@@ -181,6 +188,7 @@ SCHEMAS: dict[str, dict[str, Column]] = {
     "events": EVENTS,
     "latents": LATENTS,
     "projection": PROJECTION,
+    "feature_projection": FEATURE_PROJECTION,
 }
 
 DETECTORS = ("energy", "doppler", "turboseti", "seticore", "bliss")  #: their numbers in hit_id
