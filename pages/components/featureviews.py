@@ -17,7 +17,6 @@ from rrs_core.group.scaled import scaled_features
 from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
-
     from rrs_core.survey.catalogue import Survey
 
 MOST_PAIRED = 4000  #: hits in the pair plot, drawn at random
