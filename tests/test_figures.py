@@ -28,7 +28,8 @@ def ids(n: int) -> np.ndarray:
 
 def scatter(n: int, colouring: figures.Colouring, **more: object):
     x = np.arange(n, dtype=np.float32)
-    return figures.map_scatter(x, -x, ids(n), np.linspace(1400, 1900, n), colouring, method="UMAP", **more)
+    more.setdefault("titles", ("UMAP 1 [no unit]", "UMAP 2 [no unit]"))
+    return figures.map_scatter(x, -x, ids(n), np.linspace(1400, 1900, n), colouring, **more)
 
 
 def test_waterfall_axis_counts_hz_from_a_middle_frequency_named_to_the_hz():
@@ -175,10 +176,6 @@ def test_map_ends_of_viridis_are_cut_where_the_ground_swallows_them():
     assert dark[0][1] != light[0][1]
     assert dark[-1][1] == "rgb(253, 231, 37)"
     assert light[-1][1] != dark[-1][1]
-
-
-def test_map_without_webgl_is_plain_svg():
-    assert scatter(2, figures.colour_by(pd.Series(["a", "b"]), "x"), webgl=False).data[0].type == "scatter"
 
 
 def occupied(on: list[int], off: list[int], none: list[int]) -> pd.DataFrame:

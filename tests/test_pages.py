@@ -17,14 +17,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit as st
 from apps import ROOT, opened, sent
 from make_scans import FCH1_MHZ, write_scan
 from make_survey import FOFF_MHZ, draw_snippet, make_survey
 from streamlit.testing.v1 import AppTest
 
-from pages.components import export, gallery, hitmap, loaders, uploads
+from pages.components import export, gallery, hitmap, loaders, mapdata, mapselection, mapview, uploads
 from rrs_core.errors import FileRefused
 from rrs_core.group.search import index_of
+from rrs_core.survey import selections
 from rrs_core.survey.catalogue import load
 from rrs_core.survey.store import Store
 
@@ -577,11 +579,31 @@ def test_selected_ids_are_read_from_the_points_not_from_their_places() -> None:
 def test_every_column_that_varies_can_colour_the_map(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened("map", tiny_survey, monkeypatch)
     options = app.selectbox(key="map.colour").options
-    assert {"ON / OFF", "Target", "Scan", "Cadence", "SNR", "Frequency [MHz]", "K² statistic"} <= set(options)
+    assert {"ON / OFF", "Target", "Cadence", "SNR [1]", "Frequency [MHz]"} <= set(options)
     assert not [option for option in options if "Drift" in option]  # empty in this survey
-    for column in ("scan_id", "snr", "source_name"):
+    for column in ("cadence", "snr", "target"):
         app.selectbox(key="map.colour").set_value(column).run()
         assert not app.exception
+        assert app.query_params["colour"] == [column]
+
+
+@pytest.mark.parametrize("drawn", ["auto", "webgl", "plotly", "picture"])
+@pytest.mark.parametrize("view", ["latents", "latents-pca", "sky"])
+def test_every_view_is_drawn_in_every_way(
+    view: str, drawn: str, tiny_survey: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened("map", tiny_survey, monkeypatch, view=view, drawn=drawn)
+    assert app.selectbox(key="map.view").value == view
+    assert app.selectbox(key="map.drawn").value == drawn
+    assert "240 of 240 hits" in sent(app)
+
+
+def test_what_an_address_says_of_no_view_counts_for_nothing(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened("map", tiny_survey, monkeypatch, view="tsne", colour="<b>", drawn="ink", selection="../x", hit="9")
+    assert app.selectbox(key="map.view").value == "latents"
+    assert app.selectbox(key="map.drawn").value == "auto"
+    assert "no id of a selection" in sent(app)
+    assert "There is no hit 9" in sent(app)
 
 
 def test_a_large_selection_captions_the_tiles_of_its_page_and_makes_no_file(
@@ -589,28 +611,45 @@ def test_a_large_selection_captions_the_tiles_of_its_page_and_makes_no_file(
 ) -> None:
     root = make_survey(tmp_path / "many", n_hits=120)
     told: list[int] = []
-    monkeypatch.setattr(hitmap, "caption", lambda row: told.append(row.hit_id) or "x")
+    monkeypatch.setattr(mapselection, "caption", lambda row: told.append(row.hit_id) or "x")
 
     def built(frame: pd.DataFrame) -> bytes:
         raise AssertionError(len(frame))
 
     monkeypatch.setattr(export, "csv_bytes", built)
-    app = opened("map", root, monkeypatch)
-    ids = load(root).projection["hit_id"].tolist()[::-1]
-    app.session_state[hitmap.SELECTED] = ids
-    app.run()
-    assert not app.exception
+    ids = load(root).projection["hit_id"].to_numpy()
+    kept = selections.keep(root, ids, person="ada", name="all")
+    app = opened("map", root, monkeypatch, selection=kept.selection_id)
     assert f"Selected: {len(ids)} of 120" in sent(app)
     assert len(told) == gallery.PER_PAGE
     frequency = load(root).table.set_index("hit_id")["frequency_mhz"]
     assert told == sorted(ids, key=lambda hit: frequency[hit])[: gallery.PER_PAGE]
 
 
+def test_a_selection_is_undone_cleared_and_kept_under_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_survey(tmp_path / "kept", n_hits=60)
+    ids = load(root).projection["hit_id"].to_numpy()
+    kept = selections.keep(root, ids[:7], person="ada", name="seven <b>")
+    app = opened("map", root, monkeypatch, selection=kept.selection_id)
+    assert "Selected: 7 of 60" in sent(app)
+    assert "seven \\<b\\>" in sent(app)
+    app.button(key="map.clear").click().run()
+    assert "Selected: 0 of 60" in sent(app)
+    assert "selection" not in app.query_params
+    app.button(key="map.undo").click().run()
+    assert "Selected: 7 of 60" in sent(app)
+    app.button(key="map.undo").click().run()
+    assert "Selected: 0 of 60" in sent(app)
+    assert not app.exception
+
+
 def test_a_large_map_states_its_sample(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hitmap, "MOST_POINTS", 100)
-    text = sent(opened("map", tiny_survey, monkeypatch))
-    assert "Showing 100 of 240 hits" in text
-    assert "seed 0" in text
+    monkeypatch.setattr(mapview, "MOST_PLOTLY", 100)
+    assert "Plotly draws 100 of these points" in sent(opened("map", tiny_survey, monkeypatch, drawn="plotly"))
+    monkeypatch.setattr(mapdata, "MOST_POINTS", 90)
+    st.cache_resource.clear()
+    assert "90 of 240 hits, from 90 drawn at random" in sent(opened("map", tiny_survey, monkeypatch))
+    st.cache_resource.clear()
 
 
 # The settings that the server runs under

@@ -55,15 +55,20 @@ def test_places_follow_the_hits_and_not_the_order_of_a_table(made: Path) -> None
     assert "[no unit]" in before.x_title
 
 
-def test_the_sky_has_frequencies_and_hours(made: Path) -> None:
+def test_the_sky_has_frequencies_without_gaps_and_scans_in_order(made: Path) -> None:
     survey = load(made)
     found = views.view(survey, "sky")
-    assert np.array_equal(found.x, survey.table["frequency_mhz"])
-    hours = (survey.table["tstart_mjd"] - survey.table["tstart_mjd"].min()) * 24
-    np.testing.assert_allclose(found.y, hours, atol=1e-6)
     assert not found.bare
+    assert len(found.pieces) == len(survey.bands()) == 2
+    mhz = survey.table["frequency_mhz"].to_numpy()
+    for x, frequency in zip(found.x, mhz, strict=True):
+        start, end, low, high = next(piece for piece in found.pieces if piece[2] <= frequency <= piece[3])
+        assert x == pytest.approx(start + frequency - low, abs=1e-9)
+        assert end - start == pytest.approx(high - low)
+    assert 0 < found.pieces[1][0] - found.pieces[0][1] < 0.1 * found.pieces[1][1]
+    assert found.y.tolist() == survey.table["scan_id"].tolist()  # numbered in order of time there
     assert "MHz" in found.x_title
-    assert "h after MJD" in found.y_title
+    assert "in order of time" in found.y_title
 
 
 def test_components_are_those_of_the_covariance() -> None:

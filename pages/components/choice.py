@@ -53,3 +53,22 @@ def named(word: str, known: pd.Series[int], what: str) -> int | None:
         return int(text)
     st.info(f"There is no {what} {markdown_text(text, 40)} in this survey.", icon=":material/search_off:")
     return None
+
+
+def linked(word: str, key: str, options: list[str], default: str) -> Callable[[], None]:
+    """Bring a widget to what the address says under a word; return the callback that writes there what is chosen.
+
+    The address is the only place that holds it: a link, a reload and the back button show the same. A default is left
+    out of it, and what is none of the options counts as the default.
+    """
+    text = st.query_params.get(word, "")
+    st.session_state[key] = text if text in options else default
+
+    def changed() -> None:
+        chosen = st.session_state[key]
+        if chosen == default or chosen is None:
+            st.query_params.pop(word, None)
+        else:
+            st.query_params[word] = f"{chosen}"
+
+    return changed

@@ -90,15 +90,18 @@ class Hits:
         }  # fmt: skip
 
 
-def controls(hits: Hits) -> Given:
-    """Show the filters, filled from the address where it has changed; return what they ask for, and write it there."""
+def controls(hits: Hits, *, plotted: bool = True) -> Given:
+    """Show the filters, filled from the address where it has changed; return what they ask for, and write it there.
+
+    Without `plotted` there are no axes and no order to choose.
+    """
     options = hits.options()
     written = {word: st.query_params.get_all(word) for word in (*BOUNDS, *options) if word in st.query_params}
     wanted, ignored = filters.read_words(written, options)
     if written != st.session_state.get(TAKEN) or _key("from") not in st.session_state:
         _fill(options, wanted)
         st.session_state[TAKEN] = written
-    given = _widgets(hits, options)
+    given = _widgets(hits, options, plotted=plotted)
     if _written(given, options) != _written(_complete(options, wanted), options):
         ignored = []
         words = _written(given, options)
@@ -146,7 +149,7 @@ def _fill(options: Mapping[str, list[str]], wanted: Mapping[str, float | tuple[s
         st.session_state[_key(word)] = names[0] if word in (X, Y, ORDER) else list(names)  # type: ignore[index,arg-type]
 
 
-def _widgets(hits: Hits, options: Mapping[str, list[str]]) -> Given:
+def _widgets(hits: Hits, options: Mapping[str, list[str]], *, plotted: bool) -> Given:
     """Show all choices, in rows that break as the window is narrow; return what they say."""
     given: Given = {}
     box = st.container(horizontal=True, vertical_alignment="bottom")
@@ -164,7 +167,7 @@ def _widgets(hits: Hits, options: Mapping[str, list[str]]) -> Given:
             )
     box.button("Clear filters", on_click=_clear, icon=":material/filter_alt_off:", key="hits.clear", width=WIDTH)
     for word, label in {X: "Across", Y: "Up", ORDER: "Order of the table"}.items():
-        if options[word]:
+        if plotted and options[word]:
             told = _order_words if word == ORDER else lambda name: axis(hits, name).title
             given[word] = (box.selectbox(label, options[word], format_func=told, key=_key(word), width=WIDTH),)
     return given

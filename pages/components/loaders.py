@@ -25,7 +25,7 @@ from rrs_core.describe.snippets import normalise
 from rrs_core.errors import SurveyRefused
 from rrs_core.figures.density import spans_decades
 from rrs_core.survey import filters, labels
-from rrs_core.survey.catalogue import STAGES, Survey, stratified_rows
+from rrs_core.survey.catalogue import STAGES, Survey
 from rrs_core.survey.store import Store
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ def survey() -> Survey:
     return _survey(f"{store.root}", _digest(store))
 
 
+def digest_of(found: Survey) -> str:
+    """Return what tells this build of the survey from all others: a key of caches."""
+    return _digest(found.store)
+
+
 def people_said() -> labels.Labels:
     """Return the survey's labels, open for writing to those who may label."""
     return labels.Labels(root() / labels.FILE, read_only=not people.who().may_label)
@@ -76,15 +81,6 @@ def index() -> Index:
     """Return the search index of the survey's latents."""
     found = survey()
     return _index(f"{found.store.root}", _digest(found.store), found)
-
-
-def map_points(limit: int) -> pd.DataFrame:
-    """Return the hits that the map draws, at most `limit`: rows of `table` with x, y and method, sampled by scan.
-
-    Where hits are clustered also status, cluster_id and anomaly_score, empty for those that were not.
-    """
-    found = survey()
-    return _map_points(f"{found.store.root}", _digest(found.store), limit, found)
 
 
 def occupancy(bins: int, band_mhz: tuple[float, float]) -> pd.DataFrame:
@@ -249,18 +245,6 @@ def _index(root: str, digest: str, _survey: Survey) -> Index:  # noqa: ARG001
     for array in (made.hit_id, made.latents, made.frequency_mhz, made.columns):
         array.setflags(write=False)
     return made
-
-
-@st.cache_resource(max_entries=2, show_spinner="Reading the map")
-def _map_points(root: str, digest: str, limit: int, _survey: Survey) -> pd.DataFrame:  # noqa: ARG001
-    every = _survey.projection.merge(_survey.table, on="hit_id", how="inner", validate="one_to_one")
-    rng = np.random.default_rng(_survey.settings.seed)
-    drawn = every.iloc[stratified_rows(every["scan_id"].to_numpy(), limit, rng=rng)]
-    if _survey.clusters.empty:
-        return drawn
-    known = _survey.clusters[["hit_id", "status", "cluster_id", "anomaly_score"]]
-    known = known.assign(cluster_id=known["cluster_id"].astype("Int64").where(known["cluster_id"] >= 0))
-    return drawn.merge(known, on="hit_id", how="left", validate="one_to_one")
 
 
 @st.cache_data(max_entries=64, show_spinner="Counting the hits")

@@ -32,7 +32,7 @@ void main() {
   colour = vec4((turn == 0 ? grey.rgb : own) * strength, strength);
 }`;
 const ROUND = `#version 300 es
-precision mediump float;
+precision highp float;
 in vec4 colour;
 uniform float size;
 out vec4 drawn;
@@ -369,9 +369,21 @@ class PointMap {
     if (!axes.bare) {
       const value = (place, side) => axes.low[side] + (place / LAST) * (axes.high[side] - axes.low[side]);
       const place = (number, side) => ((number - axes.low[side]) / (axes.high[side] - axes.low[side])) * LAST;
-      const [across, xDigits] = steps(value(left, 0), value(right, 0), Math.max(2, this.width / 130));
+      const pieces = axes.pieces.length ? axes.pieces : [[axes.low[0], axes.high[0], axes.low[0], axes.high[0]]];
+      let free = 30; // where the next number may stand
+      for (const [start, end, low, high] of pieces) {
+        const [from, to] = [Math.max(start, value(left, 0)), Math.min(end, value(right, 0))];
+        if (from >= to) continue;
+        const [x0, x1] = [from, to].map((one) => this.toPixel(place(one, 0), 0)[0]);
+        const [numbers, digits] = steps(low + from - start, low + to - start, Math.max(1, (x1 - x0) / 110));
+        for (const number of x1 - x0 < 90 ? [(low + high) / 2] : numbers) {
+          const x = this.toPixel(place(start + number - low, 0), 0)[0];
+          if (x < free || x > this.width - 30) continue;
+          text(number.toFixed(x1 - x0 < 90 ? 1 : digits), x, this.height - 22);
+          free = x + 62;
+        }
+      }
       const [up, yDigits] = steps(value(bottom, 1), value(top, 1), Math.max(2, this.height / 70));
-      for (const number of across) text(number.toFixed(xDigits), this.toPixel(place(number, 0), 0)[0], this.height - 22);
       for (const number of up) text(number.toFixed(yDigits), 6, this.toPixel(0, place(number, 1))[1] + 4, "left");
     }
     text(axes.x, this.width / 2, this.height - 7);
@@ -426,7 +438,7 @@ class PointMap {
 
   where(event) {
     const box = this.box.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
+    return [event.clientX - box.left - this.box.clientLeft, event.clientY - box.top - this.box.clientTop];
   }
 
   down(event) {

@@ -80,9 +80,10 @@ def place(source_name: str, on: object) -> str:
 def short(number: float) -> str:
     """Return a number as people read it: three digits, or whole where it is large.
 
-    >>> short(12345.6), short(0.3776)
-    ('12,346', '0.378')
+    >>> short(12345.6), short(0.3776), short(-0.0)
+    ('12,346', '0.378', '0')
     """
+    number += 0.0  # no drift is 0, not -0
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
 

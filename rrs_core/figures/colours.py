@@ -10,6 +10,8 @@ import numpy as np
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -18,7 +20,7 @@ OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "
 GREY = "#8C8C8C"  #: "other", "unknown", "all hits": never a category of its own
 ON_COLOUR, OFF_COLOUR = OKABE_ITO[0], OKABE_ITO[1]
 QUERY_COLOUR = OKABE_ITO[3]
-UNGROUPED = ("other", "unknown", "not clustered")  #: groups that are none
+UNGROUPED = ("other", "unknown", "not clustered", "none", "neither")  #: groups that are none
 MOST_CATEGORIES = len(OKABE_ITO)
 
 
@@ -74,6 +76,28 @@ def colour_by(values: pd.Series, title: str) -> Colouring:
             codes[where] = len(groups)
             groups.append(name)
     return Colouring(title, tuple(groups), codes=codes)
+
+
+def colour_codes(codes: NDArray[np.integer], names: Sequence[str], title: str) -> Colouring:
+    """Return how a category in codes colours points, as `colour_by` does text; `names` are those of the codes.
+
+    A name that says there is none (`UNGROUPED`) is never one of the most frequent, and comes last.
+    """
+    counts = np.bincount(codes, minlength=len(names))
+    grouped = [code for code, name in enumerate(names) if name not in UNGROUPED and counts[code]]
+    kept = sorted(sorted(grouped, key=lambda code: -counts[code])[:MOST_CATEGORIES])
+    groups = [names[code] for code in kept]
+    place = np.full(len(names), -1, np.int64)
+    place[kept] = np.arange(len(kept))
+    rest = [code for code in grouped if code not in kept]
+    if rest:
+        place[rest] = len(groups)
+        groups.append("other")
+    for code, name in enumerate(names):
+        if name in UNGROUPED and counts[code]:
+            place[code] = len(groups)
+            groups.append(name)
+    return Colouring(title, tuple(groups), codes=place[codes])
 
 
 def group_colour(place: int, name: str) -> str:

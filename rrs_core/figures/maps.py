@@ -20,6 +20,8 @@ from rrs_core.figures.colours import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemsizing": "constant"}
@@ -33,18 +35,21 @@ def map_scatter(
     frequency_mhz: NDArray[np.float64],
     colouring: Colouring,
     *,
-    method: str,
+    titles: tuple[str, str],
+    bare: bool = True,
+    pieces: Sequence[tuple[float, float, float, float]] = (),
     dark: bool = False,
-    webgl: bool = True,
     drag: Literal["lasso", "select", "pan"] = "lasso",
+    selected: NDArray[np.bool_] | None = None,
     height: int = 620,
 ) -> go.Figure:
-    """Draw the map of a survey's hits, made to be clicked, boxed and lassoed.
+    """Draw hits on a map, made to be clicked, boxed and lassoed.
 
     Every point carries its hit's id as first custom datum: a selection is read by that id,
-    never by the place of a point in a trace. Shapes: all (n,).
+    never by the place of a point in a trace. Shapes: all (n,). `selected` lights points that were selected elsewhere;
+    `bare` axes have no numbers; `pieces` of the first axis, from and to, stand for other values, from and to.
     """
-    kind = go.Scattergl if webgl else go.Scatter
+    kind = go.Scattergl
     size = 7.0 if len(x) <= 2_000 else 5.0 if len(x) <= 10_000 else 3.5
     # float64 holds ids below 2^53 exactly and travels as bytes; int64 would travel as text
     data = np.column_stack([hit_id.astype(np.float64), frequency_mhz])
@@ -52,7 +57,7 @@ def map_scatter(
     if len(x) <= HOVER_LIMIT:
         where = "<br>%{customdata[1]:.6f} MHz" if np.isfinite(frequency_mhz).any() else ""
         hover = {"hovertemplate": f"hit %{{customdata[0]:.0f}}{where}<extra>%{{fullData.name}}</extra>"}
-    x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
+    x, y = np.asarray(x, np.float32 if bare else np.float64), np.asarray(y, np.float32)
     faint = {"marker": {"opacity": 0.25 if dark else 0.15}}
     figure = go.Figure()
     if colouring.codes is not None:
@@ -61,7 +66,7 @@ def map_scatter(
             at = colouring.codes == place
             marker = {"color": group_colour(place, name), "size": size, "opacity": 0.85}
             label = plot_text(f"{name} ({np.count_nonzero(at):,})")
-            look = {"name": label, "mode": "markers", "marker": marker, "legendrank": 1000 + place}
+            look = {"name": label, "mode": "markers", "marker": marker, "legendrank": 1000 + place} | _lit(selected, at)
             figure.add_trace(kind(x=x[at], y=y[at], customdata=data[at], **look, **hover))
     elif colouring.numbers is not None:
         known = np.isfinite(colouring.numbers)
@@ -86,11 +91,17 @@ def map_scatter(
                         mode="markers",
                         marker=look,
                         showlegend=name == "unknown",
+                        **_lit(selected, at),
                         **hover,
                     )
                 )
     figure.update_traces(selected={"marker": {"opacity": 1}}, unselected=faint)
-    _bare_axes(figure, method)
+    _axes(figure, titles, bare=bare)
+    if pieces:
+        figure.update_xaxes(
+            tickvals=[(start + end) / 2 for start, end, _, _ in pieces],
+            ticktext=[f"{(low + high) / 2:.1f}" for _, _, low, high in pieces],
+        )
     figure.update_layout(
         height=height,
         dragmode=drag,
@@ -101,11 +112,17 @@ def map_scatter(
     return figure
 
 
-def _bare_axes(figure: go.Figure, method: str) -> None:
-    """Name the axes and leave them without numbers: places on a map have no unit, only neighbours mean something."""
-    bare = {"showticklabels": False, "zeroline": False, "showgrid": False, "ticks": "", "mirror": True}
-    figure.update_xaxes(title=f"{method} 1 [no unit]", **bare)
-    figure.update_yaxes(title=f"{method} 2 [no unit]", **bare)
+def _lit(selected: NDArray[np.bool_] | None, at: NDArray[np.bool_]) -> dict[str, object]:
+    """Return which points of a trace are selected, where anything is said of it."""
+    return {} if selected is None else {"selectedpoints": np.flatnonzero(selected[at])}
+
+
+def _axes(figure: go.Figure, titles: tuple[str, str], *, bare: bool) -> None:
+    """Name the axes; bare ones have no numbers: places there have no unit, only neighbours mean something."""
+    without = {"showticklabels": False, "zeroline": False, "showgrid": False, "ticks": "", "mirror": True}
+    look = without if bare else {"zeroline": False, "exponentformat": "none"}
+    figure.update_xaxes(title=titles[0], **look)
+    figure.update_yaxes(title=titles[1], **look)
 
 
 def _scatter_bar(colouring: Colouring) -> dict[str, object]:
@@ -152,7 +169,7 @@ def map_places(
                     hoverinfo="skip",
                 )
             )
-    _bare_axes(figure, method)
+    _axes(figure, (f"{method} 1 [no unit]", f"{method} 2 [no unit]"), bare=True)
     figure.update_layout(
         height=height,
         margin={"l": 40, "r": 10, "t": 30, "b": 40},

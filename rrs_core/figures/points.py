@@ -183,3 +183,34 @@ def middles(places: Places, codes: NDArray[np.integer], n: int) -> NDArray[np.fl
         if len(own):
             found[code] = np.median(own, axis=0)
     return found
+
+
+def raster(
+    places: Places,
+    colours: Paint,
+    *,
+    pale: NDArray[np.bool_] | None = None,
+    lit: NDArray[np.bool_] | None = None,
+    width: int = 1_200,
+    height: int = 840,
+) -> NDArray[np.uint8]:
+    """Return a picture of points, shape (height, width, 4), red green blue opacity, top row first.
+
+    A point is two pixels square. Grey ones (`pale`) lie below; where some are `lit` the others are faint.
+    """
+    picture = np.zeros((height, width, 4), np.uint8)
+    there = places.there
+    pale = np.zeros(len(there), bool) if pale is None else pale
+    lit = np.zeros(len(there), bool) if lit is None else lit
+    some = bool((lit & there & ~pale).any())
+    for own, opacity in ((pale, 60), (~pale & ~lit, 70 if some else 255), (~pale & lit, 255)):
+        rows = np.flatnonzero(there & own)
+        column = (places.xy[rows, 0].astype(np.int64) * (width - 1)) // LAST
+        row = height - 1 - (places.xy[rows, 1].astype(np.int64) * (height - 1)) // LAST
+        colour = colours.palette[colours.codes[rows]] if own is not pale else np.array(hex_to_rgb(GREY), np.uint8)
+        for right in (0, 1):
+            for down in (0, 1):
+                at = np.minimum(row + down, height - 1), np.minimum(column + right, width - 1)
+                picture[(*at, slice(0, 3))] = colour
+                picture[(*at, 3)] = opacity
+    return picture

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rrs_core import units
 from rrs_core.errors import SettingsRefused
 from rrs_core.group.projection import components
 from rrs_core.group.scaled import scaled_features
@@ -23,8 +22,9 @@ WORDS = {
     "features": "Features",
     "latents-pca": "Latents, principal components",
     "features-pca": "Features, principal components",
-    "sky": "Frequency and time",
+    "sky": "Frequency and scan",
 }
+GAP = 0.015  #: between bands, a share of all that they cover
 METHODS = {"umap": "UMAP", "pca": "PCA"}
 
 
@@ -42,6 +42,8 @@ class View:
         With units.
     bare : bool
         Whether the axes mean nothing by themselves: near means alike, and no more.
+    pieces : tuple of (float, float, float, float)
+        Where the first axis leaves gaps out: stretches of it, from and to, and the values that these stand for.
     """
 
     name: str
@@ -50,6 +52,7 @@ class View:
     x_title: str
     y_title: str
     bare: bool
+    pieces: tuple[tuple[float, float, float, float], ...] = ()
 
 
 def names(survey: Survey) -> list[str]:
@@ -105,9 +108,19 @@ def _spread(
 
 
 def _sky(survey: Survey) -> View:
-    start = survey.table["tstart_mjd"].to_numpy(np.float64)
-    first = np.nanmin(start) if np.isfinite(start).any() else np.nan
-    return View(
-        "sky", survey.table["frequency_mhz"].to_numpy(np.float64), (start - first) * units.DAY_S / 3600,
-        "Frequency [MHz]", f"Start of the scan [h after MJD {first:.4f}]", bare=False,
-    )  # fmt: skip
+    """Return hits by frequency and scan; the gaps between bands, and between scans, are left out."""
+    mhz = survey.table["frequency_mhz"].to_numpy(np.float64)
+    starts = survey.scans["tstart_mjd"].dropna().sort_values()
+    first = f" (from MJD {starts.iloc[0]:.4f})" if len(starts) else ""
+    scan = survey.table["tstart_mjd"].to_numpy(np.float64)
+    order = np.where(np.isfinite(scan), 1.0 + np.searchsorted(np.unique(starts), scan), np.nan)
+    bands = survey.bands()
+    gap = GAP * sum(high - low for low, high in bands)
+    pieces, x, at = [], np.full(len(mhz), np.nan), 0.0
+    for low, high in bands:
+        pieces.append((at, at + high - low, low, high))
+        inside = (mhz >= low) & (mhz <= high)
+        x[inside] = at + mhz[inside] - low
+        at += high - low + gap
+    title = "Frequency [MHz]" + (", gaps between bands left out" if len(bands) > 1 else "")
+    return View("sky", x, order, title, f"Scan in order of time{first}", bare=False, pieces=tuple(pieces))
