@@ -342,3 +342,26 @@ def test_a_million_points_are_drawn_and_lassoed_within_the_budgets(page: Page, m
     assert max(sent) <= 5_000
     assert sum(came) < 1_000_000  # a bit a point and one page of tiles: no point travels again
     assert watch.is_clean()
+
+
+def test_the_link_of_what_is_on_the_screen_is_copied(browser: Browser, address: str) -> None:
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.set_default_timeout(LONG_MS)
+    page.goto(f"{address}/map?drawn=webgl&view=sky&colour=side")
+    chart(page)
+    page.get_by_role("button", name="Copy link to this page").click()
+    page.get_by_text("Copied", exact=True).wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+    assert "view=sky" in page.url
+    context.close()
+    shut = browser.new_context()  # nobody has allowed anything: the address is shown to be copied by hand
+    page = shut.new_page()
+    page.set_default_timeout(LONG_MS)
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.goto(f"{address}/map?view=sky")
+    page.get_by_role("button", name="Copy link to this page").click()
+    field = page.get_by_role("textbox", name="Address of this page")
+    field.wait_for()
+    assert field.input_value() == page.url
+    shut.close()

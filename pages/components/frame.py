@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import loaders
+from pages.components import copylink, loaders
 from rrs_core.errors import RRSError
 from rrs_core.text import markdown_text
 
@@ -99,6 +99,7 @@ def sidebar() -> None:
         st.caption(
             f"Survey **{markdown_text(survey.name)}**  \n{len(survey.scans):,} scans · {len(survey.hits):,} hits"
         )
+        copylink.show()
 
 
 def survey_or_stop() -> Survey:
