@@ -137,7 +137,7 @@ def stages(survey: Survey) -> None:
         when = f"Finished {markdown_text(finished.replace('T', ' ')[:16])} UTC" if finished else "Not done yet"
         st.markdown(f"{icon} **{stage}**: {STAGES[stage]}", help=when)
     if None in done.values():
-        st.caption("`rrs build` on this survey does what is missing and leaves the rest as it is.")
+        st.caption("**rrs build** on this survey does what is missing and leaves the rest as it is.")
 
 
 def next_steps(survey: Survey) -> None:
@@ -158,7 +158,7 @@ def next_steps(survey: Survey) -> None:
         )
     waiting = {stage: page for stage, page in OPENED_BY.items() if survey.store.manifest(stage) is None}
     if waiting:
-        st.caption("\n".join(f"- {page}: when the stage `{stage}` has run" for stage, page in waiting.items()))
+        st.caption("\n".join(f"- {page}: when the stage **{stage}** has run" for stage, page in waiting.items()))
 
 
 def _interference(survey: Survey) -> None:

@@ -113,8 +113,8 @@ def shapley(survey: Survey) -> None:
             "is computed when it is asked for:",
             icon=":material/hourglass_empty:",
         )
-        st.code(frame.command("explain", survey), language="bash")
-        st.caption("With `--kernel` in the paper's way. Then reload this page.")
+        st.code(frame.command("explain", survey), language=None)
+        st.caption("With **--kernel** in the paper's way. Then reload this page.")
         return
     try:
         values = pd.read_parquet(path)

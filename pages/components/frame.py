@@ -119,18 +119,18 @@ def no_survey() -> None:
     st.info(f"There is no survey in {markdown_text(f'{loaders.root()}', 400)} yet.", icon=":material/inbox:")
     if loaders.root() == loaders.DEMO:
         st.markdown("Make the demo survey, simulated scans with known signals, a few minutes:")
-        st.code("make run", language="bash")
+        st.code("make run", language=None)
         st.markdown("Or build one from your own observations, `.h5` or `.fil` files or folders of them:")
     else:
         st.markdown("Build it from your observations, `.h5` or `.fil` files or folders of them:")
-    st.code(f"{program()} build {shlex.quote(_plain(loaders.root()))} PATH...", language="bash")
+    st.code(f"{program()} build {shlex.quote(_plain(loaders.root()))} PATH...", language=None)
     st.caption("Then reload this page.")
 
 
 def not_done(survey: Survey, stage: str, what: str) -> None:
     """Say that a stage has not run, and the command that runs it."""
     st.info(f"{what} The stage `{stage}` has not been run on this survey.", icon=":material/hourglass_empty:")
-    st.code(command(stage, survey), language="bash")
+    st.code(command(stage, survey), language=None)
 
 
 def command(verb: str, survey: Survey) -> str:

@@ -69,7 +69,7 @@ def show(survey: Survey) -> None:
             "The same in a terminal:"
         )
         words = " ".join(background.KINDS[kind])
-        st.code(f"{frame.command('recover', survey)} {words}".strip(), language="bash")
+        st.code(f"{frame.command('recover', survey)} {words}".strip(), language=None)
     follow = st.fragment(_follow, run_every=EVERY_S if running else None)
     follow(survey, locked)
 

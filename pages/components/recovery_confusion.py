@@ -37,7 +37,7 @@ def show(found: Evaluation, path: Path) -> None:
             "it had, measures what is missing and keeps the rest:",
             icon=":material/hourglass_empty:",
         )
-        st.code(_command(found), language="bash")
+        st.code(_command(found), language=None)
         return
     names = {name: name for name in tables}
     name = recovery_data.pick("encoder", "Encoder", names, where=st, default=DEFAULT)

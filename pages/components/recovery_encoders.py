@@ -48,7 +48,7 @@ def show() -> None:
     if not files:
         st.info("No encoder has been measured here yet.", icon=":material/inbox:")
         program = frame.program()
-        st.code(f"{program} evaluate --quick   # minutes\n{program} evaluate           # hours", language="bash")
+        st.code(f"{program} evaluate --quick   # minutes\n{program} evaluate           # hours", language=None)
         return
     words = {"paper": "the paper's text: SNR 20–70", "code": "its code: SNR 100–150"}
     protocol = recovery_data.pick("protocol", "Protocol", {name: words[name] for name in files}, where=st)

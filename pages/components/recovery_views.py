@@ -82,7 +82,7 @@ def _none(survey: Survey) -> None:
         icon=":material/inbox:",
     )
     command = frame.command("recover", survey)
-    st.code(f"{command} --quick   # minutes\n{command}           # hours", language="bash")
+    st.code(f"{command} --quick   # minutes\n{command}           # hours", language=None)
 
 
 def _about(found: Campaign) -> None:
