@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browser import LONG_MS, Watch
 from make_survey import make_survey
-from sharing import ROLES, WEBSOCKET, ask, provider, session, shared
+from sharing import ROLES, WEBSOCKET, ask, provider, session, shared, upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,12 +196,5 @@ def test_a_session_without_sign_in_is_sent_the_door_and_nothing_else(address: st
 
 def test_an_upload_without_sign_in_is_taken_into_memory_by_streamlit_itself(address: str) -> None:
     """What docs/sharing.md says must be stopped by a proxy; where Streamlit comes to refuse it, say so there."""
-    with session(address) as (own, _):
-        path = f"/_stcore/upload_file/{own}/x"
-        assert ask(address, path, method="PUT", Content_Length="0").status == 403
-        cookie = ask(address, "/_stcore/health").headers["set-cookie"].split(";")[0]
-        token = cookie.split("=", 1)[1].strip('"')
-        body = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.npy"\r\n\r\nabc\r\n--x--\r\n'
-        form = {"Content_Type": "multipart/form-data; boundary=x", "Content_Length": f"{len(body)}"}
-        answer = ask(address, path, method="PUT", body=body, Cookie=cookie, X_Xsrftoken=token, **form)
-        assert answer.status == 204
+    assert upload(address, token=False) == 403
+    assert upload(address) == 204

@@ -208,7 +208,17 @@ def test_a_public_copy_has_no_uploads_no_labels_no_campaigns_and_says_so(
     assert "nothing can be uploaded" in words(app)
     app = opened("lookalikes", made, monkeypatch, hit=f"{load(made).strongest()}")
     assert not app.error
-    assert not opened("recovery", made, monkeypatch).button
+    recovery = opened("recovery", made, monkeypatch)
+    assert not recovery.button
+    assert [line.split("#")[0].strip() for one in recovery.code for line in one.value.splitlines()] == [
+        "rrs recover SURVEY --quick", "rrs recover SURVEY",
+    ]  # fmt: skip
+
+
+def test_folders_of_the_server_are_named_to_its_admins_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"{tmp_path}" in words(opened("map", tmp_path, monkeypatch))
+    monkeypatch.setenv(serving.READ_ONLY, "1")
+    assert f"{tmp_path}" not in words(opened("map", tmp_path, monkeypatch))
 
 
 # Which machine's user is an admin

@@ -133,7 +133,10 @@ def survey_or_stop() -> Survey:
 
 
 def no_survey() -> None:
-    """Show what to type when there is no survey yet."""
+    """Show what to type when there is no survey yet, to those who can."""
+    if not people.who().may_start:
+        st.info("There is no survey here yet.", icon=":material/inbox:")
+        return
     st.info(f"There is no survey in {markdown_text(f'{loaders.root()}', 400)} yet.", icon=":material/inbox:")
     if loaders.root() == loaders.DEMO:
         st.markdown("Make the demo survey, simulated scans with known signals, a few minutes:")
@@ -152,7 +155,9 @@ def not_done(survey: Survey, stage: str, what: str) -> None:
 
 
 def command(verb: str, survey: Survey) -> str:
-    """Return the command line of a verb on the survey."""
+    """Return the command line of a verb on the survey; folders of the server are named to its admins alone."""
+    if not people.who().may_start:
+        return f"rrs {verb} SURVEY"
     return f"{program()} {verb} {shlex.quote(_plain(survey.store.root))}"
 
 
