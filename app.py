@@ -10,6 +10,7 @@ import streamlit as st
 from pages.components import frame
 
 frame.configure()
+person = frame.let_in()
 page = st.navigation(frame.pages())
-frame.sidebar()
+frame.sidebar(person)
 page.run()

@@ -495,9 +495,28 @@ def evaluate(
 @app.command()
 def serve(
     survey: SurveyFolder,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 8501,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8501,
+    address: Annotated[str, typer.Option(help="Address to listen on; by default this machine alone.")] = "127.0.0.1",
+    host: Annotated[
+        list[str] | None, typer.Option(help="Name that browsers know the server by; repeat it. No other is let in.")
+    ] = None,
+    roles: Annotated[
+        Path | None, typer.Option(help="Who may do what, a .toml; needs sign-in.", envvar="RRS_ROLES")
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Nobody changes anything.")] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="Everybody may look: no sign-in, no labels, no uploads.")
+    ] = False,
+    without_sign_in: Annotated[
+        bool, typer.Option("--without-sign-in", help="Whoever reaches the server may do everything.")
+    ] = False,
+    sign_in_header: Annotated[
+        str, typer.Option(help="Header in which a proxy in front, and nobody else, says who signed in.")
+    ] = "",
 ) -> None:
-    """Open the dashboard on a survey."""
+    """Open the dashboard on a survey; docs/sharing.md says how to share it."""
+    from rrs_core import serving
+
     app_file = Path(__file__).resolve().parents[1] / "app.py"
     if not app_file.is_file():
         raise SettingsRefused(
@@ -506,9 +525,15 @@ def serve(
             where=app_file,
             todo="run from a checkout of the repository",
         )
-    command = [sys.executable, "-m", "streamlit", "run", str(app_file), "--server.port", str(port)]
-    environment = {**os.environ, "RRS_SURVEY": str(survey.resolve())}
-    sys.stderr.write(f"dashboard of {survey} on http://127.0.0.1:{port}\n")
+    asked = serving.Sharing(
+        address, port, tuple(host or ()), roles, read_only, public, without_sign_in, sign_in_header.strip()
+    )
+    secrets = serving.secrets_files(Path.home(), app_file.parent)
+    kind = serving.sign_in(asked, serving.sign_in_configured(secrets))
+    command = [sys.executable, "-m", "streamlit", "run", str(app_file), *serving.options(asked)]
+    environment = serving.environment(asked, survey, kind)
+    shown = asked.hosts[0] if asked.hosts else address
+    sys.stderr.write(f"dashboard of {survey} on http://{shown}:{port}\n")
     sys.stderr.flush()
     os.chdir(app_file.parent)
     os.execve(sys.executable, command, environment)  # in this process's place: whoever ends it ends the dashboard

@@ -72,6 +72,10 @@ class SurveyRefused(RRSError):
     """A survey folder that is missing, incomplete or changed behind our back."""
 
 
+class AccessRefused(RRSError):
+    """Somebody who may not see the survey, or not yet."""
+
+
 def one_line(text: str, limit: int = 400) -> str:
     """Return `text` on one line, control characters shown as escapes, at most `limit` characters.
 

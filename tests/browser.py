@@ -18,6 +18,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from http.client import HTTPResponse
 
     from playwright.sync_api import ConsoleMessage, Page, Request
 
@@ -42,20 +43,34 @@ def chromium() -> str:
     return found
 
 
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextlib.contextmanager
 def served(survey: Path, log: Path) -> Iterator[str]:
     """Serve a survey on a free port of this machine; give its address, and stop the server at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", f"{port}"]
-    environment = {**os.environ, "RRS_SURVEY": f"{survey}"}
+    address = f"http://127.0.0.1:{port}"
+    with running(command, f"{address}/_stcore/health", log, {"RRS_SURVEY": f"{survey}"}):
+        yield address
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str], health: str, log: Path, environment: dict[str, str], healthy: tuple[int, ...] = (200,)
+) -> Iterator[None]:
+    """Run a server until the end, from when its address `health` answers as a healthy one does."""
     with log.open("w") as out:
-        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        given = {**os.environ, **environment}
+        server = subprocess.Popen(command, cwd=ROOT, env=given, stdout=out, stderr=subprocess.STDOUT)
         try:
-            address = f"http://127.0.0.1:{port}"
-            _wait_until_healthy(address, server, log)
-            yield address
+            _wait_until_healthy(health, server, log, healthy)
+            yield
         finally:
             server.terminate()
             try:
@@ -65,16 +80,27 @@ def served(survey: Path, log: Path) -> Iterator[str]:
                 server.wait()
 
 
-def _wait_until_healthy(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_healthy(health: str, server: subprocess.Popen[bytes], log: Path, healthy: tuple[int, ...]) -> None:
+    opener = urllib.request.build_opener(AsItIs)
     until = time.monotonic() + 60
     while time.monotonic() < until:
         if server.poll() is not None:
             pytest.fail(f"the server ended at its start: {log.read_text()[-2000:]}")
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health", timeout=5) as answer:
-            if answer.status == 200:
+        with contextlib.suppress(OSError), opener.open(health, timeout=5) as answer:
+            if answer.status in healthy:
                 return
         time.sleep(0.2)
     pytest.fail(f"the server did not come up within a minute: {log.read_text()[-2000:]}")
+
+
+class AsItIs(urllib.request.HTTPErrorProcessor):
+    """Take every answer as it is: no redirect is followed, no status is an error."""
+
+    def http_response(self, request: urllib.request.Request, response: HTTPResponse) -> HTTPResponse:  # noqa: ARG002
+        """Return the answer."""
+        return response
+
+    https_response = http_response
 
 
 class Watch:

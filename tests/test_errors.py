@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrs_core.errors import FileRefused, RRSError, SettingsRefused, SurveyRefused, one_line
+from rrs_core.errors import AccessRefused, FileRefused, RRSError, SettingsRefused, SurveyRefused, one_line
 
 
 def test_a_refusal_says_what_where_got_expected_and_what_to_do() -> None:
@@ -33,13 +33,13 @@ def test_parts_that_are_not_given_are_left_out(parts: dict[str, object], text: s
     assert f"{RRSError('X', 'no', **parts)}" == text  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", [FileRefused, SettingsRefused, SurveyRefused])
+@pytest.mark.parametrize("kind", [AccessRefused, FileRefused, SettingsRefused, SurveyRefused])
 def test_every_refusal_is_caught_as_one_type(kind: type[RRSError]) -> None:
     with pytest.raises(RRSError, match="no such thing"):
         raise kind("X", "no such thing")
 
 
-@pytest.mark.parametrize("kind", [RRSError, FileRefused, SettingsRefused, SurveyRefused])
+@pytest.mark.parametrize("kind", [RRSError, AccessRefused, FileRefused, SettingsRefused, SurveyRefused])
 def test_a_refusal_comes_back_from_a_worker_process_as_it_was(kind: type[RRSError]) -> None:
     error = kind("X", "no such thing", where="a.fil", got=3, expected=4, todo="mend it")
     back = pickle.loads(pickle.dumps(error))

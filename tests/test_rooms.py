@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "rrs_core"
 #: Upstream first: a room may import rooms before it and itself.
 ROOMS = [
-    "errors", "units", "config", "text", "processes", "figures", "survey", "observe", "simulate", "detect", "describe",
-    "group", "prove", "ask", "export", "stages", "pipeline", "console", "cli", "__main__",
+    "errors", "units", "config", "access", "serving", "text", "processes", "figures", "survey", "observe", "simulate",
+    "detect", "describe", "group", "prove", "ask", "export", "stages", "pipeline", "console", "cli", "__main__",
 ]  # fmt: skip
 MODULES = sorted(CORE.rglob("*.py"))
 APP = [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]

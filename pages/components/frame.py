@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import copylink, loaders
-from rrs_core.errors import RRSError
+from pages.components import copylink, door, loaders, people
+from rrs_core.errors import AccessRefused, RRSError
 from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
@@ -63,6 +63,19 @@ def configure() -> None:
     )
 
 
+def let_in() -> people.Person:
+    """Return who is looking, or show the door and nothing else, whichever page's address was opened.
+
+    The pages are registered all the same, without a menu, so that an address of ours stays one.
+    """
+    try:
+        return people.who()
+    except AccessRefused as refused:
+        st.navigation(pages(), position="hidden")
+        door.show(refused)
+        st.stop()
+
+
 def begin(title: str) -> None:
     """Begin a page: its title, after making sure that app.py is what runs it.
 
@@ -74,6 +87,11 @@ def begin(title: str) -> None:
         configure()
         st.navigation(pages())
         st.rerun()
+    try:
+        people.who()  # again: no page relies on app.py alone
+    except AccessRefused as refused:
+        door.show(refused)
+        st.stop()
     st.title(title)
 
 
@@ -87,15 +105,16 @@ def refusal(error: RRSError) -> None:
     st.error(f"{markdown_text(f'{error}', 600)}  \n`{error.code}`", icon=":material/block:")
 
 
-def sidebar() -> None:
-    """Name the survey and say how large it is, on every page."""
+def sidebar(person: people.Person) -> None:
+    """Name the survey, say how large it is and who is signed in, on every page."""
     st.session_state[REGISTERED] = True
     st.logo(ICON, size="large")
-    try:
-        survey = loaders.survey()
-    except RRSError:
-        return  # the page itself says what is missing
     with st.sidebar:
+        door.signed_in(person)
+        try:
+            survey = loaders.survey()
+        except RRSError:
+            return  # the page itself says what is missing
         st.caption(
             f"Survey **{markdown_text(survey.name)}**  \n{len(survey.scans):,} scans · {len(survey.hits):,} hits"
         )
@@ -115,7 +134,10 @@ def survey_or_stop() -> Survey:
 
 
 def no_survey() -> None:
-    """Show what to type when there is no survey yet."""
+    """Show what to type when there is no survey yet, to those who can."""
+    if not people.who().may_start:
+        st.info("There is no survey here yet.", icon=":material/inbox:")
+        return
     st.info(f"There is no survey in {markdown_text(f'{loaders.root()}', 400)} yet.", icon=":material/inbox:")
     if loaders.root() == loaders.DEMO:
         st.markdown("Make the demo survey, simulated scans with known signals, a few minutes:")
@@ -134,7 +156,9 @@ def not_done(survey: Survey, stage: str, what: str) -> None:
 
 
 def command(verb: str, survey: Survey) -> str:
-    """Return the command line of a verb on the survey."""
+    """Return the command line of a verb on the survey; folders of the server are named to its admins alone."""
+    if not people.who().may_start:
+        return f"rrs {verb} SURVEY"
     return f"{program()} {verb} {shlex.quote(_plain(survey.store.root))}"
 
 

@@ -55,8 +55,9 @@ def survey() -> Survey:
     Raises
     ------
     RRSError
-        NO_SURVEY and everything that reading its tables refuses.
+        NO_SURVEY and everything that reading its tables refuses; `people.who`'s refusals, for whoever may not see it.
     """
+    people.who()
     store = Store(root()).require()
     return _survey(f"{store.root}", _digest(store))
 

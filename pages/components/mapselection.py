@@ -138,7 +138,10 @@ def _keep(survey: Survey, points: Points, mask: NDArray[np.bool_], words: str) -
 
 
 def _kept(survey: Survey, hits: NDArray[np.int64], name: str, words: str) -> None:
-    kept = selections.keep(survey.store.root, hits, person=people.who().name, name=name.strip(), words=words)
+    person = people.who()
+    if not person.may_label:  # the role was another when the button was drawn
+        return
+    kept = selections.keep(survey.store.root, hits, person=person.name, name=name.strip(), words=words)
     st.query_params[SELECTION] = kept.selection_id
 
 

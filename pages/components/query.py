@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from pages.components import loaders, uploads
+from pages.components import loaders, people, uploads
 from pages.components.waterfall import known, megahertz, place, row_s
 from rrs_core import units
 from rrs_core.errors import RRSError, SurveyRefused
@@ -50,15 +50,22 @@ def ask(survey: Survey) -> Query | None:
     """
     if SOURCE not in st.session_state:  # the page was left: Streamlit forgets its widgets, and we the link
         st.session_state.pop(LINK, None)
-        st.session_state[SOURCE] = UPLOAD
+        st.session_state[SOURCE] = _sources()[0]
     follow_link()
-    source = st.segmented_control("Search for", [UPLOAD, HIT, FREQUENCY], required=True, key=SOURCE)
+    source = st.segmented_control("Search for", _sources(), required=True, key=SOURCE)
+    if people.is_public():
+        st.caption("This copy is public: nothing can be uploaded to it.")
     if source != HIT:
         st.query_params.pop("hit", None)
         st.session_state.pop(LINK, None)
     if source == UPLOAD:
         return _upload()
     return _hit(survey) if source == HIT else _frequency(survey)
+
+
+def _sources() -> list[str]:
+    """Return the kinds of a query, the first one first shown; nothing is uploaded to a public copy."""
+    return [HIT, FREQUENCY] if people.is_public() else [UPLOAD, HIT, FREQUENCY]
 
 
 def follow_link() -> None:
@@ -68,7 +75,7 @@ def follow_link() -> None:
         return
     if linked is None:
         st.session_state.pop(LINK)
-        st.session_state[SOURCE] = UPLOAD
+        st.session_state[SOURCE] = _sources()[0]
         return
     choose(safe_text(linked, 20))
     st.session_state[LINK] = linked
@@ -89,6 +96,9 @@ def sample(survey: Survey) -> bytes:
 
 def invite(survey: Survey) -> None:
     """Show what to do while there is no query, with something to try it on."""
+    if people.is_public():
+        st.info("Name a hit or a frequency: what looks like it appears here.", icon=":material/image_search:")
+        return
     st.info("Upload a snippet or name a hit: what looks like it appears here.", icon=":material/image_search:")
     st.markdown(
         "A snippet is a small waterfall: 16 spectra of 256 fine channels, 292 s by 715 Hz in Breakthrough Listen's "

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import frame, recovery_data
+from pages.components import frame, people, recovery_data
 from rrs_core.errors import RRSError
 from rrs_core.simulate.plan import PRESETS
 from rrs_core.stages import background
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from rrs_core.stages.background import Kind, Running
     from rrs_core.survey.catalogue import Survey
 
-READ_ONLY = "RRS_READ_ONLY"  #: environment: nothing may be started here
 EVERY_S = 3.0  #: between two looks at a campaign that runs
 KINDS: dict[Kind, str] = {
     "quick": f"quick: {QUICK_CADENCES} cadences of this survey, {QUICK_INJECTIONS} injections a set, minutes; "
@@ -32,22 +30,25 @@ SURE = "recovery.sure"  #: session state: that a quick campaign may take the pla
 RUNNING = "recovery.running"  #: session state: whether a campaign ran when it was last looked at
 
 
-def read_only() -> bool:
-    """Tell whether this server may not start anything."""
-    return os.environ.get(READ_ONLY, "") not in ("", "0")
-
-
 def show(survey: Survey) -> None:
     """Show how a campaign is started, and how the one that was started last stands."""
     st.subheader("Inject, search, cluster, filter, count")
     now = background.state(survey.store.root)
     running = now is not None and now.alive
+    if people.who().may_start:
+        _offer(survey, running)
+    else:
+        st.caption("Only an admin starts and stops campaigns, and nobody does on a server that is read-only.")
+    st.fragment(_follow, run_every=EVERY_S if running else None)(survey)
+
+
+def _offer(survey: Survey, running: bool) -> None:
+    """Show the choice of a campaign, the button that starts it, and the same in a terminal."""
     kind = st.radio("Campaign", list(KINDS), format_func=KINDS.__getitem__, key="recovery.kind", disabled=running)
-    locked = read_only()
-    why = "This server is read-only: run the command below where it may write." if locked else ""
+    why = ""
     if running:
         why = "One campaign at a time: wait for it, or stop it."
-    elif not locked and kind == "quick" and (when := _full(survey)) is not None:
+    elif kind == "quick" and (when := _full(survey)) is not None:
         replaces = f"Replace the full campaign finished {when}, whose figures will be gone"
         if not st.checkbox(replaces, key=SURE):
             why = "A quick campaign would take the place of a full one: allow that first."
@@ -70,8 +71,6 @@ def show(survey: Survey) -> None:
         )
         words = " ".join(background.KINDS[kind])
         st.code(f"{frame.command('recover', survey)} {words}".strip(), language=None)
-    follow = st.fragment(_follow, run_every=EVERY_S if running else None)
-    follow(survey, locked)
 
 
 def _full(survey: Survey) -> str | None:
@@ -85,7 +84,7 @@ def _full(survey: Survey) -> str | None:
 
 def _start(survey: Survey, kind: str) -> None:
     """Start one of `KINDS`; whatever else comes from a browser is none of them."""
-    if read_only() or kind not in KINDS:
+    if kind not in KINDS:
         return
     try:
         background.start(survey.store.root, kind, workers=1)
@@ -95,8 +94,13 @@ def _start(survey: Survey, kind: str) -> None:
     st.rerun()
 
 
-def _follow(survey: Survey, locked: bool) -> None:
+def _follow(survey: Survey) -> None:
     """Show how the campaign stands; the whole page runs again when it ends."""
+    try:
+        may_start = people.who().may_start  # this part runs again by itself, without the page
+    except RRSError as error:
+        frame.refusal(error)
+        return
     now = background.state(survey.store.root)
     if now is None:
         return
@@ -109,16 +113,15 @@ def _follow(survey: Survey, locked: bool) -> None:
         share = now.done / now.total if now.total else 0.0
         stage = f"{now.stage}: {now.done:,} of {now.total:,}" if now.stage else "at the first cadence"
         st.progress(share, text=f"{markdown_text(stage, 80)} · {_ago(now.seconds)}")
-        if st.button(
-            "Stop", icon=":material/stop:", key="recovery.stop", disabled=locked,
+        if may_start and st.button(
+            "Stop", icon=":material/stop:", key="recovery.stop",
             help="What is done is kept: the same campaign goes on from there.",
         ):  # fmt: skip
-            if not read_only():
-                background.stop(survey.store.root)
+            background.stop(survey.store.root)
             st.rerun()
     else:
         _ended(now)
-    if now.lines:
+    if may_start and now.lines:  # they name folders of the server
         st.code("\n".join(now.lines), language=None, wrap_lines=True)
 
 
