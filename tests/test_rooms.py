@@ -15,7 +15,7 @@ CORE = ROOT / "rrs_core"
 #: Upstream first: a room may import rooms before it and itself.
 ROOMS = [
     "errors", "units", "config", "text", "processes", "figures", "survey", "observe", "simulate", "detect", "describe",
-    "group", "prove", "ask", "export", "stages", "pipeline", "console", "cli", "__main__",
+    "group", "prove", "ask", "evidence", "dossier", "export", "stages", "pipeline", "console", "cli", "__main__",
 ]  # fmt: skip
 MODULES = sorted(CORE.rglob("*.py"))
 APP = [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]
