@@ -18,7 +18,7 @@ from rrs_core import evidence, figures
 from rrs_core.describe.features import WORDS, title
 from rrs_core.describe.snippets import normalise
 from rrs_core.errors import SettingsRefused
-from rrs_core.figures.stills import histogram_svg, panels_svg
+from rrs_core.figures.stills import histogram_svg, panels_svg, picture
 from rrs_core.group import lineage
 from rrs_core.group.search import index_of
 from rrs_core.survey import labels
@@ -41,9 +41,11 @@ body { font: 15px/1.5 sans-serif; color: #1B2430; background: #fff; max-width: 9
 h1 { font-size: 1.6rem; margin-bottom: 0 } h2 { font-size: 1.2rem; border-bottom: 1px solid #D5DBE3; margin-top: 2rem }
 table { border-collapse: collapse; width: 100% }
 td, th { text-align: left; padding: 2px 10px 2px 0; vertical-align: top }
-th { font-weight: 600 } tr { border-bottom: 1px solid #EEF1F5 } td.n { font-variant-numeric: tabular-nums }
+th { font-weight: 600 }
+tr { border-bottom: 1px solid #EEF1F5 } td.n { font-variant-numeric: tabular-nums; white-space: nowrap }
 .grid { display: flex; flex-wrap: wrap; gap: 12px } figure { margin: 0; max-width: 270px }
 figcaption { font-size: 12px }
+.facts th { width: 12rem } img { width: 264px; height: 80px; image-rendering: pixelated; display: block }
 p, td, h1 { overflow-wrap: anywhere } code { background: #F3F5F8; padding: 2px 4px } .soft { color: #56606C }
 .wide { overflow-x: auto } @media print { h2 { break-after: avoid } figure { break-inside: avoid } }
 """
@@ -162,8 +164,8 @@ def _text(text: object, limit: int = 400) -> str:
 
 
 def _rows(cells: list[tuple[object, object]]) -> str:
-    rows = "".join(f'<tr><th>{_text(name)}</th><td class="n">{_text(value, 2000)}</td></tr>' for name, value in cells)
-    return f"<table>{rows}</table>"
+    rows = "".join(f"<tr><th>{_text(name)}</th><td>{_text(value, 2000)}</td></tr>" for name, value in cells)
+    return f'<table class="facts">{rows}</table>'
 
 
 def _head(found: Dossier) -> str:
@@ -183,7 +185,7 @@ def _head(found: Dossier) -> str:
 
 
 def _waterfalls(found: Dossier) -> str:
-    picture = panels_svg(
+    drawn = panels_svg(
         found.panels,
         track=found.drifts,
         frequency_title=evidence.axis_title(found.survey, found.hit_id, alone=bool(found.why)),
@@ -193,7 +195,7 @@ def _waterfalls(found: Dossier) -> str:
         words = f"The stored snippet alone: {found.why}."
     if found.drifts:
         words += " Dotted lines run on both sides of where the signal should be."
-    return f'<h2>Waterfalls</h2><div class="wide">{picture}</div><p class=soft>{_text(words, 800)}</p>'
+    return f'<h2>Waterfalls</h2><div class="wide">{drawn}</div><p class=soft>{_text(words, 800)}</p>'
 
 
 def _features(found: Dossier) -> str:
@@ -202,9 +204,9 @@ def _features(found: Dossier) -> str:
     tiles, rows = [], []
     for row in found.places.to_dict("records"):
         one, name = found.known[row["feature"]], row["feature"]
-        picture = histogram_svg(one.edges, one.counts, row["value"], title=title(name), logarithmic=one.logarithmic)
+        drawn = histogram_svg(one.edges, one.counts, row["value"], title=title(name), logarithmic=one.logarithmic)
         where = "" if np.isnan(row["percentile"]) else f", above {row['percentile']:.1f} % of hits"
-        tiles.append(f"<figure>{picture}<figcaption>{row['value']:.5g}{where}</figcaption></figure>")
+        tiles.append(f"<figure>{drawn}<figcaption>{row['value']:.5g}{where}</figcaption></figure>")
         rows.append(
             f'<tr><td>{_text(WORDS[name])}</td><td class="n">{row["value"]:.6g}</td><td>{_text(row["unit"])}</td>'
             f'<td class="n">{row["percentile"]:.2f}</td><td class=soft>{_text(row["meaning"])}</td></tr>'
@@ -258,7 +260,7 @@ def _tile(row: Any, pixels: np.ndarray) -> str:  # noqa: ANN401 - a row, as pand
     frequency = f"{row.frequency_mhz:.6f} MHz" if np.isfinite(row.frequency_mhz) else "frequency unknown"
     words = f"#{row.rank} · score {row.score:.3f} · {row.percentile:.2f} % · {frequency} · hit {row.hit_id}"
     return (
-        f'<figure><img src="{figures.thumbnails(pixels[None])}" alt="Waterfall of hit {row.hit_id}">'
+        f'<figure><img src="{picture(figures.colour_table()[pixels])}" alt="Waterfall of hit {row.hit_id}">'
         f"<figcaption>{_text(words)}<br>{_text(row.source_name, 60)} {side}</figcaption></figure>"
     )
 

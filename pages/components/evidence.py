@@ -115,10 +115,11 @@ def _words(survey: Survey, hit_id: int, found: evidence.Track) -> str:
     if len(found.scans) == 1:
         said = "Its scan belongs to no cadence, so it is shown alone."
     else:
-        said = f"The hit is in the scan at position {hit['position']}. Each scan is shown where the signal then is"
-        said += ", by the hit's own drift and the scans' start times." if found.drifts else "."
+        said = f"The hit is in the scan at position {hit['position']}."
+        if found.drifts:
+            said += " Each scan is shown where the signal then is, by the hit's own drift and the scans' start times."
     if not found.drifts:
-        said += " The hit has no drift rate: no track is drawn, and the scans are shown at its frequency."
+        said += " The hit has no drift rate: all is shown at its frequency, and no track is drawn."
     return f"{said} One scale of colours. Drag to zoom, double-click for all of it."
 
 

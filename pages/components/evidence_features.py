@@ -16,7 +16,7 @@ from rrs_core.figures.stills import histogram_svg
 if TYPE_CHECKING:
     from rrs_core.survey.catalogue import Survey
 
-WIDE = 230  #: least width of a histogram [pixels]
+WIDE = 200  #: least width of a histogram [pixels]
 FAR = 1.0  #: share of hits beyond a value that makes it worth a look [%]
 
 
@@ -38,7 +38,7 @@ def show(survey: Survey, hit_id: int) -> None:
         WORDS[row.feature] for row in places.itertuples() if not FAR <= row.percentile <= 100 - FAR
     ]  # NaN is far from nothing
     if far:
-        st.markdown(f"Beyond {100 - FAR:.0f} % of the survey's hits in: {', '.join(far)}.")
+        st.markdown(f"Among the outermost {FAR:.0f} % of the survey's hits in: {', '.join(far)}.")
     dark = frame.dark()
     grid = st.grid(min_column_width=WIDE)
     for row in places.itertuples():

@@ -50,9 +50,8 @@ def panels_svg(
     inner = WIDE - LEFT - RIGHT
     tall = TITLE + HIGH
     bottom = tall * len(panels)
-    spans = [(float(panel.offset_hz[0]), float(panel.offset_hz[-1])) for panel in panels if panel.offset_hz.size]
+    spans = [_span(panel) for panel in panels if panel.offset_hz.size]
     first, last = (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else (0.0, 1.0)
-    last = last if last > first else first + 1.0
     parts = []
     for number, (panel, image) in enumerate(zip(panels, images, strict=True)):
         top = tall * number + TITLE
@@ -87,12 +86,19 @@ def _image(
     painted = table[(255 * share.clip(0, 1)).round().astype(np.uint8)]
     alpha = np.where(np.isfinite(image), 255, 0).astype(np.uint8)[..., None]
     inner, wide = WIDE - LEFT - RIGHT, span[1] - span[0]
-    x = LEFT + inner * (float(panel.offset_hz[0]) - span[0]) / wide
-    across = inner * float(panel.offset_hz[-1] - panel.offset_hz[0]) / wide
+    low, high = _span(panel)
+    x, across = LEFT + inner * (low - span[0]) / wide, inner * (high - low) / wide
     return [
         f'<image x="{x:.1f}" y="{top:.1f}" width="{across:.1f}" height="{HIGH}" preserveAspectRatio="none" '
         f'style="image-rendering:pixelated" href="{picture(np.concatenate([painted, alpha], axis=2))}"/>'
     ]
+
+
+def _span(panel: Panel) -> tuple[float, float]:
+    """Return where a panel's columns begin and end, half a column beyond the middles of the outermost [Hz]."""
+    first, last = float(panel.offset_hz[0]), float(panel.offset_hz[-1])
+    half = (last - first) / (len(panel.offset_hz) - 1) / 2 if len(panel.offset_hz) > 1 else 0.5
+    return first - half, last + half
 
 
 def _time_axis(panel: Panel, top: float) -> list[str]:
@@ -193,7 +199,7 @@ def histogram_svg(
     shown = (edges[0], edges[len(edges) // 2], edges[-1])
     for at, anchor in zip(shown, ("start", "middle", "end"), strict=True):
         parts += [_line(across(at), bottom, across(at), bottom + 4, ink)]
-        parts += [_text(across(at), bottom + 15, f"{at:.3g}", anchor=anchor, size=10, ink=ink)]
+        parts += [_text(across(at), bottom + 15, _number(at), anchor=anchor, size=10, ink=ink)]
     parts.append(_text((left + right) / 2, SMALL_HIGH - 5, title, anchor="middle", size=11, ink=ink))
     if np.isfinite(value) and (value > 0 or not logarithmic):
         x = min(max(across(value), left), right)
@@ -204,6 +210,11 @@ def histogram_svg(
     elif logarithmic and np.isfinite(value):  # zero or less lies left of every logarithm
         parts.append(_text(left, top - 3, "◀", size=10, ink=QUERY_COLOUR))
     return _svg(SMALL_WIDE, SMALL_HIGH, parts, f"Histogram of {title} of all hits, this hit at {value:.4g}")
+
+
+def _number(at: float) -> str:
+    """Return a number in three digits, whole where it is large."""
+    return f"{at:,.0f}" if abs(at) >= 1000 else f"{at:.3g}"
 
 
 def _svg(wide: float, high: float, parts: Sequence[str], alt: str) -> str:
