@@ -29,7 +29,10 @@ MOST_CANDIDATES = 5  #: of a hit that are told in words; the others are counted
 
 def asked(survey: Survey) -> int | None:
     """Return the hit that the address names; None, and say so, where there is no such hit."""
-    return choice.named(WORD, survey.hits["hit_id"], "hit")
+    hit_id = choice.named(WORD, survey.hits["hit_id"], "hit")
+    if hit_id is not None:  # a link from one hit to another is to the same page: Streamlit leaves the address behind
+        st.query_params[WORD] = f"{hit_id}"
+    return hit_id
 
 
 def invite(survey: Survey) -> None:
