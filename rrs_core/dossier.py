@@ -228,9 +228,9 @@ def _candidates(found: Dossier) -> str:
     if found.candidates.empty:
         return "<h2>Candidates</h2><p>It belongs to none.</p>"
     items = [
-        f"<p><b>Candidate {row['event_id']}: {_text(row['verdict'])}</b>, {row['frequency_mhz']:.6f} MHz, "
-        f"{row['drift_rate_hz_s']:.4f} Hz/s, SNR {row['snr']:.1f}, {len(row['hit_ids'])} hits; "
-        f"this is {_text(row['role'])}. {_text(row['reason'], 1000)}</p>"
+        f"<p><b>Candidate {row['event_id']}: {_text(row['verdict'])}</b>: {_text(row['reason'], 1000)}. "
+        f"{row['frequency_mhz']:.6f} MHz, {row['drift_rate_hz_s']:.4f} Hz/s, SNR {row['snr']:.1f}, "
+        f"{len(row['hit_ids'])} hits; this is {_text(row['role'])}.</p>"
         for row in found.candidates.head(MOST_CANDIDATES).to_dict("records")
     ]
     more = len(found.candidates) - MOST_CANDIDATES

@@ -48,7 +48,7 @@ def test_an_event_is_shown_with_scans_reasons_and_where_to_go(made: Made, monkey
     text = words(app)
     assert len(panels(app)) == 6
     for said in (
-        f"{hit} · HIP4436 ON", "cadence 1, position 0", "An anomaly", "event, 3 hits", "in 3 of 3 ON scans",
+        f"{hit} · HIP4436 ON", "cadence 1, position 0", "An anomaly", "event: in 3 of 3 ON scans", "3 hits",
         "Nobody has labelled it", "in other bands", "The hit is in the scan at position 0",
     ):  # fmt: skip
         assert said in text.replace("**", ""), said

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import choice, dossiers, event_detail, frame, gallery, hitmap, labelling
+from pages.components import choice, dossiers, event_detail, frame, gallery, labelling
 from pages.components.panels import read
 from pages.components.waterfall import megahertz, place, short
 from rrs_core import evidence
@@ -142,9 +142,7 @@ def clustering(survey: Survey, hit_id: int) -> None:
     if not pd.isna(score):
         kept = survey.clusters["anomaly_score"].to_numpy(np.float64)
         below = 100 * float(np.mean(kept < float(score)))
-        st.caption(
-            f"{hitmap.STATUS.get(hit['status'], '')} · {below:.1f} % of clustered hits have a lower anomaly score"
-        )
+        st.caption(f"{below:.1f} % of the clustered hits have a lower anomaly score.")
     if not pd.isna(cluster) and cluster >= 0:
         st.page_link(
             "pages/clusters.py", label=f"Open supercluster {int(cluster)}", icon=":material/bubble_chart:",
@@ -164,8 +162,8 @@ def candidates(survey: Survey, hit_id: int) -> None:
     for row in found.head(MOST_CANDIDATES).itertuples():
         icon = ":material/star:" if row.verdict == "event" else ":material/block:"
         st.markdown(
-            f"{icon} **{markdown_text(row.verdict, 20)}**, {len(row.hit_ids)} hits, SNR {short(row.snr)}; "
-            f"this is {row.role}. {markdown_text(row.reason, 600)}"
+            f"{icon} **{markdown_text(row.verdict, 20)}**: {markdown_text(row.reason, 600)}. "
+            f"{len(row.hit_ids)} hits, SNR {short(row.snr)}; this is {row.role}."
         )
         st.page_link(
             "pages/events.py", label=f"Open candidate {row.event_id}", icon=":material/radar:",
