@@ -359,17 +359,32 @@ def doctor(
 @app.command()
 def export(
     survey: SurveyFolder,
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="Such as hits, features, clusters or events.")],
-    out: Annotated[Path, typer.Option(help="File to write: .csv, .parquet, .json; .dat for hits.")],
+    table: Annotated[
+        str, typer.Argument(metavar="TABLE", help="Such as hits, features, clusters or events; hit for one with --hit.")
+    ],
+    out: Annotated[Path, typer.Option(help="File to write: .csv, .parquet, .json; .dat for hits; .html for a hit.")],
+    hit: Annotated[int | None, typer.Option(help="The hit whose dossier is written, with TABLE hit.")] = None,
     scan: Annotated[int | None, typer.Option(help="The scan whose hits a .dat holds.", min=1)] = None,
     detector: Annotated[
         str | None, typer.Option(help="Whose hits a .dat holds; by default those of a file of hits, else doppler's.")
     ] = None,
     findevent: Annotated[bool, typer.Option("--findevent", help="Events as FindEvent writes them, .csv.")] = False,
 ) -> None:
-    """Write a table of a survey as CSV, Parquet or JSON; hits as turboSETI's .dat, events as FindEvent's CSV."""
+    """Write a table of a survey as CSV, Parquet or JSON; hits as .dat, events as FindEvent's CSV, a hit as a page.
+
+    .dat is turboSETI's. The page of a hit is one .html file with all that is known of it, pictures and reasons too.
+    """
     from rrs_core.export import export_dat, export_findevent, export_table
 
+    if (table == "hit") != (hit is not None):
+        raise SettingsRefused("USAGE", "one hit has a page", todo="TABLE hit, --hit ID and --out NAME.html together")
+    if hit is not None:
+        from rrs_core.dossier import export_dossier
+
+        if scan is not None or detector is not None or findevent:
+            raise SettingsRefused("USAGE", "--scan, --detector and --findevent are of tables", got="hit")
+        sys.stdout.write(f"{export_dossier(survey, hit, out):,} bytes in {out}\n")
+        return
     dat = out.suffix.lower() == ".dat"
     if (dat, findevent) != (False, False) and table != ("hits" if dat else "events"):
         raise SettingsRefused("USAGE", "a .dat holds hits, --findevent events", got=table)

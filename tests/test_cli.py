@@ -204,6 +204,11 @@ def test_one_bad_file_among_good_ones_is_named_and_the_others_are_built(
         (["export", "absent", "hits", "--out", "x.csv"], "NO_SURVEY"),
         (["export", "absent", "hits", "--out", "x.csv", "--detector", "doppler"], "USAGE"),
         (["export", "absent", "hits", "--out", "x.dat", "--scan", "1", "--detector", "doppler"], "NO_SURVEY"),
+        (["export", "absent", "hit", "--out", "x.html"], "USAGE"),
+        (["export", "absent", "hits", "--hit", "1", "--out", "x.html"], "USAGE"),
+        (["export", "absent", "hit", "--hit", "1", "--out", "x.html", "--findevent"], "USAGE"),
+        (["export", "absent", "hit", "--hit", "1", "--out", "x.csv"], "FORMAT"),
+        (["export", "absent", "hit", "--hit", "1", "--out", "x.html"], "NO_SURVEY"),
         (["encode", "--snippets", "absent.npy", "--out", "x.npy"], "MISSING"),
         (["train", "absent", "--out", "m.pt"], "FORMAT"),
         (["train", "absent", "--out", "m.safetensors"], "NO_SURVEY"),
@@ -400,6 +405,13 @@ def test_every_table_is_exported_whole(
         assert table != "hits" or rows[0]["drift_rate_hz_s"] is None
     if suffix == ".parquet":
         pd.testing.assert_frame_equal(found, truth)
+
+
+def test_all_about_a_hit_is_one_page(survey: Path, tmp_path: Path, rrs: Callable[..., Answer]) -> None:
+    hit, out = int(Store(survey).read_table("hits")["hit_id"].iloc[0]), tmp_path / "hit.html"
+    answer = rrs("export", survey, "hit", "--hit", f"{hit}", "--out", out)
+    assert answer.out == f"{out.stat().st_size:,} bytes in {out}\n"
+    assert f"<h1>Hit {hit}</h1>" in out.read_text(encoding="utf-8")
 
 
 def test_a_csv_cannot_run_as_a_formula(tmp_path: Path, rrs: Callable[..., Answer]) -> None:

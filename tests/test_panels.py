@@ -219,3 +219,30 @@ def test_a_figure_of_nothing_is_a_figure() -> None:
     assert cadence_waterfalls([]).layout.height > 0
     constant = noise(sigma=0.0)
     assert np.isfinite(cadence_waterfalls([constant]).layout.coloraxis.cmax)
+
+
+def test_colours_are_sigmas_or_decibels_as_asked() -> None:
+    panel = noise(seed=3)
+    power = np.asarray(panel.power)
+    power[4, 7] = 11.0
+    (sigmas,), (asinh,), (decibels,) = (stretched([panel], how) for how in ("linear", "asinh", "log"))
+    assert sigmas[4, 7] == pytest.approx(100, rel=0.05)
+    np.testing.assert_allclose(np.sinh(asinh), sigmas, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(10 ** (decibels / 10), power, rtol=1e-5)
+    for how, unit in (("linear", "σ"), ("asinh", "σ"), ("log", "dB")):
+        axis = cadence_waterfalls([panel], stretch=how).layout.coloraxis
+        assert unit in axis.colorbar.title.text
+        assert axis.cmin < np.median(stretched([panel], how)[0]) < axis.cmax
+        assert len(axis.colorbar.tickvals) > 2
+    assert cadence_waterfalls([panel], stretch="linear").layout.coloraxis.cmax < 20  # one pixel does not hide the rest
+    power[0, 0] = 0.0
+    assert np.isfinite(stretched([panel], "log")[0]).all()
+
+
+def test_a_scan_of_no_cadence_is_neither_on_nor_off(tmp_path: Path) -> None:
+    scans = write_cadence(tmp_path).iloc[:1].assign(on=pd.NA, position=pd.NA)
+    (panel,) = read_panels(scans, frequency_of(FIRST, -1), DRIFT_HZ_S)
+    assert panel.on is None
+    assert panel.power is not None
+    title = cadence_waterfalls([panel]).layout.annotations[0].text
+    assert title == "No cadence · A · 0.0 min"

@@ -15,7 +15,8 @@ CORE = ROOT / "rrs_core"
 #: Upstream first: a room may import rooms before it and itself.
 ROOMS = [
     "errors", "units", "config", "access", "serving", "text", "processes", "figures", "survey", "observe", "simulate",
-    "detect", "describe", "group", "prove", "ask", "export", "stages", "pipeline", "console", "cli", "__main__",
+    "detect", "describe", "group", "prove", "ask", "evidence", "dossier", "export", "stages", "pipeline", "console",
+    "cli", "__main__",
 ]  # fmt: skip
 MODULES = sorted(CORE.rglob("*.py"))
 APP = [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]

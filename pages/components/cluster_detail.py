@@ -13,14 +13,13 @@ from pages.components import (
     choice,
     cluster_table,
     export,
-    featureviews,
     frame,
     gallery,
     hitmap,
     loaders,
     waterfall,
 )
-from rrs_core.describe.features import FEATURES
+from rrs_core.describe.features import FEATURES, LOGARITHMIC, title
 from rrs_core.figures import features as figures
 from rrs_core.group import allocations
 from rrs_core.text import markdown_text, safe_text
@@ -28,7 +27,6 @@ from rrs_core.text import markdown_text, safe_text
 if TYPE_CHECKING:
     from rrs_core.survey.catalogue import Survey
 
-LOGARITHMIC = ("snr", "swk", "turning_point_bandwidth_hz", "time_std", "spectrum_std", "bandwidth_hz", "redness")
 SHOWN = ("frequency_mhz", "drift_rate_hz_s", "snr", "sws", "bandwidth_hz", "time_std")  #: features drawn at first
 TABS = ("Typical members", "Edge members", "Features", "Frequencies", "Cadences and targets")
 TAB, CHOSEN = "clusters.member_tab", "clusters.features"  #: session state: the open one; the features drawn
@@ -149,7 +147,7 @@ def _members(survey: Survey, named: list[int], what: str, *, key: str) -> int | 
 def _features(survey: Survey, hits: pd.DataFrame) -> None:
     """Show chosen features of the supercluster against those of all hits."""
     st.session_state.setdefault(CHOSEN, list(SHOWN))
-    wanted = st.multiselect("Features", list(FEATURES), format_func=featureviews.title, key=CHOSEN)
+    wanted = st.multiselect("Features", list(FEATURES), format_func=title, key=CHOSEN)
     inside = survey.features["hit_id"].isin(hits["hit_id"])
     for start in range(0, len(wanted), 3):
         for cell, name in zip(st.columns(3), wanted[start : start + 3], strict=False):
@@ -157,11 +155,11 @@ def _features(survey: Survey, hits: pd.DataFrame) -> None:
             figure = figures.feature_histogram(
                 values,
                 values[inside],
-                title=featureviews.title(name),
+                title=title(name),
                 name="supercluster",
                 logarithmic=name in LOGARITHMIC,
             )
-            alt = f"{featureviews.title(name)}: histogram of the supercluster over that of all hits"
+            alt = f"{title(name)}: histogram of the supercluster over that of all hits"
             cell.plotly_chart(figure, key=f"clusters.histogram.{name}", alt=alt)
     st.caption("Shares of each total. What lies outside 1–99% of both is counted in the outermost bins.")
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from pages.components import frame, gallery, hitmap, waterfall
+from pages.components.panels import read
 from pages.components.waterfall import short, side
 from rrs_core import units
 from rrs_core.errors import RRSError
 from rrs_core.figures.panels import cadence_waterfalls
-from rrs_core.observe.panels import Panel, read_panels
+from rrs_core.group import lineage
 from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
     from rrs_core.survey.catalogue import Survey
 
 MOST_MEMBERS = 24
-LINEAGE = ("status", "anomaly_score", "removed_epoch", "cluster_id", "epoch", "batch", "group_id", "rescued")
 
 
 def show(survey: Survey, number: int) -> None:
@@ -66,13 +64,8 @@ def hit_ids(survey: Survey, row: pd.Series[Any]) -> tuple[list[int], int]:
 
 def hits_of(survey: Survey, ids: list[int], row: pd.Series[Any]) -> pd.DataFrame:
     """Return what is known of hits, in order of time: rows of `table` with what clustering says of each."""
-    hits = survey.table[survey.table["hit_id"].isin(ids)].set_index("hit_id")
-    hits = hits.reindex(np.array(ids, np.int64)).rename_axis("hit_id").reset_index()
-    columns = [name for name in LINEAGE if name in survey.clusters]
-    hits = hits.merge(survey.clusters[["hit_id", *columns]], on="hit_id", how="left")
+    hits = lineage.with_lineage(survey, ids)
     hits["clustering"] = hits["status"].map(hitmap.STATUS).fillna(hitmap.UNCLUSTERED)
-    if {"group_id", "size"} <= set(survey.groups) and "group_id" in hits:
-        hits = hits.merge(survey.groups[["group_id", "size"]], on="group_id", how="left")
     off = row.get("off_hit_id")
     hits["rejects"] = hits["hit_id"] == (-1 if pd.isna(off) else int(off))
     return hits.sort_values(["tstart_mjd", "hit_id"], kind="stable", ignore_index=True)
@@ -112,35 +105,6 @@ def start_of(survey: Survey, row: pd.Series[Any], hits: pd.DataFrame, scans: pd.
         later_s = (float(first["tstart_mjd"].iloc[0]) - float(scans["tstart_mjd"].min())) * units.DAY_S
         frequency -= drift * later_s / units.HZ_PER_MHZ
     return frequency, drift
-
-
-def read(scans: pd.DataFrame, frequency_mhz: float, drift_rate_hz_s: float) -> list[Panel]:
-    """Return the panels of a cadence, read once; a file that comes, goes or changes is read again."""
-    return _panels(_named(scans), tuple(map(_stamp, scans["path"])), frequency_mhz, drift_rate_hz_s, scans)
-
-
-def _named(scans: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
-    """Return all that is known of each scan: its file, its place in the cadence, side, target, start and axes."""
-    return tuple(tuple(f"{cell}" for cell in row) for row in scans.itertuples(index=False))
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    try:
-        stat = Path(path).stat()
-    except (OSError, ValueError):  # gone, or no path at all: the panel says so
-        return (0, 0)
-    return (stat.st_mtime_ns, stat.st_size)
-
-
-@st.cache_data(max_entries=64, show_spinner="Reading the scans")
-def _panels(
-    named: tuple[tuple[str, ...], ...],  # noqa: ARG001 - part of the key, as the stamps
-    stamps: tuple[tuple[int, int], ...],  # noqa: ARG001
-    frequency_mhz: float,
-    drift_rate_hz_s: float,
-    _scans: pd.DataFrame,
-) -> list[Panel]:
-    return read_panels(_scans, frequency_mhz, drift_rate_hz_s)
 
 
 def _hits(survey: Survey, hits: pd.DataFrame, lost: int, number: int) -> int | None:
@@ -200,14 +164,15 @@ def _lineage(survey: Survey, hits: pd.DataFrame, number: int, *, event: bool) ->
     )
     hit = hits[hits["hit_id"] == hit_id].iloc[0]
     st.markdown(in_words(survey, hit, event=event))
-    left, right = st.columns(2)
-    left.page_link(
+    line = st.container(horizontal=True, gap="medium")
+    waterfall.everything(int(hit_id), line)
+    line.page_link(
         "pages/lookalikes.py", label="Search lookalikes of this hit", icon=":material/image_search:",
         query_params={"hit": f"{hit_id}"},
     )  # fmt: skip
     cluster = hit.get("cluster_id")
     if not pd.isna(cluster) and cluster >= 0:
-        right.page_link(
+        line.page_link(
             "pages/clusters.py", label=f"Open supercluster {int(cluster)}", icon=":material/bubble_chart:",
             query_params={"cluster": f"{int(cluster)}"},
         )  # fmt: skip
@@ -222,55 +187,8 @@ def _lineage(survey: Survey, hits: pd.DataFrame, number: int, *, event: bool) ->
 
 
 def in_words(survey: Survey, hit: pd.Series[Any], *, event: bool = False) -> str:
-    """Return what clustering made of a hit, as markdown: its verdict, last batch, batch cluster and supercluster.
-
-    Every clustered hit has a supercluster by default: of an anomaly or an `event` it is only the nearest kind.
-    """
-    if pd.isna(hit["status"]):
-        return f"It was not clustered: {_unclustered(survey, int(hit['hit_id']))}."
-    several = survey.settings.cluster.votes > 1  # the paper has one
-    if hit["status"] == "rfi":
-        said = f"Taken for common interference in epoch {int(hit['removed_epoch'])}"
-        said += ", the median of the votes." if several else "."
-    elif hit.get("rescued", False):
-        said = "An anomaly: it was removed alone, and kept with the rest of its track."
-    else:
-        said = "An anomaly: it was in no cluster of interference"
-        said += " in half of the votes or more." if several else "."
-    said += f" Anomaly score {hit['anomaly_score']:.3f}."
-    if not pd.isna(hit.get("epoch")):
-        said += " In the first vote it" if several else " It"
-        said += f" was last seen in epoch {int(hit['epoch'])}, batch {int(hit['batch'])}"
-        size, group = hit.get("size"), hit.get("group_id")
-        if not pd.isna(group) and group >= 0:
-            said += f", and removed there with batch cluster {int(group)}"
-            said += "." if pd.isna(size) else f" of {int(size):,} hits."
-        else:
-            said += ", and not removed."
-    cluster = hit["cluster_id"]
-    rows = survey.superclusters[survey.superclusters["cluster_id"] == cluster]
-    if cluster < 0 or rows.empty:
-        return f"{said} It belongs to no supercluster."
-    found = rows.iloc[0]
-    what = f"supercluster {int(cluster)} of {int(found['n_hits']):,} hits"
-    if hit["status"] == "anomaly" or event:
-        said += f" The nearest kind of signal is {what}, which does not make it one of them"
-    else:
-        said += f" It belongs to {what}"
-    source = f"{found['likely_source']}"
-    return f"{said}: {markdown_text(source, 400)}" if source else f"{said}."
-
-
-def _unclustered(survey: Survey, hit_id: int) -> str:
-    """Return why a hit was not clustered."""
-    if survey.store.manifest("cluster") is None:
-        return "the stage `cluster` has not been run on this survey"
-    if not (survey.features["hit_id"] == hit_id).any():
-        return (
-            "it has no features, for want of a drift rate or of 50 kHz of its scan on each side, or because a file of "
-            "hits has it too"
-        )
-    return "it has features, but its scan is of another resolution than most, or it was searched for again since"
+    """Return what clustering made of a hit, as markdown: see `group.lineage.in_words`."""
+    return lineage.in_words(survey, hit, event=event, literal=lambda text: markdown_text(text, 800))
 
 
 def _whole(number: object) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import frame, hitmap, loaders
-from rrs_core.describe.features import FEATURES
+from rrs_core.describe.features import FEATURES, UNITLESS, WORDS
 from rrs_core.errors import RRSError
 from rrs_core.figures import features as figures
 from rrs_core.figures.colours import colour_by
@@ -21,23 +21,6 @@ if TYPE_CHECKING:
 
 MOST_PAIRED = 4000  #: hits in the pair plot, drawn at random
 MARK = 0.95  #: of the variance
-#: The features in words; FEATURES has their units and meanings.
-WORDS = {
-    "frequency_mhz": "frequency",
-    "drift_rate_hz_s": "drift rate",
-    "snr": "SNR",
-    "sws": "spectral skewness",
-    "swk": "spectral kurtosis",
-    "bimodality": "bimodality",
-    "kurtosis_bandwidth_correlation": "kurtosis–bandwidth correlation",
-    "turning_point_bandwidth_hz": "turning-point bandwidth",
-    "tws": "temporal skewness",
-    "time_std": "spread in time",
-    "spectrum_std": "spread of the spectrum",
-    "bandwidth_hz": "bandwidth",
-    "redness": "redness",
-}
-UNITLESS = "1"
 KERNEL = "kernel"  #: the method that explains the number of a cluster, not the share of trees that vote for it
 METHODS = {
     KERNEL: "the paper's kernel explainer",
@@ -49,15 +32,6 @@ COLOURS = {"status": "verdict", "cluster_id": "supercluster", "on": "ON or OFF s
 def words(name: str) -> str:
     """Return a feature in words; a name that is no feature as it is."""
     return WORDS.get(name, name)
-
-
-def title(name: str) -> str:
-    """Return a feature in words, with its unit.
-
-    >>> title("bandwidth_hz"), title("snr")
-    ('bandwidth [Hz]', 'SNR [1]')
-    """
-    return f"{words(name)} [{FEATURES[name].unit or UNITLESS}]"
 
 
 def definitions(survey: Survey) -> None:

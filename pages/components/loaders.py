@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rrs_core.describe.checkpoints import Encoder
+    from rrs_core.evidence import Distribution
     from rrs_core.group.search import Index
     from rrs_core.observe.snippetfiles import Snippet
 
@@ -124,6 +125,16 @@ def best_scores() -> NDArray[np.float32]:
     """Return how well the survey's own hits find their like: see `search.best_scores`."""
     found = survey()
     return _best_scores(f"{found.store.root}", _digest(found.store), found, index())
+
+
+def distributions(found: Survey) -> dict[str, Distribution]:
+    """Return how each feature is spread over the survey: see `evidence.distributions`."""
+    return _distributions(f"{found.store.root}", _digest(found.store), found)
+
+
+def nearest(found: Survey, hit_id: int) -> pd.DataFrame:
+    """Return the lookalikes of a hit, searched once: see `evidence.nearest`."""
+    return _nearest(f"{found.store.root}", _digest(found.store), hit_id, found, index())
 
 
 def encoder() -> Encoder:
@@ -304,6 +315,23 @@ def _best_scores(root: str, digest: str, _survey: Survey, _index: Index) -> NDAr
     scores = best_scores(_index, _survey.searched, seed=_survey.settings.seed)
     scores.setflags(write=False)
     return scores
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the features")
+def _distributions(root: str, digest: str, _survey: Survey) -> dict[str, Distribution]:  # noqa: ARG001
+    from rrs_core.evidence import distributions
+
+    known = distributions(_survey.features)
+    for one in known.values():
+        one.ordered.setflags(write=False)
+    return known
+
+
+@st.cache_data(max_entries=64, show_spinner="Searching")
+def _nearest(root: str, digest: str, hit_id: int, _survey: Survey, _index: Index) -> pd.DataFrame:  # noqa: ARG001
+    from rrs_core.evidence import nearest
+
+    return nearest(_survey, _index, hit_id)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the encoder")

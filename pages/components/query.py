@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from pages.components import loaders, people, uploads
-from pages.components.waterfall import known, megahertz, place, row_s
+from pages.components.waterfall import everything, known, megahertz, place, row_s
 from rrs_core import units
 from rrs_core.errors import RRSError, SurveyRefused
 from rrs_core.text import markdown_text, safe_text
@@ -189,6 +189,7 @@ def _hit(survey: Survey) -> Query | None:
     found = of_hit(survey, int(text))
     st.query_params["hit"] = st.session_state[LINK] = f"{found.hit_id}"
     st.caption("The address of this page now leads to this search.")
+    everything(int(text))
     return found
 
 

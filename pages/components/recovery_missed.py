@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import event_detail, frame
+from pages.components import frame
+from pages.components.panels import read
 from pages.components.waterfall import side
 from rrs_core import units
 from rrs_core.errors import RRSError
@@ -114,7 +115,7 @@ def _waterfalls(found: Campaign, rows: pd.DataFrame) -> None:
     panels = []
     if len(scans):
         try:
-            panels = event_detail.read(scans, float(first["start_mhz"]), float(first["drift_rate_hz_s"]))
+            panels = read(scans, float(first["start_mhz"]), float(first["drift_rate_hz_s"]))
         except RRSError as error:
             frame.refusal(error)
     if any(panel.power is not None for panel in panels):

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from pages.components import gallery
 from rrs_core import figures, units
 from rrs_core.describe.snippets import normalise
 from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from streamlit.delta_generator import DeltaGenerator
 
     from pages.components.query import Query
     from rrs_core.describe.checkpoints import Encoder
@@ -36,6 +38,7 @@ def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
         NO_HIT, for an id that the survey does not hold.
     """
     hit = survey.hit(hit_id)
+    gallery.saw(hit_id)
     scan = survey.scans[survey.scans["scan_id"] == hit["scan_id"]].iloc[0]
     st.markdown(f"**Hit {hit_id}** · {place(hit['source_name'], hit['on'])} · scan {hit['scan_id']}")
     numbers = [megahertz(hit["frequency_mhz"])]
@@ -49,11 +52,20 @@ def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
         frequency_mhz=known(survey.snippet_frequencies_mhz(hit_id)),
     )
     st.plotly_chart(figure, key=key, alt=f"Waterfall of hit {hit_id}: power against frequency and time")
-    st.page_link(
+    line = st.container(horizontal=True, gap="medium")
+    everything(hit_id, line)
+    line.page_link(
         "pages/lookalikes.py",
         label="Search lookalikes of this hit",
         icon=":material/image_search:",
         query_params={"hit": f"{hit_id}"},
+    )
+
+
+def everything(hit_id: int, where: DeltaGenerator | None = None) -> None:
+    """Link to the page that has everything about a hit."""
+    (where or st).page_link(
+        "pages/hit.py", label="All about this hit", icon=":material/search_insights:", query_params={"hit": f"{hit_id}"}
     )
 
 

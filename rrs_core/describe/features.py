@@ -111,6 +111,36 @@ FEATURES: dict[str, Feature] = {
 }  # fmt: skip
 
 
+#: The features in words; FEATURES has their units and meanings.
+WORDS = {
+    "frequency_mhz": "frequency",
+    "drift_rate_hz_s": "drift rate",
+    "snr": "SNR",
+    "sws": "spectral skewness",
+    "swk": "spectral kurtosis",
+    "bimodality": "bimodality",
+    "kurtosis_bandwidth_correlation": "kurtosis–bandwidth correlation",
+    "turning_point_bandwidth_hz": "turning-point bandwidth",
+    "tws": "temporal skewness",
+    "time_std": "spread in time",
+    "spectrum_std": "spread of the spectrum",
+    "bandwidth_hz": "bandwidth",
+    "redness": "redness",
+}
+UNITLESS = "1"
+#: Those whose values run over decades: on a logarithmic axis.
+LOGARITHMIC = ("snr", "swk", "turning_point_bandwidth_hz", "time_std", "spectrum_std", "bandwidth_hz", "redness")
+
+
+def title(name: str) -> str:
+    """Return a feature in words, with its unit.
+
+    >>> title("bandwidth_hz"), title("snr")
+    ('bandwidth [Hz]', 'SNR [1]')
+    """
+    return f"{WORDS.get(name, name)} [{FEATURES[name].unit or UNITLESS}]"
+
+
 def has_room(channels: ArrayLike, n_chan: int, foff_mhz: float) -> NDArray[np.bool_]:
     """Return which hits have 100 kHz in a block of `n_chan` channels, by the published rule.
 

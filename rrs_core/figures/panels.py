@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import plotly.graph_objects as go
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 ASIDE = 0.02  #: of the width that the track's lines stand on either side of the signal
 PANEL_PX, MARGIN_PX = 105, 90  #: height of a panel with its title, and of all that is around them
+BRIGHTEST = 0.999  #: of the pixels of a linear scale; what is brighter has the colour of the highest
 DEVIATION = 1.4826  #: standard deviation of normal noise over its median absolute deviation
+
+Stretch = Literal["asinh", "log", "linear"]
 
 
 class Panel(Protocol):
@@ -31,8 +35,8 @@ class Panel(Protocol):
         """Place in the cadence, from 0; -1 unknown."""
 
     @property
-    def on(self) -> bool:
-        """Whether the scan is ON."""
+    def on(self) -> bool | None:
+        """Whether the scan is ON; None where it belongs to no cadence."""
 
     @property
     def source_name(self) -> str:
@@ -63,7 +67,14 @@ class Panel(Protocol):
         """Why there is no power."""
 
 
-def cadence_waterfalls(panels: Sequence[Panel], *, track: bool = True, height: int | None = None) -> go.Figure:
+def cadence_waterfalls(
+    panels: Sequence[Panel],
+    *,
+    track: bool = True,
+    stretch: Stretch = "asinh",
+    frequency_title: str = "Offset from the signal's first frequency [Hz]",
+    height: int | None = None,
+) -> go.Figure:
     """Draw the scans of a cadence in order of time, first on top; dotted lines run on both sides of the track.
 
     All share one frequency axis [Hz from the signal's first frequency] and one scale of
@@ -75,6 +86,10 @@ def cadence_waterfalls(panels: Sequence[Panel], *, track: bool = True, height: i
         One a scan; those without power are left empty and say why.
     track : bool
         Whether to draw the track.
+    stretch : {"asinh", "log", "linear"}
+        Colours by asinh of sigmas above the median, by decibels over the median, or by sigmas.
+    frequency_title : str
+        Title of the frequency axis, with its unit.
     height : int, optional
         Of the figure [pixels]; grows with the number of panels by default.
     """
@@ -82,12 +97,14 @@ def cadence_waterfalls(panels: Sequence[Panel], *, track: bool = True, height: i
     height = height or MARGIN_PX + PANEL_PX * n
     spacing = min(0.03, 0.2 / n)
     figure = make_subplots(
-        rows=n, cols=1, shared_xaxes=True, vertical_spacing=spacing, subplot_titles=[_title(panel) for panel in panels]
+        rows=n,
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=spacing,
+        subplot_titles=[plot_text(panel_title(panel)) for panel in panels],
     )
-    images = stretched(panels)
-    top = max((float(np.nanmax(image)) for image in images if image is not None), default=0.0)
-    low, high = math.asinh(-3), max(top, math.asinh(5))  # noise fills the dark part, as in a single waterfall
-    shown = [sigma for sigma in SIGMAS if low <= math.asinh(sigma) <= high]
+    images = stretched(panels, stretch)
+    low, high, bar = colour_scale(images, stretch)
     figure.update_layout(
         coloraxis={
             "colorscale": "Viridis",
@@ -95,9 +112,9 @@ def cadence_waterfalls(panels: Sequence[Panel], *, track: bool = True, height: i
             "cmax": high,
             "colorbar": {
                 "thickness": 12,
-                "title": {"text": "σ above the median", "side": "right"},
-                "tickvals": [math.asinh(sigma) for sigma in shown],
-                "ticktext": [f"{sigma:g}" for sigma in shown],
+                "title": {"text": bar.title, "side": "right"},
+                "tickvals": list(bar.ticks),
+                "ticktext": [f"{text}" for text in bar.ticks.values()],
             },
         }
     )
@@ -131,15 +148,15 @@ def cadence_waterfalls(panels: Sequence[Panel], *, track: bool = True, height: i
     if spans:
         figure.update_xaxes(range=[float(min(span[0] for span in spans)), float(max(span[1] for span in spans))])
     figure.update_yaxes(title="Time in the scan [min]", row=(n + 1) // 2, col=1)
-    figure.update_xaxes(title="Offset from the signal's first frequency [Hz]", ticks="outside", row=n, col=1)
+    figure.update_xaxes(title=plot_text(frequency_title), ticks="outside", row=n, col=1)
     figure.update_layout(height=height, margin={"l": 60, "r": 10, "t": 30, "b": 50}, showlegend=False)
     for annotation in figure.layout.annotations[: len(panels)]:
         annotation.update(x=0, xanchor="left", font={"size": 12})
     return figure
 
 
-def stretched(panels: Sequence[Panel]) -> list[NDArray[np.float32] | None]:
-    """Return asinh of sigmas above the median of each panel, with one sigma for all: the median of the panels' own.
+def stretched(panels: Sequence[Panel], stretch: Stretch = "asinh") -> list[NDArray[np.float32] | None]:
+    """Return each panel's pixels as they are coloured, with one sigma for all: the median of the panels' own.
 
     One bright panel must not make the noise of the others look like nothing, nor its own like a signal.
     """
@@ -150,11 +167,60 @@ def stretched(panels: Sequence[Panel]) -> list[NDArray[np.float32] | None]:
             sigmas.append(DEVIATION * float(np.median(np.abs(finite - 1.0))) if finite.size else 0.0)
     known = [sigma for sigma in sigmas if sigma > 0]
     sigma = float(np.median(known)) if known else 1.0
-    return [None if panel.power is None else np.arcsinh((panel.power - 1.0) / sigma) for panel in panels]
+
+    def of(power: NDArray[np.float32]) -> NDArray[np.float32]:
+        if stretch == "log":  # no power has no decibels: the floor of the scale
+            return np.asarray(10 * np.log10(np.maximum(power, 1e-6)), np.float32)
+        above = np.asarray((power - 1.0) / sigma, np.float32)
+        return np.arcsinh(above) if stretch == "asinh" else above
+
+    return [None if panel.power is None else of(panel.power) for panel in panels]
 
 
-def _title(panel: Panel) -> str:
+@dataclass(frozen=True)
+class ColourBar:
+    """What stands beside the colours: the title, and each tick's value with its text."""
+
+    title: str
+    ticks: dict[float, str]
+
+
+def colour_scale(
+    images: Sequence[NDArray[np.float32] | None], stretch: Stretch = "asinh"
+) -> tuple[float, float, ColourBar]:
+    """Return lowest and highest colour of stretched panels, and their colour bar; noise fills the dark part."""
+    finite = [image[np.isfinite(image)] for image in images if image is not None]
+    every = np.concatenate(finite) if finite else np.empty(0, np.float32)
+    top = float(every.max()) if every.size else 0.0
+    if stretch == "asinh":
+        low, high = math.asinh(-3), max(top, math.asinh(5))
+        ticks = {math.asinh(sigma): f"{sigma:g}" for sigma in SIGMAS if low <= math.asinh(sigma) <= high}
+        return low, high, ColourBar("σ above the median", ticks)
+    if stretch == "log":
+        low, high = (float(np.quantile(every, 0.01)) if every.size else -1.0), top
+        high = max(high, low + 1.0)
+        return low, high, ColourBar("Power over the median [dB]", {at: f"{at:g}" for at in round_ticks(low, high)})
+    low, high = -3.0, max(5.0, float(np.quantile(every, BRIGHTEST)) if every.size else 0.0)
+    return low, high, ColourBar("σ above the median, linear", {at: f"{at:g}" for at in round_ticks(low, high)})
+
+
+def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Return round numbers from low to high, at most `most`, in steps of 1, 2 or 5.
+
+    >>> round_ticks(-3, 21), round_ticks(0, 0.012)
+    ([0.0, 5.0, 10.0, 15.0, 20.0], [0.0, 0.005, 0.01])
+    """
+    if not high > low:
+        return [low]
+    rough = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * by for by in (1, 2, 5, 10) if power * by >= rough)
+    first = math.ceil(low / step - 1e-9)
+    return [round(place * step, 12) + 0.0 for place in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def panel_title(panel: Panel) -> str:
     """Return a panel's title: side, place, target, start; position as the reasons of the events count it."""
     place = f" · position {panel.position}" if panel.position >= 0 else ""
-    name = plot_text(safe_text(panel.source_name, 40))
-    return f"{'ON' if panel.on else 'OFF'}{place} · {name} · {panel.start_s / 60:.1f} min"
+    side = "No cadence" if panel.on is None else "ON" if panel.on else "OFF"
+    return f"{side}{place} · {safe_text(panel.source_name, 40)} · {panel.start_s / 60:.1f} min"

@@ -34,7 +34,7 @@ class Panel:
     """One scan's power around a signal."""
 
     position: int  #: in the cadence, from 0; -1 unknown
-    on: bool
+    on: bool | None  #: None where the scan belongs to no cadence
     source_name: str
     start_s: float  #: of the scan after the cadence's first [s]
     time_s: NDArray[np.float64]  #: start of each row after the cadence's first scan [s], shape (n_time,)
@@ -76,7 +76,10 @@ def read_panels(
         TRACK, where there is no scan, or a frequency, drift rate or start time is not known.
     """
     scans = scans.sort_values("tstart_mjd", kind="stable", ignore_index=True)
-    scans = scans.assign(position=scans["position"].fillna(-1).astype(int), on=scans["on"].fillna(False).astype(bool))
+    sides = [None if gone else bool(on) for on, gone in zip(scans["on"], scans["on"].isna(), strict=True)]
+    scans = scans.assign(
+        position=scans["position"].fillna(-1).astype(int), on=np.array([*sides, None], object)[: len(sides)]
+    )
     starts_mjd = scans["tstart_mjd"].to_numpy(np.float64, na_value=np.nan)
     known = [frequency_mhz, drift_rate_hz_s, *starts_mjd.tolist(), *scans["fch1_mhz"].astype("float64")]
     if scans.empty or not np.isfinite(known).all():
