@@ -39,6 +39,7 @@ def pages() -> dict[str, list[st.Page]]:
             st.Page("pages/overview.py", title="Overview", icon=":material/dashboard:", default=True),
             st.Page("pages/map.py", title="Map", icon=":material/scatter_plot:"),
             st.Page("pages/hits.py", title="Hits", icon=":material/table_rows:"),
+            st.Page("pages/review.py", title="Review", icon=":material/rate_review:"),
         ],
         "Interference": [
             st.Page("pages/clusters.py", title="Clusters", icon=":material/bubble_chart:"),

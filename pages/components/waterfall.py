@@ -27,8 +27,8 @@ NORMALISATIONS = {
 }
 
 
-def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
-    """Show a hit's waterfall, its numbers, and a link to its lookalikes.
+def show_hit(survey: Survey, hit_id: int, *, key: str, height: int = 340) -> None:
+    """Show a hit's waterfall, its numbers, and a link to its lookalikes; `height` is the figure's [pixels].
 
     Raises
     ------
@@ -47,6 +47,7 @@ def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
         _stretched(survey.snippet(hit_id)),
         tsamp_s=row_s(scan),
         frequency_mhz=known(survey.snippet_frequencies_mhz(hit_id)),
+        height=height,
     )
     st.plotly_chart(figure, key=key, alt=f"Waterfall of hit {hit_id}: power against frequency and time")
     st.page_link(
