@@ -59,6 +59,7 @@ def choose(survey: Survey) -> str | None:
     st.selectbox(
         "Queue", options, index=None if word is None else options.index(word), key=key, on_change=chosen,
         format_func=lambda one: f"{title(one)} · {sizes[one]:,} hits", placeholder="Choose a queue",
+        label_visibility="collapsed",
     )  # fmt: skip
     if refused is not None:
         frame.refusal(refused)
@@ -120,7 +121,8 @@ def progress(queue: Queue, now: pd.DataFrame, name: str, hit_id: int | None) -> 
     if place is not None:
         text = f"Hit {place + 1:,} of {len(queue):,} · {text}"
     st.progress(by_me / len(queue) if len(queue) else 0.0, text=text)
-    words = [f"Order: {queue.order}.", *(f"{note}." for note in queue.notes)]
+    first, *more = queue.order
+    words = [f"{first.upper()}{''.join(more)}.", *(f"{note}." for note in queue.notes)]
     if place is not None:
         words.append(around(queue, place, set(inside.loc[inside["person"] == name, "hit_id"].tolist())))
     st.caption("  \n".join(words))
@@ -140,33 +142,39 @@ def around(queue: Queue, place: int, mine: set[int]) -> str:
 def one(survey: Survey, queue: Queue, hit_id: int, rows: pd.DataFrame) -> None:
     """Show one hit with its waterfall, its numbers, the keys, and its cadence."""
     person = people.who()
-    seen = st.session_state.get(SEEN, frozenset())
-    st.session_state[SEEN] = seen | {hit_id}
+    st.session_state[SEEN] = st.session_state.get(SEEN, frozenset()) | {hit_id}
     own = rows[(rows["kind"] == "hit") & (rows["hit_id"] == hit_id)]
+    now = labels.current(own)
+    said = now.loc[now["person"] == person.name, "label"].tolist()
+    if person.may_label:
+        _label_buttons(queue.word, hit_id, said)
+    _move_buttons(queue.word, hit_id, may_label=person.may_label)
+    _told(may_label=person.may_label)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        waterfall.show_hit(survey, hit_id, key="review.waterfall", height=HEIGHT)
-        st.markdown(numbers(survey, hit_id))
-        now = labels.current(own)
-        said = now.loc[now["person"] == person.name, "label"].tolist()
-        if person.may_label:
-            _label_buttons(queue.word, hit_id, said)
-        else:
-            st.caption("You may look at this queue; labelling is for labellers.")
-        _move_buttons(queue.word, hit_id, may_label=person.may_label)
-        _told()
+        hit = survey.hit(hit_id)
+        st.markdown(f"{waterfall.headline(hit)} · {clustering(survey, hit_id)}")
+        st.caption(waterfall.numbers(hit))
+        st.plotly_chart(
+            review_strip.unlike_any(waterfall.figure_of(survey, hit, height=HEIGHT)), key="review.waterfall",
+            alt=f"Waterfall of hit {hit_id}: power against frequency and time",
+        )  # fmt: skip
         _people(own, person.name, led=bool(said))
         if person.may_label:
             _comment(hit_id)
+        st.page_link(
+            "pages/lookalikes.py", label="Search lookalikes of this hit", icon=":material/image_search:",
+            query_params={HIT: f"{hit_id}"},
+        )  # fmt: skip
     with right:
-        review_strip.show(survey, hit_id)
+        review_strip.show(survey, hit_id, review_acts.onward(queue, hit_id))
 
 
-def numbers(survey: Survey, hit_id: int) -> str:
-    """Return what clustering says of a hit, in a line of markdown."""
+def clustering(survey: Survey, hit_id: int) -> str:
+    """Return what clustering says of a hit, as markdown."""
     found = survey.clusters[survey.clusters["hit_id"] == hit_id]
     if found.empty:
-        return "Not clustered."
+        return hitmap.UNCLUSTERED
     row: pd.Series[Any] = found.iloc[0]
     parts = [f"**{hitmap.STATUS.get(row['status'], row['status'])}**", f"anomaly score {row['anomaly_score']:.3f}"]
     if "votes" in row and not pd.isna(row["votes"]):
@@ -218,13 +226,17 @@ def _turn(key: str) -> None:
     st.session_state[key] = not st.session_state.get(key)
 
 
-def _told() -> None:
-    """Say what the last key did, or why it did nothing."""
+def _told(*, may_label: bool) -> None:
+    """Say what the last key did, or why it did nothing; a line that is always there, so that nothing jumps."""
     if refusal := st.session_state.pop(labelling.SAID, None):
         frame.refusal(refusal)
     elif told := st.session_state.pop(TOLD, None):
         what, hit = told
-        st.caption(f":material/check: {markdown_text(what)}{'' if hit is None else f': hit {hit}'}.")
+        st.caption(f":material/check: {markdown_text(what)}{'' if hit is None else f', hit {hit}'}.")
+    elif may_label:
+        st.caption("A number labels and moves on; H shows all keys.")
+    else:
+        st.caption("You may look at this queue; labelling is for those who have that role.")
 
 
 def _people(own: pd.DataFrame, name: str, *, led: bool) -> None:
@@ -272,7 +284,7 @@ def end(queue: Queue, now: pd.DataFrame, name: str) -> None:
     mine = inside[inside["person"] == name]
     left = len(queue) - mine["hit_id"].nunique()
     st.subheader("This queue is through" if not left else "The end of this queue")
-    _told()
+    _told(may_label=True)
     if left:
         st.markdown(f"{left:,} of its {len(queue):,} hits have no label of yours.")
     counted = pd.DataFrame(

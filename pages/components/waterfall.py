@@ -13,6 +13,7 @@ from rrs_core.describe.snippets import normalise
 from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     from numpy.typing import NDArray
 
     from pages.components.query import Query
@@ -27,8 +28,8 @@ NORMALISATIONS = {
 }
 
 
-def show_hit(survey: Survey, hit_id: int, *, key: str, height: int = 340) -> None:
-    """Show a hit's waterfall, its numbers, and a link to its lookalikes; `height` is the figure's [pixels].
+def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
+    """Show a hit's waterfall, its numbers, and a link to its lookalikes.
 
     Raises
     ------
@@ -36,25 +37,39 @@ def show_hit(survey: Survey, hit_id: int, *, key: str, height: int = 340) -> Non
         NO_HIT, for an id that the survey does not hold.
     """
     hit = survey.hit(hit_id)
-    scan = survey.scans[survey.scans["scan_id"] == hit["scan_id"]].iloc[0]
-    st.markdown(f"**Hit {hit_id}** · {place(hit['source_name'], hit['on'])} · scan {hit['scan_id']}")
-    numbers = [megahertz(hit["frequency_mhz"])]
-    for column, text in (("snr", "SNR {}"), ("s_statistic", "K² {}"), ("drift_rate_hz_s", "{} Hz/s")):
-        if np.isfinite(float(hit[column])):
-            numbers.append(text.format(short(hit[column])))
-    st.caption(" · ".join([*numbers, f"detector {hit['detector']}", f"channel {hit['channel']:,}"]))
-    figure = figures.waterfall(
-        _stretched(survey.snippet(hit_id)),
-        tsamp_s=row_s(scan),
-        frequency_mhz=known(survey.snippet_frequencies_mhz(hit_id)),
-        height=height,
-    )
-    st.plotly_chart(figure, key=key, alt=f"Waterfall of hit {hit_id}: power against frequency and time")
+    st.markdown(headline(hit))
+    st.caption(numbers(hit))
+    st.plotly_chart(figure_of(survey, hit), key=key, alt=f"Waterfall of hit {hit_id}: power against frequency and time")
     st.page_link(
         "pages/lookalikes.py",
         label="Search lookalikes of this hit",
         icon=":material/image_search:",
         query_params={"hit": f"{hit_id}"},
+    )
+
+
+def headline(hit: pd.Series[Any]) -> str:
+    """Return which hit it is, of which target and side, as markdown."""
+    return f"**Hit {hit['hit_id']}** · {place(hit['source_name'], hit['on'])} · scan {hit['scan_id']}"
+
+
+def numbers(hit: pd.Series[Any]) -> str:
+    """Return what was measured of a hit, in a line."""
+    parts = [megahertz(hit["frequency_mhz"])]
+    for column, text in (("snr", "SNR {}"), ("s_statistic", "K² {}"), ("drift_rate_hz_s", "{} Hz/s")):
+        if np.isfinite(float(hit[column])):
+            parts.append(text.format(short(hit[column])))
+    return " · ".join([*parts, f"detector {hit['detector']}", f"channel {hit['channel']:,}"])
+
+
+def figure_of(survey: Survey, hit: pd.Series[Any], *, height: int = 340) -> go.Figure:
+    """Draw the waterfall of a hit, a row of `Survey.table`; `height` in pixels."""
+    scan = survey.scans[survey.scans["scan_id"] == hit["scan_id"]].iloc[0]
+    return figures.waterfall(
+        _stretched(survey.snippet(hit["hit_id"])),
+        tsamp_s=row_s(scan),
+        frequency_mhz=known(survey.snippet_frequencies_mhz(hit["hit_id"])),
+        height=height,
     )
 
 
