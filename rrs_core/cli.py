@@ -359,7 +359,12 @@ def doctor(
 @app.command()
 def export(
     survey: SurveyFolder,
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="Such as hits, features, clusters or events.")],
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE", help="Such as hits, clusters or events; labels, or the catalogue of named clusters."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="File to write: .csv, .parquet, .json; .dat for hits.")],
     scan: Annotated[int | None, typer.Option(help="The scan whose hits a .dat holds.", min=1)] = None,
     detector: Annotated[
@@ -386,6 +391,24 @@ def export(
     else:
         rows = export_table(survey, table, out)
     sys.stdout.write(f"{rows} rows of {table} in {out}\n")
+
+
+@app.command(name="merge-labels")
+def merge_labels(
+    survey: SurveyFolder,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labels that rrs export wrote: .csv or .parquet.")],
+    as_json: Json = False,
+) -> None:
+    """Add the labels of another copy of a survey; nothing is lost, and nothing comes twice."""
+    from rrs_core.survey.labelfiles import merge_file
+    from rrs_core.survey.labels import FILE, Labels
+    from rrs_core.survey.store import Store
+
+    new, known = merge_file(Labels(Store(survey).require().root / FILE), file)
+    if as_json:
+        sys.stdout.write(json.dumps({"new": new, "known": known}) + "\n")
+    else:
+        sys.stdout.write(f"{new} new, {known} known\n")
 
 
 @app.command()
