@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rrs_core.survey.catalogue import Survey
 
 HIT = "hit"  #: in the page's address: the only place that holds which hit is open
+MOST_REVIEWED = 100  #: hits in a link to Review; their ids fill it
 OPENED = "hits.opened"  #: session state: the hit last opened
 #: Columns of the table: title and format.
 SHOWN: dict[str, tuple[str, str | None]] = {
@@ -141,6 +142,11 @@ def table(hits: Hits, rows: NDArray[np.int64], given: Given) -> None:
             shown[column] = [namer(word)(name) for name in hits.columns.named(word, first)]
     columns = [name for name in SHOWN if name in shown and not shown[name].isna().all()]
     ids = shown["hit_id"].tolist()
+    named = ",".join(map(str, ids[:MOST_REVIEWED]))
+    st.page_link(
+        "pages/review.py", label=f"Review the first {min(len(ids), MOST_REVIEWED):,}", icon=":material/rate_review:",
+        query_params={"queue": f"hits:{named}"},
+    )  # fmt: skip
     # Another choice of rows is another table: a selection by place must not pass to another hit.
     key = f"hits.table.{_digest(given)}"
     at = [place for place, hit_id in enumerate(ids) if f"{hit_id}" == st.query_params.get(HIT)]

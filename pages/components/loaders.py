@@ -72,6 +72,12 @@ def people_said() -> labels.Labels:
     return labels.Labels(root() / labels.FILE, read_only=not people.who().may_label)
 
 
+def _said() -> str:
+    """Return what changes with every row of the labels, by whomever."""
+    store = people_said()
+    return f"{_stamp(store.path)} {store.version()}"
+
+
 def label_rows() -> pd.DataFrame:
     """Return every row of the survey's labels, read once after each that is added, by whomever."""
     store = people_said()
@@ -89,9 +95,7 @@ def queue(word: str) -> queues.Queue:
     found, person = survey(), people.who().name
     if word not in (queues.DISPUTED, queues.LIKE):
         return _queue(f"{found.store.root}", _digest(found.store), word, "", "", found, None)
-    rows, store = label_rows(), people_said()
-    said = f"{_stamp(store.path)} {store.version()}"
-    return _queue(f"{found.store.root}", _digest(found.store), word, said, person, found, rows)
+    return _queue(f"{found.store.root}", _digest(found.store), word, _said(), person, found, label_rows())
 
 
 def panels_later(scans: pd.DataFrame, frequency_mhz: float, drift_rate_hz_s: float) -> Future[list[Panel]]:
@@ -149,9 +153,10 @@ def clustered_sample(most: int) -> tuple[pd.DataFrame, int]:
 
 
 def hit_columns() -> tuple[filters.Columns, frozenset[str]]:
-    """Return the columns of the survey's hits, read-only, and the names of those that span decades."""
+    """Return the columns of the survey's hits, read-only, with what people say now; and the names that span decades."""
     found = survey()
-    return _hit_columns(f"{found.store.root}", _digest(found.store), found)
+    columns, decades = _hit_columns(f"{found.store.root}", _digest(found.store), found)
+    return _labelled_columns(f"{found.store.root}", _digest(found.store), _said(), found, columns), decades
 
 
 def best_scores() -> NDArray[np.float32]:
@@ -373,6 +378,18 @@ def _clustered_sample(root: str, digest: str, most: int, _survey: Survey) -> tup
 def _hit_columns(root: str, digest: str, _survey: Survey) -> tuple[filters.Columns, frozenset[str]]:  # noqa: ARG001
     columns = filters.columns_of(_survey)
     return columns, frozenset(name for name in columns.measured() if spans_decades(columns.values(name)))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _labelled_columns(
+    root: str,  # noqa: ARG001
+    digest: str,  # noqa: ARG001
+    said: str,  # noqa: ARG001
+    _survey: Survey,
+    _columns: filters.Columns,
+) -> filters.Columns:
+    now = labels.current(label_rows())
+    return filters.with_labels(_columns, _survey.table["hit_id"].to_numpy(np.int64), now)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Comparing the survey's own hits")
