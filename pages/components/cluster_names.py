@@ -53,7 +53,7 @@ def show(survey: Survey, number: int) -> None:
             )  # fmt: skip
     hit_id = rficatalogue.exemplar(survey, number)
     if person.may_label and hit_id is not None:
-        with st.form(f"clusters.name.{number}", clear_on_submit=True, border=False):
+        with st.form(f"clusters.name_form.{number}", clear_on_submit=True, border=False):
             cells = st.columns([4, 1, 3], vertical_alignment="bottom")
             key = f"{NAME}.{number}"
             cells[0].text_input(
