@@ -107,6 +107,11 @@ def panels_later(scans: pd.DataFrame, frequency_mhz: float, drift_rate_hz_s: flo
     return _panels_later(scans.to_json(double_precision=15), stamps, frequency_mhz, drift_rate_hz_s, scans)
 
 
+def labels_now() -> pd.DataFrame:
+    """Return the label that each person gives each hit now, see `labels.current`: made once after each row."""
+    return _labels_now(f"{root().absolute()}", _said(), label_rows())
+
+
 def index() -> Index:
     """Return the search index of the survey's latents."""
     found = survey()
@@ -277,6 +282,11 @@ def _label_rows(path: str, stamp: tuple[int, int], version: int, _store: labels.
     return _store.rows()
 
 
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _labels_now(root: str, said: str, _rows: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG001
+    return labels.current(_rows)
+
+
 @st.cache_resource(max_entries=128, show_spinner=False)
 def _queue(
     root: str,  # noqa: ARG001
@@ -388,8 +398,7 @@ def _labelled_columns(
     _survey: Survey,
     _columns: filters.Columns,
 ) -> filters.Columns:
-    now = labels.current(label_rows())
-    return filters.with_labels(_columns, _survey.table["hit_id"].to_numpy(np.int64), now)
+    return filters.with_labels(_columns, _survey.table["hit_id"].to_numpy(np.int64), labels_now())
 
 
 @st.cache_resource(max_entries=2, show_spinner="Comparing the survey's own hits")

@@ -77,7 +77,7 @@ def desk(word: str) -> None:
     try:
         survey, queue = frame.survey_or_stop(), loaders.queue(word)
         person, rows = people.who(), loaders.label_rows()
-        now = labels.current(rows)
+        now = loaders.labels_now()
         hit_id = current_hit(queue, now, person.name)
         progress(queue, now, person.name, hit_id)
         if not len(queue):

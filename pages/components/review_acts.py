@@ -15,7 +15,7 @@ import streamlit as st
 from pages.components import loaders, people
 from pages.components.labelling import SAID
 from rrs_core.errors import RRSError
-from rrs_core.survey import labels, queues
+from rrs_core.survey import labels
 
 if TYPE_CHECKING:
     from rrs_core.survey.queues import Queue
@@ -27,7 +27,8 @@ TOLD = "review.told"  #: session state: what the last key did, in words, and of 
 
 def mine() -> set[int]:
     """Return the hits that who is looking has labelled now."""
-    return set(queues.labelled_by(loaders.label_rows(), people.who().name).tolist())
+    now = loaders.labels_now()
+    return set(now.loc[now["person"] == people.who().name, "hit_id"].tolist())
 
 
 def go(hit_id: int | None) -> None:
