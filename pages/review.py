@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import frame, label_files, review
+from pages.components import frame, label_files, review, review_queue
 from rrs_core.errors import RRSError
 
 frame.begin("Review")
@@ -16,7 +16,7 @@ if survey.hits.empty:
         st.info("This survey has no hits.", icon=":material/inbox:")
     st.stop()
 try:
-    word = review.choose(survey)
+    word = review_queue.choose(survey)
     if word is not None:
         review.desk(word)
     label_files.show(survey)

@@ -12,17 +12,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from pages.components import loaders, people
+from pages.components import frame, loaders, people
 from pages.components.labelling import SAID
 from rrs_core.errors import RRSError
 from rrs_core.survey import labels
+from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
     from rrs_core.survey.queues import Queue
 
 QUEUE, HIT = "queue", "hit"  #: in the page's address
 END = "end"  #: in place of a hit: the queue is through
+SEEN = "review.seen"  #: session state: hits that were on the screen
 TOLD = "review.told"  #: session state: what the last key did, in words, and of which hit
+
+
+def tell(otherwise: str = "") -> None:
+    """Say what the last key did, or why it did nothing; `otherwise` a hint, so that nothing jumps."""
+    if refusal := st.session_state.pop(SAID, None):
+        frame.refusal(refusal)
+    elif told := st.session_state.pop(TOLD, None):
+        what, hit = told
+        st.caption(f":material/check: {markdown_text(what)}{'' if hit is None else f', hit {hit}'}.")
+    elif otherwise:
+        st.caption(otherwise)
 
 
 def mine() -> set[int]:
