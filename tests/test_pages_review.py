@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import Future
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,8 @@ from make_survey import make_survey
 from streamlit.testing.v1 import AppTest
 from test_pages_clusters import make
 
-from pages.components import people
+from pages.components import loaders, people
+from rrs_core.observe.panels import Panel, read_panels
 from rrs_core.survey import queues
 from rrs_core.survey.catalogue import Survey, load
 from rrs_core.survey.labels import CHOICES, FILE, Labels, current
@@ -272,3 +274,51 @@ def test_a_survey_without_frequencies_or_cadences_is_reviewed(tmp_path: Path, mo
     app = opened("review", made, monkeypatch, queue="cluster:3")
     assert shown(app) is not None
     assert "no ON and OFF to compare" in words(app)
+
+
+def test_a_cadence_that_takes_long_to_read_holds_no_key_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = anomalies(load(root))
+    never: Future[list[Panel]] = Future()
+    monkeypatch.setattr(loaders, "panels_later", lambda *_: never)
+    app = opened("review", root, monkeypatch)
+    assert "are being read" in words(app)
+    assert shown(say(app, "noise")) == ids[1]
+    assert said(root) == {ids[0]: "noise"}
+
+
+def test_the_cadence_is_that_of_the_hit_along_its_drift_and_can_be_hidden(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def later(scans: pd.DataFrame, frequency_mhz: float, drift_rate_hz_s: float) -> Future[list[Panel]]:
+        read.append((scans["scan_id"].tolist(), frequency_mhz, drift_rate_hz_s))
+        done: Future[list[Panel]] = Future()
+        done.set_result(read_panels(scans, frequency_mhz, drift_rate_hz_s))
+        return done
+
+    monkeypatch.setattr(loaders, "panels_later", later)
+    survey = load(root)
+    hit = survey.hit(anomalies(survey)[2])
+    app = opened("review", root, monkeypatch, hit=f"{hit['hit_id']}")
+    scans = survey.scans[survey.scans["cadence_id"] == hit["cadence_id"]]
+    seconds = (hit["tstart_mjd"] - scans["tstart_mjd"].min()) * 86400
+    assert read[0][0] == scans["scan_id"].tolist()
+    assert read[0][1] == pytest.approx(hit["frequency_mhz"] - 0.1e-6 * seconds, rel=1e-13)
+    assert read[0][2] == 0.1
+    assert "No scan of this cadence can be read" in words(app)
+    read.clear()
+    press(app, "review.strip_turn")
+    assert "No scan of this cadence" not in words(app)
+    press(app, "review.next")
+    assert not read
+
+
+def test_all_keys_are_told_when_asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened("review", root, monkeypatch)
+    assert "these keys" not in words(app)
+    press(app, "review.keys")
+    told = words(app)
+    keys = {button.proto.shortcut for button in app.button if button.proto.shortcut}
+    assert keys == {"1", "2", "3", "4", "5", "6", "j", "k", "s", "u", "o", "h"}
+    assert all(f"**{key}**" in told for key in ("1–6", "J, K", "S", "U", "O", "H"))
