@@ -133,3 +133,14 @@ def test_the_downloaded_labels_are_all_rows(root: Path, monkeypatch: pytest.Monk
     store.take_back("ada")
     frame = pd.read_parquet(io.BytesIO(label_files.parquet_bytes()))
     pd.testing.assert_frame_equal(frame, store.rows(), check_dtype=False)
+
+
+@pytest.mark.parametrize("page", ["hits", "clusters"])
+def test_labels_that_cannot_be_used_are_told_and_hide_nothing_else(
+    page: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / FILE).write_bytes(b"no database at all, and longer than its header would be" * 20)
+    app = opened(page, root, monkeypatch, cluster="3")
+    assert [error.value.count("`LABELS`") for error in app.error] == [1]
+    assert len(app.dataframe) >= 1
+    assert page == "hits" or "Supercluster 3: " in words(app)

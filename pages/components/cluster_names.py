@@ -13,6 +13,8 @@ from rrs_core.survey import labels, rficatalogue
 from rrs_core.text import markdown_text, safe_text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from rrs_core.survey.catalogue import Survey
 
 NAME = "clusters.name"  #: session state: what is being typed
@@ -35,7 +37,9 @@ def by_cluster(survey: Survey) -> dict[int, str]:
 
 def show(survey: Survey, number: int) -> None:
     """Show the names of a supercluster, and for those who may label a line to name it."""
-    rows, person = loaders.label_rows(), people.who()
+    rows, person = _rows(), people.who()
+    if rows is None:
+        return
     found = rficatalogue.names(survey.clusters, rows)
     for row in found[found["cluster_id"] == number].itertuples():
         mine = row.person == person.name
@@ -70,7 +74,9 @@ def show(survey: Survey, number: int) -> None:
 
 def catalogue(survey: Survey) -> None:
     """Offer the named superclusters as a file, and tell of names whose hit is in none."""
-    rows = loaders.label_rows()
+    rows = _rows()
+    if rows is None:
+        return
     found = rficatalogue.names(survey.clusters, rows)
     lost = rficatalogue.homeless(survey.clusters, rows)
     if found.empty and lost.empty:
@@ -85,6 +91,14 @@ def catalogue(survey: Survey) -> None:
         right, len(found), lambda: rficatalogue.catalogue(survey, rows), "rfi_catalogue.csv", key="clusters.catalogue",
         label="Export catalogue",
     )  # fmt: skip
+
+
+def _rows() -> pd.DataFrame | None:
+    """Return all rows of the labels, or None where they cannot be used, which the table of clusters says."""
+    try:
+        return loaders.label_rows()
+    except RRSError:
+        return None
 
 
 def _name(hit_id: int, key: str) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.components import choice, cluster_names, export, frame, loaders
 from rrs_core.describe.features import FEATURES
+from rrs_core.errors import RRSError
 from rrs_core.figures import clusters as pictures
 from rrs_core.group.superclusters import principal_components
 from rrs_core.survey.tables import EPOCHS, SUPERCLUSTERS
@@ -185,7 +186,11 @@ def table(survey: Survey) -> int | None:
     on_only = cells[4].toggle(
         "ON only", key="clusters.on", disabled=not has_sides(survey), help="No hit of it lies in an OFF scan."
     )
-    named = cluster_names.by_cluster(survey)
+    try:
+        named = cluster_names.by_cluster(survey)
+    except RRSError as error:
+        frame.refusal(error)  # the clusters are there all the same
+        named = {}
     rows = filtered(survey, low_mhz=low, high_mhz=high, fewest=fewest, on_only=on_only, words=words, named=named)
     table_, places, groups = st.tabs([TABLE, PLACES, GROUPS], key=TABS, on_change="rerun")
     if table_.open:

@@ -15,6 +15,7 @@ import streamlit as st
 from pages.components import choice, export, frame, hitmap, loaders, waterfall
 from pages.components.export import MOST_ROWS
 from pages.components.hit_filters import LINEAR, ORDER, ORDERS, Hits, X, Y, axis, controls, namer
+from rrs_core.errors import RRSError
 from rrs_core.figures import density as pictures
 from rrs_core.survey import filters
 from rrs_core.survey.tables import SCHEMAS
@@ -48,6 +49,10 @@ def show(survey: Survey) -> None:
         RANGE, for a range whose ends are the wrong way round.
     """
     columns, decades = loaders.hit_columns()
+    try:
+        columns = loaders.labelled_columns()
+    except RRSError as error:
+        frame.refusal(error)  # the hits are there all the same
     hits = Hits(survey, columns, decades - LINEAR)
     given = controls(hits)
     rows = np.flatnonzero(filters.mask(hits.columns, filters.filter_of(given)))

@@ -158,10 +158,21 @@ def clustered_sample(most: int) -> tuple[pd.DataFrame, int]:
 
 
 def hit_columns() -> tuple[filters.Columns, frozenset[str]]:
-    """Return the columns of the survey's hits, read-only, with what people say now; and the names that span decades."""
+    """Return the columns of the survey's hits, read-only, and the names of those that span decades."""
     found = survey()
-    columns, decades = _hit_columns(f"{found.store.root}", _digest(found.store), found)
-    return _labelled_columns(f"{found.store.root}", _digest(found.store), _said(), found, columns), decades
+    return _hit_columns(f"{found.store.root}", _digest(found.store), found)
+
+
+def labelled_columns() -> filters.Columns:
+    """Return the columns of the survey's hits with what people say now.
+
+    Raises
+    ------
+    RRSError
+        LABELS, where the labels cannot be used.
+    """
+    found, columns = survey(), hit_columns()[0]
+    return _labelled_columns(f"{found.store.root}", _digest(found.store), _said(), found, columns)
 
 
 def best_scores() -> NDArray[np.float32]:
