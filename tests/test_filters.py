@@ -311,6 +311,7 @@ def test_a_hit_passes_for_every_label_that_anybody_gives_it(chosen: tuple[str, .
     columns = filters.with_labels(FIVE, HIT_ID, now)
     found = filters.mask(columns, filters.Filter(choices={"label": chosen}))
     assert sorted(HIT_ID[found].tolist()) == passes
+    assert columns.labels(np.array([3, 0, 1])) == [("noise", "unsure"), (), ("noise",)]
     assert columns.names("label") == [*labels.CHOICES, "none"]
     assert not filters.mask(columns, filters.Filter(choices={"label": ("natural",)})).any()
     foreign = filters.with_labels(FIVE, HIT_ID, labelled(("ada", 10, "pulsar?")))

@@ -116,8 +116,9 @@ def test_hits_are_filtered_by_what_anybody_says_now(
     store.add("ada", ids[5], "noise")
     app.run()
     assert f"{len(ids) - 4} of {len(ids)} hits" in words(app)
-    app.multiselect(key="hits.label").set_value(["interesting"]).run()
-    assert app.dataframe[0].value["hit_id"].tolist() == [ids[2]]
+    app.multiselect(key="hits.label").set_value(["interesting", "unsure"]).run()
+    found = app.dataframe[0].value.set_index("hit_id")["labels"].to_dict()
+    assert found == {ids[2]: "interesting", ids[1]: "noise, unsure"}
 
 
 def test_without_labels_there_is_no_such_filter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

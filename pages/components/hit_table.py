@@ -19,6 +19,7 @@ from rrs_core.errors import RRSError
 from rrs_core.figures import density as pictures
 from rrs_core.survey import filters
 from rrs_core.survey.tables import SCHEMAS
+from rrs_core.text import safe_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +36,8 @@ SHOWN: dict[str, tuple[str, str | None]] = {
     "hit_id": ("hit", "%d"), "frequency_mhz": ("frequency [MHz]", "%.6f"), "drift_rate_hz_s": ("drift [Hz/s]", "%.4f"),
     "snr": ("SNR", "%.1f"), "s_statistic": ("K²", "%.0f"), "detector": ("detector", None),
     "source_name": ("target", None), "on": ("side", None), "cadence_id": ("cadence", "%d"), "scan_id": ("scan", "%d"),
-    "status": ("status", None), "cluster_id": ("supercluster", "%d"), "anomaly_score": ("anomaly score", "%.3f"),
+    "status": ("status", None), "labels": ("labels", None), "cluster_id": ("supercluster", "%d"),
+    "anomaly_score": ("anomaly score", "%.3f"),
 }  # fmt: skip
 TOLD = {"on": "side", "source_name": "target", "status": "status"}  #: columns of it that hold names, and of what
 
@@ -145,6 +147,7 @@ def table(hits: Hits, rows: NDArray[np.int64], given: Given) -> None:
     for column, word in TOLD.items():
         if column in shown:
             shown[column] = [namer(word)(name) for name in hits.columns.named(word, first)]
+    shown["labels"] = [safe_text(", ".join(said), 200) or None for said in hits.columns.labels(first)]
     columns = [name for name in SHOWN if name in shown and not shown[name].isna().all()]
     ids = shown["hit_id"].tolist()
     named = ",".join(map(str, ids[:MOST_REVIEWED]))

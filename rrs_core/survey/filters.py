@@ -95,6 +95,14 @@ class Columns:
             return [*self.said, NONE] if self.said else []
         return list(self.categories[name].names)
 
+    def labels(self, rows: NDArray[np.int64]) -> list[tuple[str, ...]]:
+        """Return the labels that people give the hits in some rows now; of one hit several where they differ."""
+        found: dict[int, list[str]] = {}
+        for label, own in self.said.items():
+            for row in np.intersect1d(own, rows).tolist():
+                found.setdefault(row, []).append(label)
+        return [tuple(found.get(row, ())) for row in rows.tolist()]
+
     def measured(self) -> list[str]:
         """Return the names of the numeric columns."""
         return [*self.numbers, *self.attached]
