@@ -360,7 +360,11 @@ def doctor(
 def export(
     survey: SurveyFolder,
     table: Annotated[
-        str, typer.Argument(metavar="TABLE", help="Such as hits, features, clusters or events; hit for one with --hit.")
+        str,
+        typer.Argument(
+            metavar="TABLE",
+            help="Such as hits, clusters or events; labels, the catalogue of named clusters; hit for one with --hit.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="File to write: .csv, .parquet, .json; .dat for hits; .html for a hit.")],
     hit: Annotated[int | None, typer.Option(help="The hit whose dossier is written, with TABLE hit.")] = None,
@@ -401,6 +405,24 @@ def export(
     else:
         rows = export_table(survey, table, out)
     sys.stdout.write(f"{rows} rows of {table} in {out}\n")
+
+
+@app.command(name="merge-labels")
+def merge_labels(
+    survey: SurveyFolder,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labels that rrs export wrote: .csv or .parquet.")],
+    as_json: Json = False,
+) -> None:
+    """Add the labels of another copy of a survey; nothing is lost, and nothing comes twice."""
+    from rrs_core.survey.labelfiles import merge_file
+    from rrs_core.survey.labels import FILE, Labels
+    from rrs_core.survey.store import Store
+
+    new, known = merge_file(Labels(Store(survey).require().root / FILE), file)
+    if as_json:
+        sys.stdout.write(json.dumps({"new": new, "known": known}) + "\n")
+    else:
+        sys.stdout.write(f"{new} new, {known} known\n")
 
 
 @app.command()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from rrs_core import units
 from rrs_core.errors import SettingsRefused, SurveyRefused
 from rrs_core.group.doubles import ORDER, find_doubles
 from rrs_core.survey.catalogue import imported_searches, load
+from rrs_core.survey.labels import FILE, Labels
+from rrs_core.survey.rficatalogue import catalogue
 from rrs_core.survey.store import Store, atomic
 from rrs_core.survey.tables import SCHEMAS
 from rrs_core.text import spreadsheet_safe
@@ -26,9 +29,11 @@ if TYPE_CHECKING:
     from rrs_core.observe.hitfiles import HitHeader
     from rrs_core.survey.catalogue import Survey
 
+PEOPLES = ("labels", "catalogue")  #: what people said, beside the tables of a survey
 
-def write_table(frame: pd.DataFrame, out: Path) -> None:
-    """Write a table by the ending of its name, atomically.
+
+def write_table(frame: pd.DataFrame, out: Path, *, quoting: Literal[0, 2] = csv.QUOTE_MINIMAL) -> None:
+    """Write a table by the ending of its name, atomically; `quoting` is that of a CSV.
 
     Raises
     ------
@@ -42,7 +47,7 @@ def write_table(frame: pd.DataFrame, out: Path) -> None:
         )
     with atomic(out) as temporary:
         if kind == ".csv":
-            spreadsheet_safe(frame).to_csv(temporary, index=False)
+            spreadsheet_safe(frame).to_csv(temporary, index=False, quoting=quoting)
         elif kind == ".parquet":
             frame.to_parquet(temporary, index=False)
         else:
@@ -58,17 +63,25 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def export_table(survey: Path, table: str, out: Path) -> int:
-    """Write one table of a survey and return its rows.
+    """Write one table of a survey, or what people said of it, and return its rows.
+
+    `labels` are everybody's labels, `catalogue` the named superclusters (`rficatalogue.catalogue`).
 
     Raises
     ------
     SettingsRefused
         TABLE, for a name that a survey does not have; FORMAT as `write_table`.
     """
-    if table not in SCHEMAS:
-        raise SettingsRefused("TABLE", "no such table", got=table, expected=", ".join(SCHEMAS))
-    frame = Store(survey).require().read_table(table)
-    write_table(frame, out)
+    if table not in (*SCHEMAS, *PEOPLES):
+        raise SettingsRefused("TABLE", "no such table", got=table, expected=", ".join((*SCHEMAS, *PEOPLES)))
+    store = Store(survey).require()
+    if table in PEOPLES:
+        rows = Labels(store.root / FILE, read_only=True).rows()
+        frame = rows if table == "labels" else catalogue(load(survey), rows)
+        write_table(frame, out, quoting=csv.QUOTE_NONNUMERIC)  # people's text may hold a lone CR, which ends a line
+    else:
+        frame = store.read_table(table)
+        write_table(frame, out)
     return len(frame)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _BIDI = {chr(c): f"[U+{c:04X}]" for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F)}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  #: text that begins so could run in a spreadsheet
 _MARKDOWN = r"\`*_{}[]()<>#+-.!|$:~/&"
 
 
@@ -48,6 +48,6 @@ def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
     for name in safe:
         if not pd.api.types.is_numeric_dtype(safe[name]) and not pd.api.types.is_bool_dtype(safe[name]):
             safe[name] = safe[name].map(
-                lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+                lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
             )
     return safe

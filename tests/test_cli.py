@@ -25,6 +25,7 @@ import rrs_core
 from rrs_core import cli
 from rrs_core.describe import checkpoints
 from rrs_core.group.search import RESULT_COLUMNS
+from rrs_core.survey.labels import FILE, Labels
 from rrs_core.survey.store import Store
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def test_the_verbs_of_the_contract_that_are_there_are_named_as_it_names_them() -
         "simulate", "build", "ingest", "detect", "features", "encode", "cluster", "events", "project", "train", "tune",
         "search", "recover", "evaluate", "doctor", "export", "serve",
     }  # fmt: skip
-    beside = {"explain", "tune-clusters"}  # the contract names no verb for these
+    beside = {"explain", "tune-clusters", "merge-labels"}  # the contract names no verb for these
     assert set(VERBS) <= contract | beside
     stages = {"ingest", "detect", "features", "encode", "cluster", "events", "project"}
     assert {"simulate", "build", "train", "search"} | stages <= set(VERBS)
@@ -382,6 +383,24 @@ def test_any_array_of_snippets_is_encoded_as_the_library_does(
     latents = np.load(tmp_path / "z.npy", allow_pickle=False)
     assert latents.dtype == np.float32
     np.testing.assert_array_equal(latents, checkpoints.load(model).encode(stack))
+
+
+def test_labels_of_a_copy_are_merged_and_counted(copied: Path, tmp_path: Path, rrs: Callable[..., Answer]) -> None:
+    Labels(copied / FILE).add("ada", 1, "noise", "=cmd()")
+    Labels(copied / FILE).add("ada", 1, "GPS", kind="cluster")
+    out = tmp_path / "labels.csv"
+    assert rrs("export", copied, "labels", "--out", out).out == f"2 rows of labels in {out}\n"
+    assert rrs("merge-labels", copied, out).out == "0 new, 2 known\n"
+    (copied / FILE).rename(tmp_path / FILE)
+    assert rrs("merge-labels", copied, out, "--json").out == '{"new": 2, "known": 0}\n'
+    assert Labels(copied / FILE).rows()["comment"].tolist() == ["=cmd()", ""]
+    out.write_text(out.read_text().replace("noise", "natural"))
+    refused = rrs("merge-labels", copied, out)
+    assert refused.code == 2
+    assert "[LABEL]" in refused.err
+    assert "line 2" in refused.err
+    assert rrs("merge-labels", tmp_path / "nowhere", out).code == 2
+    assert rrs("export", copied, "nonsense", "--out", out).err.count("catalogue") == 1
 
 
 @pytest.mark.parametrize("table", ["scans", "hits", "latents", "projection"])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rrs_core.errors import SettingsRefused
-from rrs_core.survey import filters
+from rrs_core.survey import filters, labels
 from rrs_core.survey.catalogue import load
 from rrs_core.survey.filters import Category, Columns, Filter
 from rrs_core.survey.store import Store
@@ -282,3 +282,47 @@ def test_numbers_in_a_link_end_where_they_are_no_more_than_digits() -> None:
     assert filters.read_number("1.1e15") is None
     assert filters.read_number("0" * 39 + "1") == 1
     assert filters.read_number("0" * 40 + "1") is None
+
+
+# What people say
+
+
+def labelled(*what: tuple[str, int, str]) -> pd.DataFrame:
+    return pd.DataFrame(what, columns=["person", "hit_id", "label"])
+
+
+HIT_ID = np.array([30, 10, 50, 20, 40])
+FIVE = filters.Columns({"snr": np.arange(5.0)}, {})
+
+
+@pytest.mark.parametrize(
+    ("chosen", "passes"),
+    [
+        (("noise",), [10, 20]),
+        (("unsure",), [20]),
+        (("noise", "unsure"), [10, 20]),
+        (("none",), [30, 40, 50]),
+        (("none", "unsure"), [20, 30, 40, 50]),
+        ((), [10, 20, 30, 40, 50]),
+    ],
+)
+def test_a_hit_passes_for_every_label_that_anybody_gives_it(chosen: tuple[str, ...], passes: list[int]) -> None:
+    now = labelled(("ada", 10, "noise"), ("bob", 10, "noise"), ("ada", 20, "noise"), ("bob", 20, "unsure"))
+    columns = filters.with_labels(FIVE, HIT_ID, now)
+    found = filters.mask(columns, filters.Filter(choices={"label": chosen}))
+    assert sorted(HIT_ID[found].tolist()) == passes
+    assert columns.labels(np.array([3, 0, 1])) == [("noise", "unsure"), (), ("noise",)]
+    assert columns.names("label") == [*labels.CHOICES, "none"]
+    assert not filters.mask(columns, filters.Filter(choices={"label": ("natural",)})).any()
+    foreign = filters.with_labels(FIVE, HIT_ID, labelled(("ada", 10, "pulsar?")))
+    assert foreign.names("label") == [*labels.CHOICES, "pulsar?", "none"]
+
+
+def test_labels_of_hits_that_are_gone_and_a_label_named_none_are_left_out() -> None:
+    columns = filters.with_labels(FIVE, HIT_ID, labelled(("ada", 99, "noise"), ("ada", 10, "none")))
+    assert columns.names("label") == []
+    with pytest.raises(SettingsRefused) as refused:
+        filters.mask(columns, filters.Filter(choices={"label": ("noise",)}))
+    assert refused.value.code == "CHOICE"
+    assert filters.with_labels(FIVE, HIT_ID, labelled()).said == {}
+    assert filters.with_labels(FIVE, HIT_ID, labels.current(labels.empty())).said == {}

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from pages.components import export, frame, gallery, hitmap, waterfall
+from rrs_core.survey import queues
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +49,10 @@ def show(survey: Survey) -> None:
     more = f", the first {MOST} as tiles" if len(rows) > MOST else ""
     away = " Distances are in scaled features." if "rfi_distance" in rows else ""
     st.caption(f"{len(rows):,} anomalies of {len(survey.clusters):,} clustered hits{more}.{away}")
+    st.page_link(
+        "pages/review.py", label="Review the anomalies", icon=":material/rate_review:",
+        query_params={"queue": queues.ANOMALIES},
+    )  # fmt: skip
     clicked = gallery.show(survey, shown, caption, key="anomalies.gallery")
     if clicked is not None:
         waterfall.enlarge(survey, clicked)

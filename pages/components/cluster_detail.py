@@ -11,6 +11,7 @@ import streamlit as st
 
 from pages.components import (
     choice,
+    cluster_names,
     cluster_table,
     export,
     frame,
@@ -52,6 +53,11 @@ def show(survey: Survey, number: int) -> None:
             f"`{markdown_text(frame.command('cluster', survey), 200)}` clusters them anew.",
             icon=":material/sync_problem:",
         )
+    cluster_names.show(survey, number)
+    st.page_link(
+        "pages/review.py", label="Review this cluster", icon=":material/rate_review:",
+        query_params={"queue": f"cluster:{number}"},
+    )  # fmt: skip
     for text in suggestions(f"{row['likely_source']}"):
         st.markdown(f"- {markdown_text(text, 400)}")
     if not row["likely_source"]:

@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import choice, export, frame, loaders
+from pages.components import choice, cluster_names, export, frame, loaders
 from rrs_core.describe.features import FEATURES
+from rrs_core.errors import RRSError
 from rrs_core.figures import clusters as pictures
 from rrs_core.group.superclusters import principal_components
 from rrs_core.survey.tables import EPOCHS, SUPERCLUSTERS
 from rrs_core.text import markdown_text, safe_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rrs_core.survey.catalogue import Survey
 
 CLUSTER = "cluster"  #: in the page's address: the only place that holds which supercluster is open
@@ -42,6 +45,7 @@ SHOWN: dict[str, tuple[str, int, str | None]] = {
     "common_share": ("common [%]", 92, "%.0f"),
     "low_mhz": ("from [MHz]", 88, "%.3f"),
     "high_mhz": ("to [MHz]", 88, "%.3f"),
+    "names": ("name", 150, None),
     "likely_source": ("suggested source", 210, None),
     "spread": ("spread", 62, "%.2f"),
     "median_drift_rate_hz_s": ("drift [Hz/s]", 92, "%.3f"),
@@ -57,6 +61,7 @@ HELP = {
     "common_share": "share of its hits that were taken for common interference; the others are anomalies",
     "in_range": "its hits between the two frequencies above",
     "on_share": "share of its hits in ON scans",
+    "names": "that people gave it",
     "likely_source": "from frequency allocations, with the overlap it rests on; never a finding",
 }
 
@@ -131,10 +136,12 @@ def filtered(
     fewest: int = 1,
     on_only: bool = False,
     words: str = "",
+    named: Mapping[int, str] | None = None,
 ) -> pd.DataFrame:
     """Return superclusters, the largest first, with the share of their hits in ON scans, on_share [%].
 
-    With a frequency, those with a hit between `low_mhz` and `high_mhz`, and how many: in_range.
+    Where any is `named`, also names; `words` are looked for in these and in the suggested sources. With a frequency,
+    those with a hit between `low_mhz` and `high_mhz`, and how many: in_range.
     """
     ours = survey.settings.cluster.method == "default"  # the paper's way knows no emitters
     found = survey.superclusters.sort_values(["n_hits", "cluster_id"], ascending=[False, True], kind="stable")
@@ -153,8 +160,12 @@ def filtered(
     found = found[found["n_hits"] >= fewest]
     if on_only:
         found = found[found["n_on"] == found["n_hits"]]
+    told = found["likely_source"]
+    if named:
+        found = found.assign(names=found["cluster_id"].map(named).astype("str"))
+        told = told + "\n" + found["names"].fillna("")
     if words := words.strip():
-        found = found[found["likely_source"].str.contains(words, case=False, regex=False)]
+        found = found[told.str.contains(words, case=False, regex=False)]
     return found.reset_index(drop=True)
 
 
@@ -171,11 +182,16 @@ def table(survey: Survey) -> int | None:
     low = cells[0].number_input("From [MHz]", value=None, min_value=0.0, format="%.4f", key="clusters.low")
     high = cells[1].number_input("To [MHz]", value=None, min_value=0.0, format="%.4f", key="clusters.high")
     fewest = cells[2].number_input("Fewest hits", value=1, min_value=1, max_value=10**9, step=1, key="clusters.fewest")
-    words = cells[3].text_input("Suggested source contains", key="clusters.words", max_chars=200)
+    words = cells[3].text_input("Name or source contains", key="clusters.words", max_chars=200)
     on_only = cells[4].toggle(
         "ON only", key="clusters.on", disabled=not has_sides(survey), help="No hit of it lies in an OFF scan."
     )
-    rows = filtered(survey, low_mhz=low, high_mhz=high, fewest=fewest, on_only=on_only, words=words)
+    try:
+        named = cluster_names.by_cluster(survey)
+    except RRSError as error:
+        frame.refusal(error)  # the clusters are there all the same
+        named = {}
+    rows = filtered(survey, low_mhz=low, high_mhz=high, fewest=fewest, on_only=on_only, words=words, named=named)
     table_, places, groups = st.tabs([TABLE, PLACES, GROUPS], key=TABS, on_change="rerun")
     if table_.open:
         with table_:
@@ -185,6 +201,7 @@ def table(survey: Survey) -> int | None:
                 f"clusters.table.{low}.{high}.{fewest}.{on_only}.{words.strip()}",
                 len(survey.superclusters),
             )
+            cluster_names.catalogue(survey)
     if places.open:
         with places:
             _frequencies(survey, rows)
@@ -208,7 +225,7 @@ def _rows(rows: pd.DataFrame, key: str, total: int) -> None:
         meaning = HELP.get(name) or SUPERCLUSTERS[name].meaning
         if name == "look":
             config[name] = st.column_config.ImageColumn(title, width=width, help=meaning)
-        elif name == "likely_source":
+        elif name in ("likely_source", "names"):
             config[name] = st.column_config.TextColumn(title, width=width, help=meaning)
         else:
             config[name] = st.column_config.NumberColumn(title, width=width, format=form, help=meaning)

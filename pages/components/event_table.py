@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.components import choice, export, frame
 from pages.components.export import MOST_ROWS
+from rrs_core.survey import queues
 from rrs_core.text import markdown_text, safe_text
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ def table(survey: Survey) -> int | None:
         cells[3], len(rows), lambda: rows, "events.csv", key="events.export",
         otherwise=f"narrow the filters, or `{every}`",
     )  # fmt: skip
+    if (survey.events["verdict"] == "event").any():
+        st.page_link(
+            "pages/review.py", label="Review the events", icon=":material/rate_review:",
+            query_params={"queue": queues.EVENTS},
+        )  # fmt: skip
     first = rows.head(MOST_ROWS)
     ids = first["event_id"].tolist()
     told = f"{len(rows):,} of {len(survey.events):,} candidates"

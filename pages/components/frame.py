@@ -40,6 +40,7 @@ def pages() -> dict[str, list[st.Page]]:
             st.Page("pages/map.py", title="Map", icon=":material/scatter_plot:"),
             st.Page("pages/hits.py", title="Hits", icon=":material/table_rows:"),
             st.Page("pages/hit.py", title="Hit", icon=":material/search_insights:", visibility="hidden"),
+            st.Page("pages/review.py", title="Review", icon=":material/rate_review:"),
         ],
         "Interference": [
             st.Page("pages/clusters.py", title="Clusters", icon=":material/bubble_chart:"),

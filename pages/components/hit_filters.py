@@ -35,11 +35,12 @@ FORMS = {"frequency_mhz": ",.6f", "tstart_mjd": ".5f"}  #: of hovered values
 LINEAR = {"frequency_mhz", "tstart_mjd"}  #: never on a logarithmic axis
 LABELS = {
     "detector": "Detector", "side": "ON / OFF", "target": "Target", "cadence": "Cadence", "status": "Status",
-    "cluster": "Supercluster",
+    "cluster": "Supercluster", filters.LABEL: "Label by anybody",
 }  # fmt: skip
 NAMES = {
     ("side", "on"): "ON", ("side", "off"): "OFF", ("side", filters.NONE): "neither", ("cadence", filters.NONE): "none",
     ("status", "rfi"): "common interference", ("status", filters.NONE): "not clustered",
+    (filters.LABEL, filters.NONE): "not labelled",
 }  # fmt: skip
 BOUNDS = {
     "from": ("From [MHz]", "Frequency"), "to": ("To [MHz]", ""), "drift_from": ("Drift from [Hz/s]", "Drift rate"),
@@ -83,7 +84,7 @@ class Hits:
     def options(self) -> dict[str, list[str]]:
         """Return the names that each word of the address may have; a category of one name tells nothing."""
         measured = self.columns.measured()
-        found = {word: list(self.columns.categories[word].names) for word in filters.CHOICES}
+        found = {word: self.columns.names(word) for word in (*filters.CHOICES, filters.LABEL)}
         orders = [name for name, order in ORDERS.items() if order.column in measured]
         return {word: names for word, names in found.items() if len(names) > 1} | {
             X: measured, Y: measured, ORDER: orders,

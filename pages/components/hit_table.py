@@ -15,9 +15,11 @@ import streamlit as st
 from pages.components import choice, export, frame, hitmap, loaders, waterfall
 from pages.components.export import MOST_ROWS
 from pages.components.hit_filters import LINEAR, ORDER, ORDERS, Hits, X, Y, axis, controls, namer
+from rrs_core.errors import RRSError
 from rrs_core.figures import density as pictures
 from rrs_core.survey import filters
 from rrs_core.survey.tables import SCHEMAS
+from rrs_core.text import safe_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
     from rrs_core.survey.catalogue import Survey
 
 HIT = "hit"  #: in the page's address: the only place that holds which hit is open
+MOST_REVIEWED = 100  #: hits in a link to Review; their ids fill it
 OPENED = "hits.opened"  #: session state: the hit last opened
 #: Columns of the table: title and format.
 SHOWN: dict[str, tuple[str, str | None]] = {
     "hit_id": ("hit", "%d"), "frequency_mhz": ("frequency [MHz]", "%.6f"), "drift_rate_hz_s": ("drift [Hz/s]", "%.4f"),
     "snr": ("SNR", "%.1f"), "s_statistic": ("K²", "%.0f"), "detector": ("detector", None),
     "source_name": ("target", None), "on": ("side", None), "cadence_id": ("cadence", "%d"), "scan_id": ("scan", "%d"),
-    "status": ("status", None), "cluster_id": ("supercluster", "%d"), "anomaly_score": ("anomaly score", "%.3f"),
+    "status": ("status", None), "labels": ("labels", None), "cluster_id": ("supercluster", "%d"),
+    "anomaly_score": ("anomaly score", "%.3f"),
 }  # fmt: skip
 TOLD = {"on": "side", "source_name": "target", "status": "status"}  #: columns of it that hold names, and of what
 
@@ -47,6 +51,10 @@ def show(survey: Survey) -> None:
         RANGE, for a range whose ends are the wrong way round.
     """
     columns, decades = loaders.hit_columns()
+    try:
+        columns = loaders.labelled_columns()
+    except RRSError as error:
+        frame.refusal(error)  # the hits are there all the same
     hits = Hits(survey, columns, decades - LINEAR)
     given = controls(hits)
     rows = np.flatnonzero(filters.mask(hits.columns, filters.filter_of(given)))
@@ -139,8 +147,14 @@ def table(hits: Hits, rows: NDArray[np.int64], given: Given) -> None:
     for column, word in TOLD.items():
         if column in shown:
             shown[column] = [namer(word)(name) for name in hits.columns.named(word, first)]
+    shown["labels"] = [safe_text(", ".join(said), 200) or None for said in hits.columns.labels(first)]
     columns = [name for name in SHOWN if name in shown and not shown[name].isna().all()]
     ids = shown["hit_id"].tolist()
+    named = ",".join(map(str, ids[:MOST_REVIEWED]))
+    st.page_link(
+        "pages/review.py", label=f"Review the first {min(len(ids), MOST_REVIEWED):,}", icon=":material/rate_review:",
+        query_params={"queue": f"hits:{named}"},
+    )  # fmt: skip
     # Another choice of rows is another table: a selection by place must not pass to another hit.
     key = f"hits.table.{_digest(given)}"
     at = [place for place, hit_id in enumerate(ids) if f"{hit_id}" == st.query_params.get(HIT)]

@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,17 +25,21 @@ from rrs_core.ask import check_made_by
 from rrs_core.describe.snippets import normalise
 from rrs_core.errors import SurveyRefused
 from rrs_core.figures.density import spans_decades
-from rrs_core.survey import filters, labels
+from rrs_core.survey import filters, labels, queues
 from rrs_core.survey.catalogue import STAGES, Survey
 from rrs_core.survey.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
     import pandas as pd
     from numpy.typing import NDArray
 
     from rrs_core.describe.checkpoints import Encoder
     from rrs_core.evidence import Distribution
     from rrs_core.group.search import Index
+    from rrs_core.observe.panels import Panel
     from rrs_core.observe.snippetfiles import Snippet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -43,6 +48,7 @@ SPREADS = (-2.0, -1.0, 0.0, 1.0, 2.0)  #: standard deviations that a latent is m
 MOST_PICTURES, SIDE_BY_SIDE = 200, 3  #: superclusters with a picture in their table, and snippets in each
 MOST_THREADS = 2  #: of torch; one search must not take the machine from everybody else
 _inference = threading.Lock()
+_reader = ThreadPoolExecutor(1, thread_name_prefix="panels")  #: of scans, so that no page waits for a disk
 
 
 def root() -> Path:
@@ -73,10 +79,44 @@ def people_said() -> labels.Labels:
     return labels.Labels(root() / labels.FILE, read_only=not people.who().may_label)
 
 
+def _said() -> str:
+    """Return what changes with every row of the labels, by whomever."""
+    store = people_said()
+    return f"{_stamp(store.path)} {store.version()}"
+
+
 def label_rows() -> pd.DataFrame:
     """Return every row of the survey's labels, read once after each that is added, by whomever."""
     store = people_said()
     return _label_rows(f"{store.path.absolute()}", _stamp(store.path), store.version(), store)
+
+
+def queue(word: str) -> queues.Queue:
+    """Return a queue of hits to review, kept until the survey, or where they enter it the labels, change.
+
+    Raises
+    ------
+    RRSError
+        QUEUE, for a word that names no queue of this survey.
+    """
+    found, person = survey(), people.who().name
+    if word not in (queues.DISPUTED, queues.LIKE):
+        return _queue(f"{found.store.root}", _digest(found.store), word, "", "", found, None)
+    return _queue(f"{found.store.root}", _digest(found.store), word, _said(), person, found, label_rows())
+
+
+def panels_later(scans: pd.DataFrame, frequency_mhz: float, drift_rate_hz_s: float) -> Future[list[Panel]]:
+    """Return the panels of a cadence around a signal as they will be, read once in a thread of their own.
+
+    See `read_panels`; a file that comes, goes or changes is read again.
+    """
+    stamps = tuple(_stamp(Path(path)) for path in scans["path"])
+    return _panels_later(scans.to_json(double_precision=15), stamps, frequency_mhz, drift_rate_hz_s, scans)
+
+
+def labels_now() -> pd.DataFrame:
+    """Return the label that each person gives each hit now, see `labels.current`: made once after each row."""
+    return _labels_now(f"{root().absolute()}", _said(), label_rows())
 
 
 def index() -> Index:
@@ -119,6 +159,18 @@ def hit_columns() -> tuple[filters.Columns, frozenset[str]]:
     """Return the columns of the survey's hits, read-only, and the names of those that span decades."""
     found = survey()
     return _hit_columns(f"{found.store.root}", _digest(found.store), found)
+
+
+def labelled_columns() -> filters.Columns:
+    """Return the columns of the survey's hits with what people say now.
+
+    Raises
+    ------
+    RRSError
+        LABELS, where the labels cannot be used.
+    """
+    found, columns = survey(), hit_columns()[0]
+    return _labelled_columns(f"{found.store.root}", _digest(found.store), _said(), found, columns)
 
 
 def best_scores() -> NDArray[np.float32]:
@@ -249,6 +301,43 @@ def _label_rows(path: str, stamp: tuple[int, int], version: int, _store: labels.
     return _store.rows()
 
 
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _labels_now(root: str, said: str, _rows: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG001
+    return labels.current(_rows)
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _queue(
+    root: str,  # noqa: ARG001
+    digest: str,  # noqa: ARG001
+    word: str,
+    said: str,  # noqa: ARG001
+    person: str,
+    _survey: Survey,
+    _rows: pd.DataFrame | None,
+) -> queues.Queue:
+    return queues.queue_of(_survey, word, _rows, person, alike=None if _survey.latents.empty else _alike)
+
+
+def _alike(liked: Sequence[int], most: int) -> NDArray[np.int64]:
+    from rrs_core.group.alike import most_alike
+
+    return most_alike(index(), liked, most)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _panels_later(
+    scans: str,  # noqa: ARG001
+    stamps: tuple[tuple[int, int], ...],  # noqa: ARG001
+    frequency_mhz: float,
+    drift_rate_hz_s: float,
+    _scans: pd.DataFrame,
+) -> Future[list[Panel]]:
+    from rrs_core.observe.panels import read_panels
+
+    return _reader.submit(read_panels, _scans, frequency_mhz, drift_rate_hz_s)
+
+
 @st.cache_resource(max_entries=2, show_spinner="Reading the latents")
 def _index(root: str, digest: str, _survey: Survey) -> Index:  # noqa: ARG001
     from rrs_core.group.search import index_of
@@ -306,6 +395,17 @@ def _clustered_sample(root: str, digest: str, most: int, _survey: Survey) -> tup
 def _hit_columns(root: str, digest: str, _survey: Survey) -> tuple[filters.Columns, frozenset[str]]:  # noqa: ARG001
     columns = filters.columns_of(_survey)
     return columns, frozenset(name for name in columns.measured() if spans_decades(columns.values(name)))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _labelled_columns(
+    root: str,  # noqa: ARG001
+    digest: str,  # noqa: ARG001
+    said: str,  # noqa: ARG001
+    _survey: Survey,
+    _columns: filters.Columns,
+) -> filters.Columns:
+    return filters.with_labels(_columns, _survey.table["hit_id"].to_numpy(np.int64), labels_now())
 
 
 @st.cache_resource(max_entries=2, show_spinner="Comparing the survey's own hits")

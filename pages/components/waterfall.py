@@ -14,6 +14,7 @@ from rrs_core.describe.snippets import normalise
 from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     from numpy.typing import NDArray
     from streamlit.delta_generator import DeltaGenerator
 
@@ -39,19 +40,9 @@ def show_hit(survey: Survey, hit_id: int, *, key: str) -> None:
     """
     hit = survey.hit(hit_id)
     gallery.saw(hit_id)
-    scan = survey.scans[survey.scans["scan_id"] == hit["scan_id"]].iloc[0]
-    st.markdown(f"**Hit {hit_id}** · {place(hit['source_name'], hit['on'])} · scan {hit['scan_id']}")
-    numbers = [megahertz(hit["frequency_mhz"])]
-    for column, text in (("snr", "SNR {}"), ("s_statistic", "K² {}"), ("drift_rate_hz_s", "{} Hz/s")):
-        if np.isfinite(float(hit[column])):
-            numbers.append(text.format(short(hit[column])))
-    st.caption(" · ".join([*numbers, f"detector {hit['detector']}", f"channel {hit['channel']:,}"]))
-    figure = figures.waterfall(
-        _stretched(survey.snippet(hit_id)),
-        tsamp_s=row_s(scan),
-        frequency_mhz=known(survey.snippet_frequencies_mhz(hit_id)),
-    )
-    st.plotly_chart(figure, key=key, alt=f"Waterfall of hit {hit_id}: power against frequency and time")
+    st.markdown(headline(hit))
+    st.caption(numbers(hit))
+    st.plotly_chart(figure_of(survey, hit), key=key, alt=f"Waterfall of hit {hit_id}: power against frequency and time")
     line = st.container(horizontal=True, gap="medium")
     everything(hit_id, line)
     line.page_link(
@@ -66,6 +57,31 @@ def everything(hit_id: int, where: DeltaGenerator | None = None) -> None:
     """Link to the page that has everything about a hit."""
     (where or st).page_link(
         "pages/hit.py", label="All about this hit", icon=":material/search_insights:", query_params={"hit": f"{hit_id}"}
+    )
+
+
+def headline(hit: pd.Series[Any]) -> str:
+    """Return which hit it is, of which target and side, as markdown."""
+    return f"**Hit {hit['hit_id']}** · {place(hit['source_name'], hit['on'])} · scan {hit['scan_id']}"
+
+
+def numbers(hit: pd.Series[Any]) -> str:
+    """Return what was measured of a hit, in a line."""
+    parts = [megahertz(hit["frequency_mhz"])]
+    for column, text in (("snr", "SNR {}"), ("s_statistic", "K² {}"), ("drift_rate_hz_s", "{} Hz/s")):
+        if np.isfinite(float(hit[column])):
+            parts.append(text.format(short(hit[column])))
+    return " · ".join([*parts, f"detector {hit['detector']}", f"channel {hit['channel']:,}"])
+
+
+def figure_of(survey: Survey, hit: pd.Series[Any], *, height: int = 340) -> go.Figure:
+    """Draw the waterfall of a hit, a row of `Survey.table`; `height` in pixels."""
+    scan = survey.scans[survey.scans["scan_id"] == hit["scan_id"]].iloc[0]
+    return figures.waterfall(
+        _stretched(survey.snippet(hit["hit_id"])),
+        tsamp_s=row_s(scan),
+        frequency_mhz=known(survey.snippet_frequencies_mhz(hit["hit_id"])),
+        height=height,
     )
 
 

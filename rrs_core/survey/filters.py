@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rrs_core.errors import SettingsRefused
+from rrs_core.survey.labels import CHOICES as CHOSEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ BOUNDS: dict[str, tuple[str, int]] = {
     "snr": ("snr", 0),
 }
 CHOICES = ("detector", "side", "target", "cadence", "status", "cluster")
+LABEL = "label"  #: what people say of hits now; several of one hit where they differ, and none of most
 HITS_NUMBERS = ("frequency_mhz", "drift_rate_hz_s", "snr", "s_statistic", "tstart_mjd")
 CLUSTER_NUMBERS = ("anomaly_score", "rfi_distance")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -58,11 +60,14 @@ class Columns:
         Numbers that only some hits have: hit i has values[place[i]], none where place[i] is -1.
     categories : mapping of Category
         By the names of `CHOICES`.
+    said : mapping of ndarray of int64
+        The rows of the hits that anybody gives a label now, by label; see `with_labels`.
     """
 
     numbers: Mapping[str, NDArray[np.float64]]
     categories: Mapping[str, Category]
     attached: Mapping[str, tuple[NDArray[np.int32], NDArray[np.float64]]] = field(default_factory=dict)
+    said: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         arrays = [*self.numbers.values(), *(category.codes for category in self.categories.values())]
@@ -83,6 +88,20 @@ class Columns:
         place, values = self.attached[name]
         place = place if rows is None else place[rows]
         return np.where(place >= 0, values[place], np.nan) if len(values) else np.full(len(place), np.nan)
+
+    def names(self, name: str) -> list[str]:
+        """Return the names that a category, or `LABEL`, has; of labels none where nobody labelled a hit."""
+        if name == LABEL:
+            return [*self.said, NONE] if self.said else []
+        return list(self.categories[name].names)
+
+    def labels(self, rows: NDArray[np.int64]) -> list[tuple[str, ...]]:
+        """Return the labels that people give the hits in some rows now; of one hit several where they differ."""
+        found: dict[int, list[str]] = {}
+        for label, own in self.said.items():
+            for row in np.intersect1d(own, rows).tolist():
+                found.setdefault(row, []).append(label)
+        return [tuple(found.get(row, ())) for row in rows.tolist()]
 
     def measured(self) -> list[str]:
         """Return the names of the numeric columns."""
@@ -105,7 +124,8 @@ class Filter:
     ranges : mapping of (lower, upper)
         By numeric column, both ends included, None where open. A hit without that number is left out.
     choices : mapping of names
-        By category: the names that pass; empty means all.
+        By category: the names that pass; empty means all. Of `LABEL`, hits pass that anybody gives one of the labels
+        now, and with `NONE` those that nobody labelled.
 
     Raises
     ------
@@ -152,6 +172,9 @@ def mask(columns: Columns, wanted: Filter) -> NDArray[np.bool_]:
     for name, chosen in wanted.choices.items():
         if not chosen:
             continue
+        if name == LABEL:
+            found &= _said(columns, chosen)
+            continue
         if name not in columns.categories:
             raise SettingsRefused("COLUMN", "no such category", got=name, expected=", ".join(columns.categories))
         category = columns.categories[name]
@@ -159,6 +182,21 @@ def mask(columns: Columns, wanted: Filter) -> NDArray[np.bool_]:
             raise SettingsRefused("CHOICE", "no hit has that name", where=name, got=", ".join(sorted(missing)))
         passes = np.array([one in chosen for one in category.names])
         found &= passes[category.codes]
+    return found
+
+
+def _said(columns: Columns, chosen: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which hits anybody gives one of some labels now, or with `NONE` nobody any."""
+    if missing := set(chosen) - set(columns.names(LABEL)):
+        raise SettingsRefused("CHOICE", "no hit has that name", where=LABEL, got=", ".join(sorted(missing)))
+    found = np.zeros(len(columns), bool)
+    if NONE in chosen:
+        found[:] = True
+        for rows in columns.said.values():
+            found[rows] = False
+    for name in chosen:
+        if name != NONE:
+            found[columns.said[name]] = True
     return found
 
 
@@ -220,6 +258,27 @@ def columns_of(survey: Survey) -> Columns:
     for array in (*arrays, *(category.codes for category in categories.values())):
         array.setflags(write=False)
     return Columns(numbers, categories, attached)
+
+
+def with_labels(columns: Columns, hit_id: NDArray[np.int64], now: pd.DataFrame) -> Columns:
+    """Return columns that know what people say; the others are shared, not copied.
+
+    Parameters
+    ----------
+    columns : Columns
+    hit_id : ndarray, shape (n,)
+        Of each row.
+    now : DataFrame
+        `labels.current`: hit_id and label, a row for each person and hit. Labels by the name `NONE` are left out, as
+        are hits that the survey does not hold. Once there is any, all of `labels.CHOICES` can be asked for.
+    """
+    rows = _places(now["hit_id"].to_numpy(np.int64), hit_id)
+    others = sorted(set(now["label"]) - {NONE, *CHOSEN})
+    said = {
+        f"{label}": np.unique(rows[(now["label"] == label).to_numpy() & (rows >= 0)]).astype(np.int64)
+        for label in (*CHOSEN, *others)
+    }
+    return replace(columns, said=said if any(map(len, said.values())) else {})
 
 
 def _places(hit_id: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -328,5 +387,5 @@ def filter_of(given: Mapping[str, float | tuple[str, ...] | None]) -> Filter:
         value = given.get(word)
         if isinstance(value, int | float):
             ranges.setdefault(name, [None, None])[end] = float(value)
-    choices = {word: value for word in CHOICES if isinstance(value := given.get(word), tuple) and value}
+    choices = {word: value for word in (*CHOICES, LABEL) if isinstance(value := given.get(word), tuple) and value}
     return Filter({name: (low, high) for name, (low, high) in ranges.items()}, choices)

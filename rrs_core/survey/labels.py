@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from rrs_core.errors import SurveyRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -142,15 +142,20 @@ class Labels:
         with self._open(write=False) as base:
             return int(base.execute("SELECT coalesce(max(number), 0) FROM labels").fetchone()[0])
 
-    def merge(self, rows: pd.DataFrame) -> int:
+    def merge(self, rows: pd.DataFrame, places: Sequence[str] = ()) -> int:
         """Add the rows of another copy that are not here yet; return how many were new.
+
+        `places` say in words where each row was read; else rows are counted.
 
         Raises
         ------
         SurveyRefused
             LABEL, for rows that are none, or whose key is not theirs: nothing is merged then.
         """
-        entries = [_entry(row, place) for place, row in enumerate(rows.to_dict("records"))]
+        entries = [
+            _entry(row, places[place] if places else f"row {place + 1}")
+            for place, row in enumerate(rows.to_dict("records"))
+        ]
         with self._open(write=True) as base:
             before = base.total_changes
             for entry in entries:
@@ -280,9 +285,8 @@ def _check(entry: Entry, where: str) -> None:
         raise SurveyRefused("LABEL", "no id of a hit", where=where, got=entry.hit_id)
 
 
-def _entry(row: dict[Any, Any], place: int) -> Entry:
+def _entry(row: dict[Any, Any], where: str) -> Entry:
     """Return a row of another copy, checked."""
-    where = f"row {place + 1}"
     lacking = [name for name in COLUMNS if name not in row]
     if lacking:
         raise SurveyRefused("LABEL", "columns are missing", where=where, got=list(row)[:20], expected=lacking)
