@@ -11,6 +11,6 @@ from pages.components import frame
 
 frame.configure()
 person = frame.let_in()
-page = st.navigation(frame.pages())
+page = st.navigation(frame.pages(), position="hidden")  # the menu is ours: frame.sidebar
 frame.sidebar(person)
 page.run()

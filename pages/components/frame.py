@@ -29,6 +29,12 @@ arXiv:2411.16556. Each difference between our default and the papers is in `docs
 """
 
 
+#: Streamlit writes white on the theme's own colour, which on a dark ground is light: nobody reads that.
+ON_LIGHT = """<style>
+[data-testid="stMultiSelect"] span[title], [data-testid="stMultiSelect"] span[title] + *,
+[data-testid="stBaseButton-primary"] *, [data-testid="stBaseButton-primaryFormSubmit"] * { color: #0B1320; }
+</style>"""
+
 REGISTERED = "frame.registered"
 
 
@@ -87,7 +93,7 @@ def begin(title: str) -> None:
     """
     if REGISTERED not in st.session_state:
         configure()
-        st.navigation(pages())
+        st.navigation(pages(), position="hidden")
         st.rerun()
     try:
         people.who()  # again: no page relies on app.py alone
@@ -111,7 +117,10 @@ def sidebar(person: people.Person) -> None:
     """Name the survey, say how large it is and who is signed in, on every page."""
     st.session_state[REGISTERED] = True
     st.logo(ICON, size="large")
+    if dark():
+        st.html(ON_LIGHT)
     with st.sidebar:
+        _menu()
         door.signed_in(person)
         try:
             survey = loaders.survey()
@@ -121,6 +130,16 @@ def sidebar(person: people.Person) -> None:
             f"Survey **{markdown_text(survey.name)}**  \n{len(survey.scans):,} scans · {len(survey.hits):,} hits"
         )
         copylink.show()
+
+
+def _menu() -> None:
+    """Link to the pages by section: Streamlit's own menu is a list that screen readers cannot tell the parts of."""
+    with st.container(gap="xxsmall", key="menu"):
+        for section, inside in pages().items():
+            st.markdown(f"**{section}**")
+            for page in inside:
+                if page.visibility != "hidden":
+                    st.page_link(page)
 
 
 def survey_or_stop() -> Survey:

@@ -25,7 +25,7 @@ from rrs_core.ask import check_made_by
 from rrs_core.describe.snippets import normalise
 from rrs_core.errors import SurveyRefused
 from rrs_core.figures.density import spans_decades
-from rrs_core.survey import filters, labels, queues
+from rrs_core.survey import filters, labels, queues, selections
 from rrs_core.survey.catalogue import STAGES, Survey
 from rrs_core.survey.store import Store
 
@@ -316,7 +316,10 @@ def _queue(
     _survey: Survey,
     _rows: pd.DataFrame | None,
 ) -> queues.Queue:
-    return queues.queue_of(_survey, word, _rows, person, alike=None if _survey.latents.empty else _alike)
+    return queues.queue_of(
+        _survey, word, _rows, person, alike=None if _survey.latents.empty else _alike,
+        selection=lambda number: selections.hits_of(_survey.store.root, number).tolist(),
+    )  # fmt: skip
 
 
 def _alike(liked: Sequence[int], most: int) -> NDArray[np.int64]:

@@ -126,6 +126,10 @@ def _keep(survey: Survey, points: Points, mask: NDArray[np.bool_], words: str) -
         st.markdown(f"Kept as **{name}** by {markdown_text(kept.person, 60)}. Everybody with this link sees it:")
         st.code(f"?{SELECTION}={number}", language=None)
         st.page_link("pages/map.py", label="Open this link", icon=":material/link:", query_params={SELECTION: number})
+        st.page_link(
+            "pages/review.py", label="Review these hits", icon=":material/rate_review:",
+            query_params={"queue": f"selection:{number}"},
+        )  # fmt: skip
         return
     if not people.who().may_label:
         st.caption("Keeping a selection is for those who may label.")
