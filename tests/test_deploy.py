@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+import streamlit
 from typer.main import get_command
 
 from rrs_core import access, cli, serving
@@ -49,6 +52,14 @@ def test_the_proxy_stops_what_the_uploader_would_stop_a_little_later() -> None:
     (limit,) = re.findall(r"client_max_body_size (\d+)m;", text("nginx.conf"))
     assert 0 < int(limit) - config["server"]["maxUploadSize"] <= 2
     assert "large_client_header_buffers 4 32k;" in text("nginx.conf")
+
+
+def test_the_code_within_streamlits_own_page_is_the_one_that_the_proxy_lets_run() -> None:
+    page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
+    within = re.findall(r"<script(?![^>]*src)[^>]*>(.*?)</script>", page, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in within]
+    (allowed,) = re.findall(r"script-src ([^;]*);", text("nginx.conf"))
+    assert allowed == "'self' " + " ".join(f"'sha256-{digest}'" for digest in digests)
 
 
 def test_compose_starts_what_rrs_serve_understands(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 from apps import ROOT, opened, words
 from make_survey import make_survey
 
-from pages.components import people
+from pages.components import loaders, people
 from rrs_core import serving
 from rrs_core.errors import AccessRefused
 from rrs_core.survey import labels
@@ -121,6 +121,15 @@ def test_whoever_is_taken_out_of_the_roles_is_out_at_the_next_click(
     assert is_shut(app)
     roles.write_text(ROLES.replace('lab@observatory.example" = "labeller', 'lab@observatory.example" = "admin'))
     assert people.who().role == "admin"
+
+
+def test_nothing_is_read_for_whoever_is_not_let_in(made: Path, roles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of a page can run again without the page: what it reads asks, too."""
+    monkeypatch.setenv(serving.SURVEY, f"{made}")
+    with pytest.raises(AccessRefused, match="nobody is signed in"):
+        loaders.survey()
+    signed_in(monkeypatch, "eve@observatory.example")
+    assert len(loaders.survey().hits) == 20
 
 
 @pytest.mark.parametrize("broken", ["", "[persons]", None])
