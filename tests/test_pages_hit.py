@@ -170,3 +170,11 @@ def test_wherever_a_hit_is_opened_a_link_leads_here(tiny_survey: Path, monkeypat
     app.session_state["map.hit"] = hit
     app.run()
     assert links(app)["All about this hit"] == f"hit={hit}"
+
+
+def test_a_damaged_file_of_labels_takes_nothing_else_away(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    (made.root / FILE).write_bytes(b"no database at all, but long enough to be taken for one" * 40)
+    app = opened("hit", made.root, monkeypatch, hit=f"{made.event[0]}")
+    assert {error.value.split("`")[1] for error in app.error} == {"LABELS"}
+    assert len(panels(app)) == 6
+    assert len(app.get("bidi_component")) == 1

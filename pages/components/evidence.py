@@ -12,6 +12,7 @@ from pages.components import choice, dossiers, event_detail, frame, gallery, lab
 from pages.components.panels import read
 from pages.components.waterfall import megahertz, place, short
 from rrs_core import evidence
+from rrs_core.errors import RRSError
 from rrs_core.figures.panels import Stretch, cadence_waterfalls
 from rrs_core.group import lineage
 from rrs_core.text import markdown_text
@@ -129,7 +130,10 @@ def _words(survey: Survey, hit_id: int, found: evidence.Track) -> str:
 def people(hit_id: int) -> None:
     """Show what people say of it, with the buttons to say something."""
     st.markdown("##### What people say")
-    labelling.show(hit_id, key="hit.label")
+    try:
+        labelling.show(hit_id, key="hit.label")
+    except RRSError as error:  # a damaged file of labels takes nothing else from the page
+        frame.refusal(error)
 
 
 def clustering(survey: Survey, hit_id: int) -> None:

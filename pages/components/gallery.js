@@ -1,7 +1,7 @@
 // A gallery of small waterfalls: one canvas a tile, painted from raw bytes.
 //
 // `data` is one block of bytes: length of the header (uint32), the header as JSON
-// {version, rows, columns, what, maps, tiles: [{id, caption, label, blank}], chosen, said, seen, bar}, a colour table
+// {version, rows, columns, what, maps, tiles: [{id, caption, label, blank}], chosen, said, seen}, a colour table
 // of 256 x RGB a map, then one byte a pixel, tile after tile. `version` is that of the tiles and their pixels; what
 // comes after it are marks, which change without the tiles being made anew: the keyboard's place stays where it is.
 // Names in captions come from foreign files, so they are only ever set as text. A click sends the hit's id, never
@@ -184,7 +184,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
     grid.replaceChildren(...header.tiles.map((tile) => tileOf(tile, header)));
     const tiles = [...grid.children];
     stop(grid, tiles.find((tile) => tile.dataset.hit === had) ?? tiles[0]);
-    parentElement.querySelector(".bar").hidden = header.bar === false;
     control(parentElement, grid);
   }
   mark(grid, header);

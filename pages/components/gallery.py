@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from pages.components import loaders
+from pages.components import frame, loaders
 from rrs_core import figures
 from rrs_core.describe.snippets import normalise
+from rrs_core.errors import RRSError
 from rrs_core.survey import labels
 from rrs_core.text import safe_text
 
@@ -56,9 +57,7 @@ _component = st.components.v2.component(
 )
 
 
-def show(
-    survey: Survey, hits: pd.DataFrame, caption: Callable[[Any], str], *, bar: bool = True, key: str
-) -> int | None:
+def show(survey: Survey, hits: pd.DataFrame, caption: Callable[[Any], str], *, key: str) -> int | None:
     """Show hits as tiles, `PER_PAGE` at a time; return the id of a hit in the run that follows a click on it.
 
     Hits that somebody has labelled carry the label, hits that were opened in this session a mark.
@@ -70,16 +69,13 @@ def show(
         In the order shown; column hit_id. One that the survey does not hold gets a tile that says so.
     caption : callable
         Returns what is shown literally below the tile of a row of `hits`, a named tuple; lines by line feeds.
-    bar : bool
-        Whether brightness, contrast and colours can be set here: one of several galleries on a page is enough.
     """
     return show_pictures(
         hits,
         "hit_id",
         caption,
         lambda rows: _snippets(survey, rows["hit_id"].to_numpy(np.int64)),
-        said=lambda ids: said(loaders.label_rows(), ids),
-        bar=bar,
+        said=_labels,
         key=key,
     )
 
@@ -93,7 +89,6 @@ def show_pictures(
     what: str = "hit",
     per_page: int = PER_PAGE,
     said: Callable[[Sequence[int]], Mapping[int, str]] | None = None,
-    bar: bool = True,
     key: str,
 ) -> int | None:
     """Show any rows that have a number in `column` and a picture each, as `show` does hits.
@@ -114,7 +109,7 @@ def show_pictures(
     page = st.pagination(pages, key=f"{key}.page.{shown}") if pages > 1 else 1
     here = rows.iloc[(page - 1) * per_page : page * per_page]
     chosen, numbers = f"{key}.chosen", here[column].tolist()
-    marks: dict[str, Any] = {"chosen": f"{st.session_state.get(chosen)}", "bar": bar}
+    marks: dict[str, Any] = {"chosen": f"{st.session_state.get(chosen)}"}
     if said is not None:
         opened = st.session_state.get(SEEN, frozenset())
         marks |= {"said": {f"{number}": text for number, text in said(numbers).items()}}
@@ -174,6 +169,15 @@ def packed(
     text = json.dumps(header, ensure_ascii=False).encode()
     tables = b"".join(figures.colour_table(name).tobytes() for name in MAPS)
     return struct.pack("<I", len(text)) + text + tables + pixels.tobytes()
+
+
+def _labels(ids: Sequence[int]) -> dict[int, str]:
+    """Return the labels of some hits; where they cannot be read say so, and show the tiles without them."""
+    try:
+        return said(loaders.label_rows(), ids)
+    except RRSError as error:
+        frame.refusal(error)
+        return {}
 
 
 def _snippets(survey: Survey, ids: NDArray[np.int64]) -> NDArray[np.float32]:
