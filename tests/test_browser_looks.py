@@ -19,8 +19,8 @@ pytestmark = pytest.mark.browser
 
 GRAVE = ("serious", "critical")
 PAGES = (
-    "", "map", "map?drawn=webgl&view=sky", "hits?side=on", "review", "clusters", "events", "features", "latents", "recovery",
-    "lookalikes", "lookalikes?hit={hit}", "hit?hit={hit}", "hit?hit=99",
+    "", "map", "map?drawn=webgl&view=sky", "hits?side=on", "review", "clusters", "events", "features", "latents",
+    "recovery", "lookalikes", "lookalikes?hit={hit}", "hit?hit={hit}", "hit?hit=99",
 )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def definitions(survey: Survey) -> None:
         st.table(pd.DataFrame.from_dict(rows, orient="index"))
         st.caption(
             "Jacobson-Bell et al. 2025, section 2. [1]: a number without a unit. The definitions in full are in "
-            "`rrs_core/describe/features.py`, differences from the paper in `docs/method.md`."
+            "**rrs\\_core/describe/features.py**, differences from the paper in **docs/method.md**."
         )
 
 
