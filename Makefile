@@ -6,7 +6,7 @@ DEMO := cache/demo
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test venv dev check bench peers demo chromium nginx
+.PHONY: help run test venv dev check bench peers demo chromium nginx screenshots
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ peers: .venv-peers/done ## turbo_seti in .venv-peers, which `make bench` compare
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-peers.txt
 	@touch $@
+
+screenshots: dev chromium demo ## draw the pictures of docs/tour.md anew, from the demo survey
+	$(BIN)/python docs/screenshots.py
 
 bench: dev ## measure; prints ratios, writes benchmarks/results.json
 	$(BIN)/python -m benchmarks

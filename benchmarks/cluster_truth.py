@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 
 from rrs_core.console import Console
 from rrs_core.group import emitters, transforms
+from rrs_core.group.scaled import MAP
 from rrs_core.pipeline import build
 from rrs_core.prove.truth import shining, sources_on_tracks
 from rrs_core.simulate.plan import ORDER, plan_cadence, preset_named
 from rrs_core.simulate.scans import simulate
-from rrs_core.stages.cluster import MAP, unit_latents
+from rrs_core.stages.cluster import unit_latents
 from rrs_core.survey.catalogue import Survey, load
 
 CACHE = Path(__file__).resolve().parents[1] / "cache"
