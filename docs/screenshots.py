@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 OUT = ROOT / "docs" / "images"
-WIDTH, COLOURS, LONG_MS = 1280, 160, 180_000
+WIDTH, LONG_MS = 1280, 180_000
 
 
 def settled(page: Page) -> None:
@@ -38,11 +38,10 @@ def settled(page: Page) -> None:
 
 
 def save(page: Page, name: str, height: int = 900) -> None:
-    """Write what is on the screen, in few colours: a picture of a page has few."""
+    """Write what is on the screen."""
     page.set_viewport_size({"width": WIDTH, "height": height})
     page.wait_for_timeout(1_500)
-    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(OUT / f"{name}.png", optimize=True)
+    Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(OUT / f"{name}.png", optimize=True)
 
 
 def lasso(page: Page, x: float, y: float, radius: float) -> None:

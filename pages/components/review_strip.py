@@ -92,7 +92,7 @@ def _draw(future: Future[list[Panel]]) -> None:
         return
     on = [panel.position for panel in found if panel.on]
     st.plotly_chart(
-        unlike_any(cadence_waterfalls(found, height=HEIGHT)),
+        unlike_any(cadence_waterfalls(found, height=HEIGHT).update_layout(coloraxis_showscale=False)),  # no room for it
         key="review.panels",
         alt=f"Waterfalls of {len(found)} scans of the cadence, ON at positions {', '.join(map(str, on))}",
     )
