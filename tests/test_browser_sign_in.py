@@ -69,7 +69,7 @@ def settled(page: Page) -> None:
 def is_shut(page: Page) -> bool:
     """Tell whether nothing of the survey is shown: no name, no menu, no picture, no input, and one button at most."""
     text = page.locator("body").inner_text()
-    inside = "[data-testid=stSidebarNav], [data-testid=stMetric], canvas, .js-plotly-plot, input, table"
+    inside = ".st-key-menu, [data-testid=stMetric], canvas, .js-plotly-plot, input, table"
     return SECRET not in text and "hits" not in text and page.locator(inside).count() == 0
 
 

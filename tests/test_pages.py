@@ -13,6 +13,7 @@ import shutil
 import tomllib
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from make_survey import FOFF_MHZ, draw_snippet, make_survey
 from streamlit.testing.v1 import AppTest
 
 from pages.components import export, gallery, hitmap, loaders, mapdata, mapselection, mapview, uploads
-from rrs_core.errors import FileRefused
+from rrs_core.errors import FileRefused, RRSError
 from rrs_core.group.search import index_of
 from rrs_core.survey import selections
 from rrs_core.survey.catalogue import load
@@ -641,6 +642,19 @@ def test_a_selection_is_undone_cleared_and_kept_under_a_name(tmp_path: Path, mon
     app.button(key="map.undo").click().run()
     assert "Selected: 0 of 60" in sent(app)
     assert not app.exception
+
+
+def test_the_map_has_the_names_that_people_gave_to_superclusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = SimpleNamespace(named=True, placed=SimpleNamespace(view=SimpleNamespace(name="latents")))
+    monkeypatch.setattr(mapdata, "names", lambda *_: [("0", 1.0, 2.0), ("3", 5.0, 6.0)])
+    monkeypatch.setattr(mapview.cluster_names, "by_cluster", lambda _: {3: "GPS L1"})
+    assert mapview._names(None, asked) == (("0", 1.0, 2.0), ("GPS L1", 5.0, 6.0))
+
+    def damaged(_: object) -> dict[int, str]:
+        raise RRSError("LABELS", "the labels cannot be used")
+
+    monkeypatch.setattr(mapview.cluster_names, "by_cluster", damaged)
+    assert mapview._names(None, asked) == (("0", 1.0, 2.0), ("3", 5.0, 6.0))
 
 
 def test_a_large_map_states_its_sample(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:

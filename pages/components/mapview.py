@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from pages.components import choice, frame, loaders, mapdata, mapselection, mapstate, pointmap
+from pages.components import choice, cluster_names, frame, loaders, mapdata, mapselection, mapstate, pointmap
 from pages.components.hit_filters import LINEAR, Hits, controls
 from pages.components.hitmap import caption, selected_ids
 from rrs_core import figures
@@ -124,13 +124,25 @@ def _webgl(asked: Asked, mask: NDArray[np.bool_]) -> None:
         lit = pointmap.mask_part(mask, key="map.part.lit")
         look = pointmap.Look(
             asked.tool, frame.dark(), HEIGHT, "", _counts(asked, mask),
-            tuple(mapdata.names(survey, asked.placed.view.name)) if asked.named else (), asked.contours,
+            _names(survey, asked), asked.contours,
         )  # fmt: skip
         pointmap.show(
             asked.placed, asked.painted, look, pale=pointmap.number_of(asked.pale), lit=lit, key="map.webgl",
             on_lasso=lambda lasso: _lassoed(asked, lasso), on_picked=lambda place, row: _picked(asked, place, row),
             on_cleared=lambda: mapstate.select(asked.points, np.zeros(len(asked.points), bool)), on_failed=_failed,
         )  # fmt: skip
+
+
+def _names(survey: Survey, asked: Asked) -> tuple[tuple[str, float, float], ...]:
+    """Return what stands on the map: the largest superclusters by the names that people gave them, or their numbers."""
+    if not asked.named:
+        return ()
+    try:
+        given = cluster_names.by_cluster(survey)
+    except RRSError:  # page Clusters says what is wrong with the labels; the numbers stand here all the same
+        given = {}
+    found = mapdata.names(survey, asked.placed.view.name)
+    return tuple((given.get(int(number), number), x, y) for number, x, y in found)
 
 
 def _lassoed(asked: Asked, lasso: pointmap.Lasso) -> None:
