@@ -129,7 +129,7 @@ def test_whoever_may_not_is_told_so_in_words_and_can_leave(name: str, code: str,
 
 def test_whoever_is_taken_out_of_the_roles_is_out_at_the_next_click(page: Page, address: str, roles: Path) -> None:
     enter(page, address, "lab", at="lookalikes")
-    page.get_by_role("link", name="Lookalikes").click()
+    page.locator(".st-key-menu").get_by_role("link", name="Lookalikes").click()
     page.get_by_text("Frequency", exact=True).wait_for()
     settled(page)
     roles.write_text(ROLES.replace("lab@", "other@"))

@@ -809,5 +809,5 @@ def test_a_survey_is_tuned_on_its_own_hits_seed_and_settings(
     explaining.tune(default.store.root, lambda *_: None, tmp_path / "x.html")
     assert "Share of the hits" in (tmp_path / "x.html").read_text(encoding="utf-8")
     points, words = calls[0]
-    np.testing.assert_array_equal(points, explaining.points_of(default))
+    np.testing.assert_array_equal(points, scaled.scaled_features(default))
     assert (words["seed"], words["settings"]) == (default.settings.seed, default.settings.cluster)

@@ -588,10 +588,10 @@ def test_the_map_can_be_coloured_by_what_clustering_says(made: Path, monkeypatch
     box.set_value("status").run()
     said = left["status"].value_counts()
     assert groups() == {"common interference": said["rfi"], "anomaly": said["anomaly"], "not clustered": 10}
-    app.selectbox(key="map.colour").set_value("cluster_id").run()
+    app.selectbox(key="map.colour").set_value("cluster").run()
     of = {f"{number}": n for number, n in left["cluster_id"].value_counts().items()}
     none = of.pop("-1")
-    assert groups() == of | {"unknown": 10 + none}
+    assert groups() == of | {"none": 10 + none}
     app.selectbox(key="map.colour").set_value("anomaly_score").run()
     assert not app.exception
     assert chart(app, "coloured by Anomaly score [1]")
@@ -601,7 +601,7 @@ def test_the_map_can_be_coloured_by_what_clustering_says(made: Path, monkeypatch
 
 
 def links(app: AppTest) -> dict[str, str]:
-    return {element.proto.page: element.proto.label for element in app.get("page_link")}
+    return {element.proto.page: element.proto.label for element in app.main.get("page_link")}
 
 
 def test_the_overview_counts_clusters_events_and_features(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -624,4 +624,4 @@ def test_the_overview_says_what_waits_for_which_stage(tmp_path: Path, monkeypatc
     app = opened("overview", make(tmp_path / "s", stages=()), monkeypatch)
     assert not [label for label in links(app).values() if re.match("Superclusters|Events|Features", label)]
     for stage in ("features", "cluster", "events"):
-        assert f"when the stage `{stage}` has run" in words(app)
+        assert f"when the stage **{stage}** has run" in words(app)

@@ -166,9 +166,7 @@ def test_the_file_to_take_away_is_that_of_the_hit(made: Made, monkeypatch: pytes
 def test_wherever_a_hit_is_opened_a_link_leads_here(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hit = load(tiny_survey).strongest()
     assert links(opened("lookalikes", tiny_survey, monkeypatch, hit=f"{hit}"))["All about this hit"] == f"hit={hit}"
-    app = opened("map", tiny_survey, monkeypatch)
-    app.session_state["map.hit"] = hit
-    app.run()
+    app = opened("map", tiny_survey, monkeypatch, hit=f"{hit}")
     assert links(app)["All about this hit"] == f"hit={hit}"
 
 

@@ -176,12 +176,15 @@ def test_what_is_like_the_liked_is_ordered_anew_after_every_label(root: Path, mo
     assert shown(press(app, "review.undo")) == visited[-1]
 
 
-@pytest.mark.parametrize("word", ["nonsense", "cluster:77", "selection:1", "hits:x", "<img src=x onerror=alert(1)>"])
+@pytest.mark.parametrize(
+    "word",
+    ["nonsense", "cluster:77", "selection:1", "selection:0123456789", "hits:x", "<img src=x onerror=alert(1)>"],
+)
 def test_an_unknown_queue_is_refused_in_words_and_another_can_be_chosen(
     word: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened("review", root, monkeypatch, queue=word)
-    assert "`QUEUE`" in app.error[0].value
+    assert ("`SELECTION`" if word.startswith("selection") else "`QUEUE`") in app.error[0].value
     assert shown(app) is None
     app.selectbox[0].set_value("events").run()
     assert not app.exception

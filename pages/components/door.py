@@ -32,7 +32,7 @@ def show(refused: AccessRefused) -> None:
     if people.sign_in() == "proxy":
         st.markdown("Sign-in is at the door of this site: reload this page.")
     elif refused.code in ("SIGN_IN", "SIGN_IN_OLD"):
-        st.button("Sign in", on_click=st.login, type="primary", icon=":material/login:", key="door.sign_in")
+        st.button("Sign in", on_click=st.login, icon=":material/login:", key="door.sign_in")
     else:
         st.button("Sign out", on_click=st.logout, icon=":material/logout:", key="door.sign_out")
 

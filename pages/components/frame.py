@@ -30,10 +30,11 @@ arXiv:2411.16556. Each difference between our default and the papers is in `docs
 
 
 #: Streamlit writes white on the theme's own colour, which on a dark ground is light: nobody reads that.
-ON_LIGHT = """<style>
+ON_LIGHT = """
 [data-testid="stMultiSelect"] span[title], [data-testid="stMultiSelect"] span[title] + *,
 [data-testid="stBaseButton-primary"] *, [data-testid="stBaseButton-primaryFormSubmit"] * { color: #0B1320; }
-</style>"""
+"""
+_on_light = st.components.v2.component("rrs_on_light", css=ON_LIGHT, isolate_styles=False)
 
 REGISTERED = "frame.registered"
 
@@ -117,10 +118,10 @@ def sidebar(person: people.Person) -> None:
     """Name the survey, say how large it is and who is signed in, on every page."""
     st.session_state[REGISTERED] = True
     st.logo(ICON, size="large")
-    if dark():
-        st.html(ON_LIGHT)
     with st.sidebar:
         _menu()
+        if dark():
+            _on_light(key="frame.on_light", height=1)
         door.signed_in(person)
         try:
             survey = loaders.survey()

@@ -212,7 +212,7 @@ def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
     """
     if not high > low:
         return [low]
-    rough = (high - low) / most
+    rough = (high - low) / (most - 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * by for by in (1, 2, 5, 10) if power * by >= rough)
     first = math.ceil(low / step - 1e-9)
