@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from pages.components import frame, label_files, review, review_queue
 from rrs_core.errors import RRSError
 
 frame.begin("Review")
-survey = frame.survey_or_stop()
-if survey.hits.empty:
-    if survey.store.manifest("detect") is None:
-        frame.not_done(survey, "detect", "There are no hits to review yet.")
-    else:
-        st.info("This survey has no hits.", icon=":material/inbox:")
-    st.stop()
+survey = frame.hits_or_stop("There are no hits to review yet.")
 try:
     word = review_queue.choose(survey)
     if word is not None:

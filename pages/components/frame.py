@@ -171,6 +171,18 @@ def no_survey() -> None:
     st.caption("Then reload this page.")
 
 
+def hits_or_stop(waiting: str) -> Survey:
+    """Return the survey if it has hits; else say why there are none, `waiting` before it was searched, and stop."""
+    survey = survey_or_stop()
+    if survey.hits.empty:
+        if survey.store.manifest("detect") is None:
+            not_done(survey, "detect", waiting)
+        else:
+            st.info("This survey has no hits.", icon=":material/inbox:")
+        st.stop()
+    return survey
+
+
 def not_done(survey: Survey, stage: str, what: str) -> None:
     """Say that a stage has not run, and the command that runs it."""
     st.info(f"{what} The stage `{stage}` has not been run on this survey.", icon=":material/hourglass_empty:")

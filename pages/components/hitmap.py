@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 
 from pages.components.waterfall import megahertz, short, side
-from rrs_core.text import safe_text
 
 STATUS = {"rfi": "common interference", "anomaly": "anomaly"}  #: in words; rare ones last: drawn on top
 UNCLUSTERED = "not clustered"
-IDS = {"scan_id", "cadence_id", "position", "coarse_channel", "cluster_id"}  #: numbers that name, not measure
 
 
 def caption(row: object) -> str:
@@ -37,16 +35,8 @@ def selected_ids(state: dict[str, object]) -> list[int]:
 
 
 def colour_values(values: pd.Series) -> pd.Series:
-    """Return a column as `figures.colour_by` wants it: ids and sides as text, text made safe."""
+    """Return the column `on` or `status` as `figures.colour_by` wants it: words, in the order of their colours."""
     if values.name == "on":
         sides = values.map({True: "ON", False: "OFF"})
         return sides.astype(pd.CategoricalDtype(["ON", "OFF"]))  # ON first: its colour on every page
-    if values.name == "status":
-        return values.map(STATUS).fillna(UNCLUSTERED).astype(pd.CategoricalDtype([*STATUS.values(), UNCLUSTERED]))
-    if values.name in IDS:
-        numbers = values.astype("Int64")
-        order = [f"{number}" for number in sorted(numbers.dropna().unique())]
-        return numbers.astype("string").astype(pd.CategoricalDtype(order))
-    if pd.api.types.is_numeric_dtype(values):
-        return values
-    return values.map(lambda text: safe_text(f"{text}", 40), na_action="ignore")
+    return values.map(STATUS).fillna(UNCLUSTERED).astype(pd.CategoricalDtype([*STATUS.values(), UNCLUSTERED]))

@@ -123,7 +123,7 @@ def _webgl(asked: Asked, mask: NDArray[np.bool_]) -> None:
     with st.container(gap=None):
         lit = pointmap.mask_part(mask, key="map.part.lit")
         look = pointmap.Look(
-            asked.tool, frame.dark(), HEIGHT, "", _counts(asked, mask),
+            asked.tool, frame.dark(), HEIGHT, _counts(asked, mask),
             _names(survey, asked), asked.contours,
         )  # fmt: skip
         pointmap.show(

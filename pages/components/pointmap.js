@@ -2,7 +2,7 @@
 //
 // `data` names the parts to draw (see pointpart.js) and holds what is written: {n, place, colour, pale, lit, ground,
 // palette, legend: {title, names, counts, low, high}, axes: {x, y, bare, low, high}, labels: [[text, x, y]], tool,
-// height, dark, note, said}. Places run from 0 to 65534, y upwards; 65535 is no place.
+// height, dark, said}. Places run from 0 to 65534, y upwards; 65535 is no place.
 // A lasso sends its corners, a click the number of a point: never a list of points.
 
 const LAST = 65534, ABSENT = 65535, GRID = 256;
@@ -185,7 +185,7 @@ class PointMap {
     this.box.style.setProperty("--map-height", `${data.height}px`);
     this.box.dataset.tool = data.tool;
     this.box.setAttribute("aria-label", data.said);
-    this.note.textContent = this.gl ? data.note : "This browser draws no WebGL.";
+    this.note.textContent = this.gl ? "" : "This browser draws no WebGL.";
     if (before && before.colour !== data.colour && `${before.legend.names}` !== `${data.legend.names}`) this.hidden.clear();
     if (before && before.place !== data.place) { this.view = { x: 0.5, y: 0.5, zoom: 1 }; this.rest(-1); }
     this.writeLegend();

@@ -76,7 +76,6 @@ class Look:
     tool: str  #: lasso, box or pan
     dark: bool
     height: int
-    note: str
     counts: tuple[str, ...]  #: behind the name of each group
     labels: tuple[tuple[str, float, float], ...] = ()
     contours: bool = False
@@ -134,7 +133,7 @@ def show(
             "low": points.places.low.tolist(), "high": points.places.high.tolist(), "pieces": points.view.pieces,
         },
         "labels": [[safe_text(text, 40), x, y] for text, x, y in look.labels],
-        "tool": look.tool, "dark": look.dark, "height": look.height, "note": look.note,
+        "tool": look.tool, "dark": look.dark, "height": look.height,
         "said": f"Map of {points.n:,} hits, {points.view.x_title} against {points.view.y_title}, by {title}. {HELP}",
     }  # fmt: skip
 
