@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -27,6 +28,7 @@ LONG_MS = 60_000  #: longest that anything on a page is waited for
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 #: WebGL in software, for machines without a display; no sandbox because test containers run as root.
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+CALLS = itertools.count()  #: of `settled`: each begins to wait anew
 
 
 def chromium() -> str:
@@ -101,6 +103,35 @@ class AsItIs(urllib.request.HTTPErrorProcessor):
         return response
 
     https_response = http_response
+
+
+def settled(page: Page, still_ms: int = 400) -> None:
+    """Wait until the server has answered and nothing runs: connected, and no script at work for `still_ms` on end.
+
+    A run that a click asks for begins a moment after the click, and a page's own run a moment after it is connected:
+    one look at the state would see the rest in between.
+    """
+    page.wait_for_function(
+        """([still, call]) => {
+            const app = document.querySelector('[data-testid=stApp]');
+            const quiet = app?.dataset.testScriptState === 'notRunning'
+                && app.dataset.testConnectionState === 'CONNECTED' && !document.querySelector('[data-stale=true]');
+            if (!quiet) { window.quiet = undefined; return false; }
+            if (window.quiet?.call !== call) window.quiet = { call, since: performance.now() };
+            return performance.now() - window.quiet.since >= still;
+        }""",
+        arg=[still_ms, next(CALLS)],
+        polling=50,
+    )
+
+
+def shown(page: Page) -> str:
+    """Return the address and the text of a page, and what state its app is in."""
+    found: str = page.evaluate(
+        """() => [location.href, JSON.stringify(document.querySelector('[data-testid=stApp]')?.dataset ?? null),
+        document.body?.innerText ?? ''].join(String.fromCharCode(10))"""
+    )
+    return found
 
 
 class Watch:

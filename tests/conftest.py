@@ -5,17 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import FLAGS, LONG_MS, chromium
+from browser import FLAGS, LONG_MS, chromium, shown
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say what the page of a browser test showed when it failed: a text that was waited for in vain tells nothing."""
+    report = yield
+    page = getattr(item, "funcargs", {}).get("page")
+    if page is not None and call.when == "call" and report.failed:
+        report.sections.append(("What the page showed", shown(page)))
+    return report
 
 
 @pytest.fixture(scope="session")

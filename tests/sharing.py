@@ -176,7 +176,10 @@ def sign_in_at_proxy() -> Iterator[tuple[str, type[SignIn]]]:
     class Handler(SignIn):
         pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # a page asks for a hundred things at once, and nginx about each of them
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from browser import LONG_MS, Watch, served
+from browser import LONG_MS, Watch, served, settled
 from make_survey import draw_snippet, make_survey
 
 from rrs_core.group.search import RESULT_COLUMNS
@@ -41,12 +41,6 @@ def tiles(page: Page) -> list[int]:
     """Return the hit ids of the tiles in the order shown, once there are tiles."""
     page.locator(".tile").first.wait_for()
     return [int(text) for text in page.locator(".tile").evaluate_all("tiles => tiles.map(t => t.dataset.hit)")]
-
-
-def settled(page: Page) -> None:
-    """Wait until the server has answered and nothing runs."""
-    page.wait_for_timeout(300)
-    page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
 
 
 def drawn(page: Page, tile: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import LONG_MS, Watch, served
+from browser import LONG_MS, Watch, served, settled
 from make_survey import make_survey
 
 from rrs_core.survey.catalogue import Survey, load
@@ -30,12 +30,6 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
 def address(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(survey.store.root, tmp_path_factory.mktemp("log") / "server.log") as url:
         yield url
-
-
-def settled(page: Page) -> None:
-    """Wait until the server has answered and nothing runs."""
-    page.wait_for_timeout(400)
-    page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
 
 
 def show_hundred(page: Page, address: str, survey: Survey) -> None:

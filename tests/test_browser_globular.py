@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import LONG_MS, Watch, served
+from browser import LONG_MS, Watch, served, settled
 
 from rrs_core import pipeline
 from rrs_core.simulate.scans import simulate
@@ -43,13 +43,6 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
 def address(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(survey.store.root, tmp_path_factory.mktemp("log") / "server.log") as url:
         yield url
-
-
-def settled(page: Page) -> None:
-    """Wait until the server has answered and nothing runs."""
-    page.wait_for_timeout(500)
-    page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
-    page.wait_for_timeout(500)
 
 
 def show(page: Page, address: str, path: str) -> Watch:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import LONG_MS, Watch, served
+from browser import LONG_MS, Watch, served, settled
 from make_event import make_event
 from test_dossier import stands_alone
 from test_pages_events import HOSTILE, Made
@@ -29,12 +29,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def address(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(made.root, tmp_path_factory.mktemp("log") / "server.log") as url:
         yield url
-
-
-def settled(page: Page) -> None:
-    """Wait until the server has answered and nothing runs."""
-    page.wait_for_timeout(400)
-    page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
 
 
 def show(page: Page, hit: int, address: str = "") -> None:

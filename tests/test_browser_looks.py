@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import LONG_MS, served
+from browser import LONG_MS, served, settled
 from make_event import make_event
 
 if TYPE_CHECKING:
@@ -39,9 +39,8 @@ def opened(page: Page, url: str) -> None:
     """Open a page and wait until all of it is there."""
     page.goto(url)
     page.locator("h1").wait_for()
-    page.wait_for_timeout(500)
-    page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
-    page.wait_for_timeout(1500)
+    settled(page)
+    page.wait_for_timeout(500)  # pictures are drawn after the run
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

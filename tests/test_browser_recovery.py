@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browser import LONG_MS, Watch, served
+from browser import LONG_MS, Watch, served, settled
 from make_campaign import make_campaign
 from make_survey import make_survey
 
@@ -30,13 +30,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = make_campaign(make_survey(folder / "survey", n_hits=20), name="<img src=x onerror=alert(1)>")
     with served(root, folder / "server.log") as url:
         yield url
-
-
-def settled(page: Page) -> None:
-    """Wait until the server has answered and nothing runs."""
-    page.wait_for_timeout(500)
-    page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
-    page.wait_for_timeout(500)
 
 
 def show(page: Page, address: str, view: str) -> Watch:

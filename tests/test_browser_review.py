@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import LONG_MS, Watch, served
+from browser import LONG_MS, Watch, served, settled
 from test_pages_clusters import make
 
 from rrs_core.survey import queues
@@ -44,12 +44,6 @@ def show(page: Page, address: str) -> Watch:
     page.locator(".js-plotly-plot").first.wait_for()
     settled(page)
     return watch
-
-
-def settled(page: Page) -> None:
-    page.wait_for_timeout(400)
-    page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
-    page.wait_for_timeout(300)
 
 
 def on_screen(page: Page, hit: int) -> None:

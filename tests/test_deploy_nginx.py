@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,7 +14,7 @@ import pytest
 from browser import FLAGS, LONG_MS, Watch, chromium
 from make_survey import make_survey
 from playwright.sync_api import sync_playwright
-from sharing import HOST, ROLES, WEBSOCKET, Answer, SignIn, ask, proxy, session, shared, sign_in_at_proxy
+from sharing import HOST, ROLES, WEBSOCKET, Answer, SignIn, ask, proxy, session, shared, sign_in_at_proxy, trusting
 
 from rrs_core.survey.catalogue import load
 
@@ -161,6 +165,27 @@ def test_somebody_without_a_role_is_told_so(page: Page, site: Site) -> None:
     page.goto(site.address)
     page.get_by_text("NO_ACCESS").wait_for()
     assert page.locator("canvas, input, .js-plotly-plot").count() == 0
+
+
+def test_people_who_share_an_address_open_the_page_together(site: Site) -> None:
+    """One file of JavaScript turned away is a blank page: ten browsers that open one ask for 110 things each."""
+
+    def opened() -> Counter[int]:
+        line = HTTPConnection(HOST)
+        with trusting().wrap_socket(
+            socket.create_connection(("127.0.0.1", site.port)), server_hostname=HOST
+        ) as line.sock:
+            return Counter(status(line) for _ in range(110))
+
+    def status(line: HTTPConnection) -> int:
+        line.request("GET", "/_stcore/health")
+        with line.getresponse() as answer:
+            answer.read()
+            return answer.status
+
+    with ThreadPoolExecutor(10) as pool:
+        told = list(pool.map(lambda _: opened(), range(10)))
+    assert told == [Counter({200: 110})] * 10
 
 
 def test_nobody_says_by_themselves_who_they_are(site: Site) -> None:
