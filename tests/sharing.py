@@ -253,12 +253,12 @@ def session(address: str, *, port: int = 0, **headers: str) -> Iterator[tuple[st
         yield found, told
 
 
-def upload(address: str, *, token: bool = True) -> int:
-    """Send a small file to a session of one's own, as the uploader of a page would; return the status of the answer."""
+def upload(address: str, *, token: bool = True, data: bytes = b"abc") -> int:
+    """Send a file to a session of one's own, as the uploader of a page would; return the status of the answer."""
     with session(address) as (own, _):
         cookie = ask(address, "/_stcore/health").headers["set-cookie"].split(";")[0]
         sealed = {"Cookie": cookie, "X_Xsrftoken": cookie.split("=", 1)[1].strip('"')} if token else {}
-        body = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.npy"\r\n\r\nabc\r\n--x--\r\n'
+        body = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.npy"\r\n\r\n' + data + b"\r\n--x--\r\n"
         form = {"Content_Type": "multipart/form-data; boundary=x", "Content_Length": f"{len(body)}"}
         return ask(address, f"/_stcore/upload_file/{own}/x", method="PUT", body=body, **form, **sealed).status
 

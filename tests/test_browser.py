@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 from browser import LONG_MS, Watch, served, settled
 from make_survey import draw_snippet, make_survey
+from sharing import upload
 
+from pages.components import uploads
 from rrs_core.group.search import RESULT_COLUMNS
 from rrs_core.survey.catalogue import Survey, load
 
@@ -162,6 +165,14 @@ def test_the_sample_snippet_can_be_downloaded_and_uploaded(page: Page, address: 
         page.get_by_role("button", name="Sample snippet").click()
     send(page, Path(download.value.path()).read_bytes())
     assert tiles(page)[0] == survey.strongest()
+
+
+def test_a_file_up_to_the_limit_is_taken_and_one_of_a_byte_more_is_not(address: str) -> None:
+    """Streamlit counts the form around a file, some 80 bytes, as part of it."""
+    most = uploads.LARGEST_UPLOAD_MB * 2**20
+    assert upload(address, data=bytes(most - 100)) == 204
+    with contextlib.suppress(ConnectionResetError):  # it does not listen to the end of what it has refused
+        assert upload(address, data=bytes(most + 1)) == 413
 
 
 def test_a_refused_upload_is_one_line_and_the_page_goes_on(page: Page, address: str) -> None:

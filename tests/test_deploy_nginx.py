@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections import Counter
@@ -214,6 +215,38 @@ def test_an_upload_that_is_too_large_is_stopped_at_the_door(site: Site) -> None:
         assert (
             ask(site.address, path, method="PUT", port=site.port, Cookie=EVE, Content_Length=f"{size}").status == status
         )
+
+
+def test_an_upload_of_no_said_size_is_stopped_where_it_becomes_too_large(site: Site) -> None:
+    """Ten GB in pieces of a megabyte, from somebody who may upload, is answered a little after 65 MB."""
+    piece = b"%x\r\n" % 2**20 + bytes(2**20) + b"\r\n"
+    sent_mb, answer = 0, b""
+    with (
+        session(site.address, port=site.port, Cookie=EVE) as (own, _),
+        trusting().wrap_socket(socket.create_connection(("127.0.0.1", site.port)), server_hostname=HOST) as line,
+    ):
+        token = site.ask("/_stcore/health", Cookie=EVE).headers["set-cookie"].split(";")[0]
+        head = [
+            f"PUT /_stcore/upload_file/{own}/x HTTP/1.1", f"Host: {HOST}", f"Cookie: {EVE}; {token}",
+            "X-Xsrftoken: " + token.split("=", 1)[1].strip('"'), "Content-Type: multipart/form-data; boundary=x",
+            "Transfer-Encoding: chunked", "", "",
+        ]  # fmt: skip
+        form = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.npy"\r\n\r\n'
+        line.sendall("\r\n".join(head).encode() + b"%x\r\n" % len(form) + form + b"\r\n")
+        while not answer and sent_mb < 10_000:
+            line.settimeout(20)
+            line.sendall(piece)
+            sent_mb += 1
+            line.settimeout(0.001)
+            with contextlib.suppress(TimeoutError, ssl.SSLWantReadError):
+                answer = line.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert 63 <= sent_mb <= 100
+    assert site.ask("/_stcore/health").status == 200
+
+
+def test_an_address_of_a_megabyte_is_refused(site: Site) -> None:
+    assert site.ask(f"/?hit={'9' * 2**20}", Cookie=EVE).status == 414
 
 
 @pytest.mark.parametrize("path", ["/", "/_stcore/health", "/media/abc.npy", "/_stcore/metrics"])

@@ -49,6 +49,13 @@ def test_a_label_is_kept_with_who_and_when(store: Labels) -> None:
     assert store.version() == 1
 
 
+def test_words_that_look_the_same_are_the_same_label(store: Labels) -> None:
+    for word in ("caf\u00e9 😀", "cafe\u0301 😀"):
+        store.add("ada", 7, word, word)
+    rows = store.rows()
+    assert set(rows["label"]) == set(rows["comment"]) == {"caf\u00e9 😀"}
+
+
 def test_of_each_person_the_last_label_counts_and_nobody_overwrites_another(store: Labels) -> None:
     store.add("ada", 7, "rfi", at=later(1))
     store.add("bob", 7, "interesting", at=later(2))

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import base64
 import csv
+import gzip
 import io
 import json
 import pickle
 import re
 import resource
 import shutil
+import struct
+import tarfile
+import threading
+import time
 import tomllib
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +33,7 @@ from streamlit.testing.v1 import AppTest
 from pages.components import export, gallery, hitmap, loaders, mapdata, mapselection, mapview, uploads
 from rrs_core.errors import FileRefused, RRSError
 from rrs_core.group.search import index_of
+from rrs_core.observe.snippetfiles import Snippet
 from rrs_core.survey import selections
 from rrs_core.survey.catalogue import load
 from rrs_core.survey.store import Store
@@ -43,6 +50,23 @@ def is_literal(markdown: str) -> bool:
 def npy(array: np.ndarray) -> bytes:
     out = io.BytesIO()
     np.save(out, array, allow_pickle=True)
+    return out.getvalue()
+
+
+def packed(**files: bytes) -> bytes:
+    """Return a zip of files by name."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def tarred(name: str) -> bytes:
+    """Return a tar that holds one file of a name."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
     return out.getvalue()
 
 
@@ -394,6 +418,7 @@ def test_a_model_that_did_not_make_the_latents_is_refused(tmp_path: Path, monkey
 # Uploads
 
 BOMB = np.zeros(30_000_000, np.uint8)
+SQUARE = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)  # width, height, and what a pixel is
 BAD_UPLOADS = {
     "pickle": (pickle.dumps({"a": 1}), "PICKLE"),
     "object array": (npy(np.array([{"a": 1}] * 4, dtype=object)), "PICKLE"),
@@ -408,6 +433,12 @@ BAD_UPLOADS = {
     "empty": (b"", "EMPTY"),
     "7 TiB header": (npy(np.zeros((16, 256)))[:128].replace(b"(16, 256)", b"(9999999,)"), "TOO_LARGE"),
     "cut short": (npy(np.zeros((16, 256)))[:-5], "TRUNCATED"),
+    "zip of zips": (packed(**{"a.zip": packed(**{"../x.npy": npy(np.zeros((16, 256)))})}), "TYPE"),
+    "zip that climbs": (packed(**{"../../x.h5": uploads.HDF5 + bytes(200)}), "TYPE"),
+    "tar": (tarred("../../etc/cron.d/x.npy"), "TYPE"),
+    "gzip": (gzip.compress(npy(np.zeros((16, 256)))), "TYPE"),
+    "huge picture": (b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + SQUARE + bytes(100), "TYPE"),
+    "FITS": (b"SIMPLE  =                    T".ljust(2880), "TYPE"),
     "half an HDF5": (uploads.HDF5 + bytes(200), None),
     "half a filterbank": (uploads.SIGPROC + bytes(40), None),
 }
@@ -430,14 +461,20 @@ def test_bad_uploads_are_refused_in_one_line_and_the_page_lives_on(
 
 @pytest.mark.parametrize(
     "name",
-    ["../../../etc/cron.d/x.npy", "<img src=x onerror=alert(1)>.npy", "[x](javascript:alert(1)).npy", "a\u202egpj.npy"],
-)
+    [  # Streamlit itself turns away a name with a NUL, and one that does not end as the page asks
+        "../../../etc/cron.d/x.npy", "..\\x.npy", "C:\\x.npy", "/abs.npy", "x" * 300 + ".npy",
+        "x.h5:stream.npy", "CON.npy", "-rf.npy", "=cmd().npy", "<img src=x onerror=alert(1)>.npy",
+        "[x](javascript:alert(1)).npy",
+        "a\u202egpj.npy",
+    ],
+)  # fmt: skip
 def test_hostile_upload_names_are_shown_as_text_and_never_used(
     name: str, tiny_survey: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for data in (npy(snippet()), b"rubbish"):
         text = sent(upload(tiny_survey, data, monkeypatch, name))
         assert is_literal(text)
+        assert "x" * 70 not in text
 
 
 def test_a_large_array_is_refused_by_its_size() -> None:
@@ -497,6 +534,44 @@ def test_nothing_is_left_of_an_upload_and_its_name_never_becomes_a_path(
     assert "private" not in f"{refused.value}"
     assert not list((tmp_path / "private").iterdir())
     assert not (tmp_path / "escaped.h5").exists()
+
+
+@pytest.mark.parametrize("name", ["../../../x", "/abs", "a\0b", "x" * 300, "x.h5:stream", "CON", "-rf"])
+def test_an_observation_is_read_whatever_its_name(name: str, tmp_path: Path) -> None:
+    power = snippet()
+    data = written(tmp_path, ".fil", power)
+    np.testing.assert_allclose(uploads.snippet_of(data, name).power, power, rtol=1e-6)
+
+
+def test_an_array_in_columns_is_the_same_snippet() -> None:
+    power = snippet().astype(np.float32)
+    np.testing.assert_array_equal(uploads.snippet_of(npy(np.asfortranarray(power)), "x.npy").power, power)
+
+
+def test_of_a_crowd_of_uploads_some_wait_and_the_others_are_asked_to_come_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data, reading, done = written(tmp_path, ".fil", snippet()), threading.Event(), threading.Event()
+    read = uploads._read
+
+    def slow(*given: object) -> Snippet:
+        reading.set()
+        done.wait(60)
+        return read(*given)
+
+    monkeypatch.setattr(uploads, "_read", slow)
+    with ThreadPoolExecutor(40) as pool:
+        taken = [pool.submit(uploads.snippet_of, data, "x.fil") for _ in range(uploads.MOST_WAITING)]
+        reading.wait(60)
+        while uploads._places._value:
+            time.sleep(0.01)
+        for _ in range(500):
+            with pytest.raises(FileRefused, match="try again") as refused:
+                uploads.snippet_of(data, "x.fil")
+            assert refused.value.code == "BUSY"
+        done.set()
+        assert all(one.result().power.shape == (16, 256) for one in taken)
+    assert uploads.snippet_of(data, "x.fil").power.shape == (16, 256)
 
 
 def test_a_reader_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

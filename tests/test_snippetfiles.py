@@ -140,7 +140,7 @@ def refusals() -> dict[str, tuple[bytes, str]]:
         "no variance in float32": (npy(1e12 + waterfall()), "NO_VARIANCE"),
         "empty npz": (npz({}), "TYPE"),
         "npz of two": (npz({"a.npy": plain, "b.npy": plain}), "SHAPE"),
-        "npz without npy": (npz({"a.txt": plain}), "SHAPE"),
+        "npz without npy": (npz({"a.txt": plain}), "TYPE"),
         "npz bomb": (npz({"a.npy": header_of(described("(200000000,)", "'u1'")) + bytes(200_000_000)}), "BOMB"),
         "npz of a pickle": (npz({"a.npy": npy(np.array([{}], object))}), "PICKLE"),
         "npz of text": (npz({"a.npy": b"hello"}), "TYPE"),

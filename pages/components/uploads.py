@@ -9,6 +9,7 @@ shown, never used as a path, and the kind of a file is told by its first bytes.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import logging
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,11 +30,16 @@ from rrs_core.errors import FileRefused
 from rrs_core.observe.snippetfiles import Snippet, snippet_from_bytes
 from rrs_core.text import safe_text
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 HDF5, SIGPROC = b"\x89HDF\r\n\x1a\n", b"\x0c\x00\x00\x00HEADER_START"
 LONGEST_S = 30.0  #: wall clock of one parse
 LARGEST_ANSWER = 2**20
 LARGEST_UPLOAD_MB = 64
+MOST_WAITING = 8  #: files that are read or wait for it; whoever sends more is asked to come again
 _one_at_a_time = threading.Lock()
+_places = threading.BoundedSemaphore(MOST_WAITING)
 logger = logging.getLogger(__name__)
 
 
@@ -50,7 +57,7 @@ def snippet_of(data: bytes, name: str, *, frequency_mhz: float | None = None) ->
     Raises
     ------
     FileRefused
-        As `snippetfiles.read_snippet`; EMPTY, TIMEOUT, MEMORY and CRASHED besides.
+        As `snippetfiles.read_snippet`; EMPTY, BUSY, TIMEOUT, MEMORY and CRASHED besides.
     """
     shown = safe_text(name, 60)
     if not data:
@@ -70,12 +77,27 @@ def cut(scan: Path, frequency_mhz: float) -> Snippet:
     FileRefused
         As `snippet_of`; MISSING when the scan is no longer where it was ingested.
     """
-    with _one_at_a_time, tempfile.TemporaryDirectory(prefix="rrs-cut-") as folder:
-        return _read(scan, Path(folder), safe_text(scan.name, 60), frequency_mhz)
+    shown = safe_text(scan.name, 60)
+    with _in_turn(shown), tempfile.TemporaryDirectory(prefix="rrs-cut-") as folder:
+        return _read(scan, Path(folder), shown, frequency_mhz)
+
+
+@contextlib.contextmanager
+def _in_turn(shown: str) -> Iterator[None]:
+    """Wait for one's turn to have a file read; refuse where too many wait, each of whom holds a file in memory."""
+    if not _places.acquire(blocking=False):
+        raise FileRefused(
+            "BUSY", "the server is reading other people's files", where=shown, todo="try again in a minute"
+        )
+    try:
+        with _one_at_a_time:
+            yield
+    finally:
+        _places.release()
 
 
 def _in_child(data: bytes, shown: str, suffix: str, frequency_mhz: float | None) -> Snippet:
-    with _one_at_a_time, tempfile.TemporaryDirectory(prefix="rrs-upload-") as folder:
+    with _in_turn(shown), tempfile.TemporaryDirectory(prefix="rrs-upload-") as folder:
         source = Path(folder) / f"{hashlib.sha256(data).hexdigest()}{suffix}"
         source.write_bytes(data)
         return _read(source, Path(folder), shown, frequency_mhz)

@@ -138,7 +138,11 @@ def read_array(handle: BinaryIO, name: str) -> NDArray[np.generic]:
         raise FileRefused("TYPE", f"not a readable .npz: {error}", where=name) from error
     with archive:
         members = archive.infolist()
-        if len(members) != 1 or not members[0].filename.endswith(".npy"):
+        if not all(member.filename.endswith(".npy") for member in members):
+            raise FileRefused(
+                "TYPE", "an archive of other files is not a snippet", where=name, expected=".npy, .npz, .h5 or .fil"
+            )
+        if len(members) != 1:
             raise FileRefused(
                 "SHAPE", "expected one array in the .npz", where=name, got=[member.filename for member in members[:5]]
             )

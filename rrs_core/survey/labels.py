@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -91,6 +92,8 @@ class Labels:
     ) -> Entry:
         """Write down what a person says of a hit or a cluster; it is on the disk when this returns.
 
+        Words that look the same are the same (Unicode NFC), whatever keyboard they were typed on.
+
         Raises
         ------
         SurveyRefused
@@ -98,6 +101,7 @@ class Labels:
         """
         if not (label or comment):
             raise SurveyRefused("LABEL", "neither a label nor a comment", where=f"hit {hit_id}")
+        label, comment = (unicodedata.normalize("NFC", text) for text in (label, comment))
         return self._write(Entry(_utc(at), person, kind, int(hit_id), label, comment))
 
     def take_back(self, person: str, key: str = "", *, at: datetime | None = None) -> Entry | None:
