@@ -326,3 +326,13 @@ def test_labels_of_hits_that_are_gone_and_a_label_named_none_are_left_out() -> N
     assert refused.value.code == "CHOICE"
     assert filters.with_labels(FIVE, HIT_ID, labelled()).said == {}
     assert filters.with_labels(FIVE, HIT_ID, labels.current(labels.empty())).said == {}
+
+
+def test_of_a_hit_there_is_one_label_or_people_differ_or_none() -> None:
+    now = labelled(
+        ("ada", 10, "noise"), ("bob", 10, "noise"), ("ada", 20, "noise"), ("bob", 20, "unsure"), ("cyd", 20, "natural"),
+        ("ada", 40, "pulsar?"),
+    )  # fmt: skip
+    found = filters.with_labels(FIVE, HIT_ID, now).by_label()
+    named = {hit: found.names[code] for hit, code in zip(HIT_ID.tolist(), found.codes.tolist(), strict=True)}
+    assert named == {10: "noise", 20: filters.DIFFER, 30: "none", 40: "pulsar?", 50: "none"}

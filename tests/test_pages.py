@@ -36,6 +36,7 @@ from rrs_core.group.search import index_of
 from rrs_core.observe.snippetfiles import Snippet
 from rrs_core.survey import selections
 from rrs_core.survey.catalogue import load
+from rrs_core.survey.labels import FILE, Labels
 from rrs_core.survey.store import Store
 
 PAGES = ("overview", "map", "lookalikes", "clusters", "events", "features", "hits", "latents", "recovery")
@@ -730,6 +731,34 @@ def test_the_map_has_the_names_that_people_gave_to_superclusters(monkeypatch: py
 
     monkeypatch.setattr(mapview.cluster_names, "by_cluster", damaged)
     assert mapview._names(None, asked) == (("0", 1.0, 2.0), ("3", 5.0, 6.0))
+
+
+def test_the_map_is_coloured_and_filtered_by_what_people_say_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_survey(tmp_path / "s", n_hits=20)
+    ids, store = load(root).hits["hit_id"].tolist(), Labels(root / FILE)
+    app = opened("map", root, monkeypatch)
+    assert "Label" not in app.selectbox(key="map.colour").options
+
+    def groups() -> set[str]:
+        (figure,) = [json.loads(one.proto.spec) for one in app.get("plotly_chart")]
+        return {trace["name"] for trace in figure["data"]}
+
+    for person, hit, label in (("ada", 0, "noise"), ("ada", 1, "noise"), ("bob", 1, "unsure")):
+        store.add(person, ids[hit], label)
+    app.run()
+    app.selectbox(key="map.colour").set_value("label").run()
+    assert groups() == {"noise (1)", "people differ (1)", "not labelled (18)"}
+    store.add("bob", ids[1], "noise")
+    app.run()
+    assert groups() == {"noise (2)", "not labelled (18)"}
+    app.multiselect(key="hits.label").set_value(["noise"]).run()
+    assert groups() == {"noise (2)", "not labelled (0)"}
+    (root / FILE).write_bytes(b"junk")
+    app.run()
+    assert len(app.error) == 1
+    assert "20 of 20 hits" in sent(app)
 
 
 def test_a_large_map_states_its_sample(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.components import frame, loaders
+from rrs_core.errors import RRSError
 from rrs_core.figures import density as pictures
 from rrs_core.survey import filters
 from rrs_core.survey.tables import SCHEMAS
@@ -89,6 +91,16 @@ class Hits:
         return {word: names for word, names in found.items() if len(names) > 1} | {
             X: measured, Y: measured, ORDER: orders,
         }  # fmt: skip
+
+
+def labelled(survey: Survey) -> Hits:
+    """Return the hits with what people say of them; without, and a line that says why, where that cannot be read."""
+    columns, decades = loaders.hit_columns()
+    try:
+        columns = loaders.labelled_columns()
+    except RRSError as error:
+        frame.refusal(error)  # the hits are there all the same
+    return Hits(survey, columns, decades - LINEAR)
 
 
 def controls(hits: Hits, *, plotted: bool = True) -> Given:

@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import choice, export, frame, hitmap, loaders, waterfall
+from pages.components import choice, export, frame, hitmap, waterfall
 from pages.components.export import MOST_ROWS
-from pages.components.hit_filters import LINEAR, ORDER, ORDERS, Hits, X, Y, axis, controls, namer
-from rrs_core.errors import RRSError
+from pages.components.hit_filters import ORDER, ORDERS, Hits, X, Y, axis, controls, labelled, namer
 from rrs_core.figures import density as pictures
 from rrs_core.survey import filters
 from rrs_core.survey.tables import SCHEMAS
@@ -50,12 +49,7 @@ def show(survey: Survey) -> None:
     SettingsRefused
         RANGE, for a range whose ends are the wrong way round.
     """
-    columns, decades = loaders.hit_columns()
-    try:
-        columns = loaders.labelled_columns()
-    except RRSError as error:
-        frame.refusal(error)  # the hits are there all the same
-    hits = Hits(survey, columns, decades - LINEAR)
+    hits = labelled(survey)
     given = controls(hits)
     rows = np.flatnonzero(filters.mask(hits.columns, filters.filter_of(given)))
     line = st.container(horizontal=True, vertical_alignment="center")

@@ -17,6 +17,7 @@ from pages.components.hit_filters import UNITLESS, UNITS, WORDS, namer
 from rrs_core.figures.colours import Colouring, colour_by, colour_codes
 from rrs_core.figures.points import Paint, Places, density, middles, paint, quantise
 from rrs_core.group import views
+from rrs_core.survey.filters import LABEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,9 +95,10 @@ def placed(found: Survey, name: str) -> Placed:
     return _placed(loaders.digest_of(found), name, found)
 
 
-def painted(found: Survey, column: str, *, dark: bool) -> Painted:
+def painted(found: Survey, known: Columns, column: str, *, dark: bool) -> Painted:
     """Return the points coloured by a column of `columns`."""
-    return _painted(loaders.digest_of(found), column, dark, found)
+    said = _id(np.array([*known.said]), *known.said.values()) if column == LABEL else ""
+    return _painted(loaders.digest_of(found), column, said, dark, found, known)
 
 
 def names(found: Survey, view: str) -> list[tuple[str, float, float]]:
@@ -107,6 +109,8 @@ def names(found: Survey, view: str) -> list[tuple[str, float, float]]:
 def columns(known: Columns) -> dict[str, str]:
     """Return what points can be coloured by, with the words that people read: what tells hits apart."""
     found = {name: words for name, words in CATEGORIES.items() if len(known.categories[name].names) > 1}
+    if known.said:
+        found[LABEL] = "Label"
     for name in known.measured():
         unit = UNITS.get(name, "") or UNITLESS
         found[name] = f"{WORDS.get(name, name.replace('_', ' ').capitalize())} [{unit}]"
@@ -130,16 +134,22 @@ def _placed(version: str, name: str, _survey: Survey) -> Placed:
 
 
 @st.cache_resource(max_entries=16, show_spinner="Colouring the hits")
-def _painted(version: str, column: str, dark: bool, _survey: Survey) -> Painted:
-    known, _ = loaders.hit_columns()
+def _painted(
+    version: str,
+    column: str,
+    said: str,  # noqa: ARG001
+    dark: bool,
+    _survey: Survey,
+    _known: Columns,
+) -> Painted:
     rows = _points(version, _survey).rows
-    title = columns(known)[column]
-    if column in known.categories:
-        category = known.categories[column]
+    title = columns(_known)[column]
+    if column == LABEL or column in _known.categories:
+        category = _known.by_label() if column == LABEL else _known.categories[column]
         words = [namer(column)(name) for name in category.names]
         colouring = colour_codes(category.codes[rows], words, title)
     else:
-        colouring = colour_by(_series(known.values(column, rows)), title)
+        colouring = colour_by(_series(_known.values(column, rows)), title)
     made = paint(colouring, dark=dark)
     return Painted(_id(made.codes, made.palette), made, colouring)
 

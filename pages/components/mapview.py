@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from pages.components import choice, cluster_names, frame, loaders, mapdata, mapselection, mapstate, pointmap
-from pages.components.hit_filters import LINEAR, Hits, controls
+from pages.components.hit_filters import controls, labelled
 from pages.components.hitmap import caption, selected_ids
 from rrs_core import figures
 from rrs_core.errors import RRSError
@@ -62,9 +62,9 @@ def show(survey: Survey) -> None:
 
 
 def _asked(survey: Survey) -> Asked:
-    columns, decades = loaders.hit_columns()
+    hits = labelled(survey)
     points = mapdata.points(survey)
-    known, colours = views.names(survey), mapdata.columns(columns)
+    known, colours = views.names(survey), mapdata.columns(hits.columns)
     row = st.container(horizontal=True, vertical_alignment="bottom")
     changed = choice.linked("view", "map.view", known, known[0])
     view = row.selectbox("View", known, format_func=views.WORDS.get, key="map.view", on_change=changed, width=260)
@@ -80,16 +80,16 @@ def _asked(survey: Survey) -> Asked:
     contours = row.toggle("Contours", key="map.contours", help="Lines of equal density. Drawn by WebGL only.")
     named = row.toggle("Names", value=True, key="map.names", help="Numbers of the largest superclusters.")
     with st.expander("Filters: hits that do not pass turn grey", icon=":material/filter_alt:"):
-        given = controls(Hits(survey, columns, decades - LINEAR), plotted=False)
+        given = controls(hits, plotted=False)
     mapselection.taken_up(survey, points)
-    passes = filters.mask(columns, filters.filter_of(given))
+    passes = filters.mask(hits.columns, filters.filter_of(given))
     placed = mapdata.placed(survey, view)
     if drawn == "auto":
         drawn = "plotly" if placed.n <= MOST_PLOTLY else "picture" if st.session_state.get(FAILED) else "webgl"
     words = "; ".join([views.WORDS[view], *(f"{k}={','.join(v)}" for k, v in filters.write_words(given).items())])
     return Asked(
-        points, placed, mapdata.painted(survey, column, dark=frame.dark()), ~passes[points.rows], TOOLS[tool], drawn,
-        contours, named and len(columns.categories["cluster"].names) > 1, words,
+        points, placed, mapdata.painted(survey, hits.columns, column, dark=frame.dark()), ~passes[points.rows],
+        TOOLS[tool], drawn, contours, named and len(hits.columns.categories["cluster"].names) > 1, words,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "
 GREY = "#8C8C8C"  #: "other", "unknown", "all hits": never a category of its own
 ON_COLOUR, OFF_COLOUR = OKABE_ITO[0], OKABE_ITO[1]
 QUERY_COLOUR = OKABE_ITO[3]
-UNGROUPED = ("other", "unknown", "not clustered", "none", "neither")  #: groups that are none
+UNGROUPED = ("other", "unknown", "not clustered", "not labelled", "none", "neither")  #: groups that are none
 MOST_CATEGORIES = len(OKABE_ITO)
 
 

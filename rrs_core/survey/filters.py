@@ -34,6 +34,7 @@ BOUNDS: dict[str, tuple[str, int]] = {
 }
 CHOICES = ("detector", "side", "target", "cadence", "status", "cluster")
 LABEL = "label"  #: what people say of hits now; several of one hit where they differ, and none of most
+DIFFER = "people differ"  #: of a hit that different people give different labels
 HITS_NUMBERS = ("frequency_mhz", "drift_rate_hz_s", "snr", "s_statistic", "tstart_mjd")
 CLUSTER_NUMBERS = ("anomaly_score", "rfi_distance")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -102,6 +103,14 @@ class Columns:
             for row in np.intersect1d(own, rows).tolist():
                 found.setdefault(row, []).append(label)
         return [tuple(found.get(row, ())) for row in rows.tolist()]
+
+    def by_label(self) -> Category:
+        """Return what people say of each hit as one name: the label, `DIFFER` where people differ, or `NONE`."""
+        names = (*self.said, DIFFER, NONE)
+        codes = np.full(len(self), len(names) - 1, np.int32)
+        for code, own in enumerate(self.said.values()):
+            codes[own] = np.where(codes[own] == len(names) - 1, code, len(names) - 2)
+        return Category(codes, names)
 
     def measured(self) -> list[str]:
         """Return the names of the numeric columns."""
