@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SHOWN = "review.strip"  #: session state: whether the strip is shown
 PATIENCE_S = 0.2  #: that the page waits for a strip; one that takes longer is drawn when it is there
 AGAIN_S = 0.5  #: how often it is looked for then
-HEIGHT = 560  #: [pixels]
+HEIGHT = 700  #: [pixels]
 
 
 def unlike_any(figure: go.Figure) -> go.Figure:
