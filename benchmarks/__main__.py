@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-NAMES = ("read", "energy", "drift", "features", "clusters", "encode", "search", "lookalikes", "hits")
+NAMES = ("read", "energy", "drift", "features", "clusters", "encode", "search", "lookalikes", "hits", "explorer")
 OUT = Path(__file__).parent / "results.json"
 
 

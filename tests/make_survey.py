@@ -109,6 +109,26 @@ def make_survey(
     return root
 
 
+def make_large_survey(root: Path, n_hits: int) -> Path:
+    """Write a survey of many hits to `root` and return `root`: few scans and no latents, places drawn from a Gaussian.
+
+    The pictures of its hits are all zero and take no room on the disk.
+    """
+    store = Store(make_survey(root, n_hits=40))
+    hits = store.read_table("hits")
+    rows = np.arange(n_hits)
+    wide = hits.iloc[rows % len(hits)].assign(
+        hit_id=rows + 10**10, snippet_row=rows, channel=rows % 2**17, snr=1.0 + rows % 977
+    )
+    store.write_table("hits", wide)
+    xy = np.random.default_rng(0).normal(0, 1, (n_hits, 2)).astype(np.float32)
+    places = pd.DataFrame({"hit_id": wide["hit_id"], "x": xy[:, 0], "y": xy[:, 1], "method": "umap"})
+    store.write_table("projection", places)
+    store.table_path("latents").unlink()
+    np.lib.format.open_memmap(store.snippets_path, "w+", np.float16, (n_hits, 16, 256))
+    return root
+
+
 def _scans(names: Sequence[str]) -> pd.DataFrame:
     rows = []
     for cadence, (name, fch1) in enumerate(zip(names, FCH1_MHZ, strict=True), start=1):
