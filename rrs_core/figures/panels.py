@@ -99,7 +99,7 @@ def cadence_waterfalls(
         "coloraxis": scale, "height": height or MARGIN_PX + PANEL_PX * max(1, len(panels)), "showlegend": False,
         "margin": {"l": 60, "r": 10, "t": 30, "b": 50}, "annotations": [], **_axes(panels, frequency_title),
     }  # fmt: skip
-    traces = []
+    traces: list[dict[str, Any]] = []
     for number, (panel, image) in enumerate(zip(panels, images, strict=True), start=1):
         minutes = (panel.time_s - panel.start_s) / 60
         where = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
