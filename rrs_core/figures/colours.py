@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,9 +34,12 @@ def plot_text(text: str) -> str:
     return html.escape(text, quote=False)
 
 
+@functools.cache
 def colour_table(name: str = "Viridis") -> NDArray[np.uint8]:
-    """Return a colour scale as a table, shape (256, 3), red green blue."""
-    return np.array([unlabel_rgb(colour) for colour in sample_colorscale(name, 256)]).round().astype(np.uint8)
+    """Return a colour scale as a table, shape (256, 3), red green blue; read-only."""
+    table = np.array([unlabel_rgb(colour) for colour in sample_colorscale(name, 256)]).round().astype(np.uint8)
+    table.setflags(write=False)
+    return table
 
 
 @dataclass(frozen=True)
