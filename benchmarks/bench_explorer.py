@@ -2,7 +2,8 @@
 
 A real server and a real Chromium with WebGL in software, on this machine, both on the same cores. Large surveys are
 drawn (`make_large_survey`); answers are timed on the demo survey, `make demo`. What an answer takes is the time from
-the first message that the browser sends to the last one that comes back, in the browser's own clock.
+the last message that the browser sends to the last one that comes back, in the browser's own clock: whatever the
+browser does before it listens to the next message, drawing above all, counts.
 """
 
 from __future__ import annotations
@@ -248,7 +249,7 @@ def _answer(page: Page, act: Callable[[], object]) -> float:
     came = [at for what, at in talk if what == "came"]
     if not sent or not came:
         raise RuntimeError(f"nothing was asked or answered at {page.url}")
-    return float(came[-1] - sent[0]) / 1e3
+    return float(came[-1] - sent[-1]) / 1e3
 
 
 def _press(page: Page, name: str) -> None:
