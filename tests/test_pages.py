@@ -27,10 +27,10 @@ import pytest
 import streamlit as st
 from apps import ROOT, opened, sent
 from make_scans import FCH1_MHZ, write_scan
-from make_survey import FOFF_MHZ, draw_snippet, make_survey
+from make_survey import FOFF_MHZ, draw_snippet, make_large_survey, make_survey
 from streamlit.testing.v1 import AppTest
 
-from pages.components import export, gallery, hitmap, loaders, mapdata, mapselection, mapview, uploads
+from pages.components import export, gallery, hitmap, loaders, mapdata, mapselection, mapstate, mapview, uploads
 from rrs_core.errors import FileRefused, RRSError
 from rrs_core.group.search import index_of
 from rrs_core.observe.snippetfiles import Snippet
@@ -718,6 +718,29 @@ def test_a_selection_is_undone_cleared_and_kept_under_a_name(tmp_path: Path, mon
     app.button(key="map.undo").click().run()
     assert "Selected: 0 of 60" in sent(app)
     assert not app.exception
+
+
+def size(value: object) -> int:
+    """Return the bytes of what a session keeps; what a component's answer calls is code."""
+    if isinstance(value, dict):
+        return sum(size(one) for one in value.values())
+    return 0 if callable(value) else len(pickle.dumps(value))
+
+
+def test_what_a_session_keeps_of_a_map_of_a_million_points_is_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its selection and all steps of undo, a bit a point each; the points themselves are all sessions' own."""
+    n, rng = 1_000_000, np.random.default_rng(0)
+    app = opened("map", make_large_survey(tmp_path / "s", n), monkeypatch, drawn="webgl")
+    version = loaders.digest_of(load(tmp_path / "s"))
+    steps = [(version, np.packbits(rng.random(n) < 0.5).tobytes()) for _ in range(mapstate.MOST_STEPS + 1)]
+    app.session_state[mapstate.SELECTED], app.session_state[mapstate.BEFORE] = steps[0], steps[1:]
+    app.run()
+    assert not app.exception
+    assert re.search(r"Selected: [45]\d\d,\d\d\d of 1,000,000", sent(app))
+    kept = {name: size(value) for name, value in app.session_state._state.filtered_state.items()}
+    assert 2_000_000 < sum(kept.values()) <= 10_000_000
 
 
 def test_the_map_has_the_names_that_people_gave_to_superclusters(monkeypatch: pytest.MonkeyPatch) -> None:
