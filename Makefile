@@ -54,7 +54,7 @@ nginx:
 	else echo "No nginx found: the tests of deploy/nginx.conf are skipped."; fi
 
 test: dev chromium nginx ## run every test, in a browser too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: dev ## ruff and mypy
 	$(BIN)/ruff check .

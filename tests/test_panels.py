@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -197,6 +198,19 @@ def test_the_figure_has_a_waterfall_a_scan_and_a_track_on_both_sides(tmp_path: P
     assert any(panels[2].reason[:20] in title for title in titles[3:])
     plain = cadence_waterfalls(panels, track=False)
     assert [trace.type for trace in plain.data].count("scatter") == 0
+
+
+def test_each_panel_has_axes_of_its_own_and_the_first_may_be_empty() -> None:
+    gone = Panel(0, True, "HIP1", 0.0, np.arange(2.0), np.arange(4.0), None, np.arange(2.0), reason="it is gone")
+    figure = cadence_waterfalls([gone, *(noise(seed=seed) for seed in range(11))], frequency_title="f [Hz]")
+    assert [trace.yaxis for trace in figure.data if trace.type == "heatmap"] == [f"y{n}" for n in range(2, 13)]
+    (why,) = [note for note in figure.layout.annotations if note.text == "it is gone"]
+    assert (why.xref, why.yref) == ("x domain", "y domain")
+    domains = [figure.layout[f"yaxis{n}" if n > 1 else "yaxis"].domain for n in range(1, 13)]
+    assert all(lower[1] < upper[0] for upper, lower in itertools.pairwise(domains))
+    assert domains[0][1] == pytest.approx(1)
+    assert figure.layout.xaxis12.title.text == "f [Hz]"
+    assert {figure.layout[f"xaxis{n}" if n > 1 else "xaxis"].matches for n in range(1, 12)} == {"x12"}
 
 
 def test_names_and_reasons_are_shown_as_text() -> None:

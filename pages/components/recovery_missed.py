@@ -100,10 +100,8 @@ def _waterfalls(found: Campaign, rows: pd.DataFrame) -> None:
     panels = kept_panels(found, rows)
     alt = f"Waterfalls of the {len(rows)} scans of the injection"
     if panels:
-        figure = cadence_waterfalls(panels, track=True)
         title = "Offset from the injection in the middle of each scan [Hz]"
-        figure.update_xaxes(title=title, row=len(panels), col=1)
-        st.plotly_chart(figure, key="recovery.waterfalls", alt=alt)
+        st.plotly_chart(cadence_waterfalls(panels, frequency_title=title), key="recovery.waterfalls", alt=alt)
         st.caption(
             "As the campaign saw them, with the injection in ON scans; dotted lines run on both sides of where it "
             "should be. A column is the brightest of the channels in it. One scale of colours."

@@ -102,7 +102,8 @@ def cadence_waterfalls(
     traces: list[dict[str, Any]] = []
     for number, (panel, image) in enumerate(zip(panels, images, strict=True), start=1):
         minutes = (panel.time_s - panel.start_s) / 60
-        where = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
+        x, y = ("x", "y") if number == 1 else (f"x{number}", f"y{number}")
+        where = {"xaxis": x, "yaxis": y}
         layout["annotations"].append(
             {
                 "text": plot_text(panel_title(panel)), "x": 0, "xanchor": "left", "xref": "paper", "yanchor": "bottom",
@@ -113,7 +114,7 @@ def cadence_waterfalls(
             layout["annotations"].append(
                 {
                     "text": plot_text(safe_text(panel.reason, 120)), "x": 0.5, "y": 0.5, "align": "center",
-                    "xref": f"x{number} domain", "yref": f"y{number} domain", "showarrow": False,
+                    "xref": f"{x} domain", "yref": f"{y} domain", "showarrow": False,
                 }
             )  # fmt: skip
         else:
