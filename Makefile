@@ -72,5 +72,5 @@ peers: .venv-peers/done ## turbo_seti in .venv-peers, which `make bench` compare
 screenshots: dev chromium demo ## draw the pictures of docs/tour.md anew, from the demo survey
 	$(BIN)/python docs/screenshots.py
 
-bench: dev ## measure; prints ratios, writes benchmarks/results.json
+bench: dev chromium demo ## measure; prints ratios, writes benchmarks/results.json
 	$(BIN)/python -m benchmarks
