@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import frame
+from pages.components import frame, heap
 
 frame.configure()
 person = frame.let_in()
 page = st.navigation(frame.pages(), position="hidden")  # the menu is ours: frame.sidebar
 frame.sidebar(person)
 page.run()
+heap.settle()
