@@ -15,7 +15,7 @@ from rrs_core import units
 from rrs_core.describe.features import FEATURES, LOGARITHMIC, UNITLESS
 from rrs_core.errors import RRSError
 from rrs_core.group.search import lookalikes
-from rrs_core.observe.panels import Panel, read_panels
+from rrs_core.observe.panels import Panel, read_panels, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,9 +135,9 @@ def panels_of(
         except RRSError as error:
             why = f"{error}"
         else:
-            if any(panel.power is not None for panel in panels):
+            why = unreadable(panels)
+            if not why:
                 return panels, ""
-            why = next((panel.reason for panel in panels if panel.reason), "no scan can be read")
     return [snippet_panel(survey, hit_id)], why
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from rrs_core.figures.panels import cadence_waterfalls, stretched
 from rrs_core.observe import panels as module
 from rrs_core.observe.filterbank import write_fbh5
 from rrs_core.observe.header import ScanHeader
-from rrs_core.observe.panels import Panel, read_panels
+from rrs_core.observe.panels import Panel, read_panels, unreadable
 
 FOFF_MHZ = units.FINE_CHANNEL_HZ / units.HZ_PER_MHZ
 N_CHAN, FIRST, DRIFT_HZ_S, STEP_S = 8192, 4000, 0.4, 318.0
@@ -129,9 +130,24 @@ def test_a_scan_that_is_gone_or_does_not_reach_that_far_says_so(tmp_path: Path) 
     assert f"{tmp_path}" not in panels[1].reason
     assert panels[0].power is not None
     assert np.array_equal(panels[1].offset_hz, panels[0].offset_hz)
+    assert not unreadable(panels)
     far = read_panels(scans, 1500.0, 0.0)
     assert all(panel.power is None for panel in far)
-    assert "does not reach" in far[0].reason
+    assert "does not reach" in unreadable(far)
+
+
+def test_a_folder_that_is_gone_is_not_named(tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    scans = write_cadence(tmp_path / "secret")
+    rmtree(tmp_path / "secret")
+    panels = read_panels(scans, frequency_of(FIRST, -1), DRIFT_HZ_S)
+    why = unreadable(panels)
+    assert "secret" not in why
+    assert "No such file" in why
+    notes = [note.text for note in cadence_waterfalls(panels).layout.annotations if "No such file" in note.text]
+    assert len(notes) == 3
+    assert max(len(line) for line in notes[0].split("<br>")) <= 60
+    assert Path(scans["path"].iloc[0]).name in notes[0]
 
 
 def test_a_file_that_another_took_the_place_of_is_not_shown(tmp_path: Path) -> None:
@@ -214,11 +230,11 @@ def test_each_panel_has_axes_of_its_own_and_the_first_may_be_empty() -> None:
 
 
 def test_names_and_reasons_are_shown_as_text() -> None:
-    hostile = "<a href='javascript:alert(1)'>x</a>\x1b[31m\n<b>y"
+    hostile = "<a href='javascript:alert(1)'>x</a>\x1b[31m\n; <b>y"
     gone = Panel(1, False, hostile, 300.0, np.arange(2.0), np.arange(4.0), None, np.arange(2.0), reason=hostile)
     texts = [note.text for note in cadence_waterfalls([noise(name=hostile), gone]).layout.annotations]
     assert len(texts) == 3
-    assert not [text for text in texts if "<" in text or "\x1b" in text or "\n" in text]
+    assert not [text for text in texts if "<" in text.replace("<br>", "") or "\x1b" in text or "\n" in text]
 
 
 def test_one_sigma_is_that_of_the_usual_panel() -> None:

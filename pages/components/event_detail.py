@@ -14,6 +14,7 @@ from rrs_core import units
 from rrs_core.errors import RRSError
 from rrs_core.figures.panels import cadence_waterfalls
 from rrs_core.group import lineage
+from rrs_core.observe.panels import unreadable
 from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
@@ -83,14 +84,15 @@ def _cadence(survey: Survey, row: pd.Series[Any], hits: pd.DataFrame) -> None:
     except RRSError as error:
         frame.refusal(error)
         return
+    if why := unreadable(panels):
+        st.caption(f"No scan of this cadence can be read: {markdown_text(why, 300)}. The snippets of its hits remain.")
+        return
     on = [panel.position for panel in panels if panel.on]
     st.plotly_chart(
         cadence_waterfalls(panels, track=track),
         key="events.panels",
         alt=f"Waterfalls of {len(panels)} scans of the cadence, ON at positions {', '.join(map(str, on))}",
     )
-    if all(panel.power is None for panel in panels):
-        st.caption("No scan of this cadence can be read: the snippets of its hits remain.")
     st.caption("Each scan where the signal then is, by its drift and the scans' start times. One scale of colours.")
 
 

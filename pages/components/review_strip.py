@@ -14,6 +14,8 @@ from pages.components import frame, loaders
 from rrs_core import units
 from rrs_core.errors import RRSError
 from rrs_core.figures.panels import cadence_waterfalls
+from rrs_core.observe.panels import unreadable
+from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -90,11 +92,12 @@ def _draw(future: Future[list[Panel]]) -> None:
     except RRSError as error:
         frame.refusal(error)
         return
+    if why := unreadable(found):
+        st.caption(f"No scan of this cadence can be read: {markdown_text(why, 300)}. The snippet remains.")
+        return
     on = [panel.position for panel in found if panel.on]
     st.plotly_chart(
         unlike_any(cadence_waterfalls(found, height=HEIGHT).update_layout(coloraxis_showscale=False)),  # no room for it
         key="review.panels",
         alt=f"Waterfalls of {len(found)} scans of the cadence, ON at positions {', '.join(map(str, on))}",
     )
-    if all(panel.power is None for panel in found):
-        st.caption("No scan of this cadence can be read: the snippet remains.")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ASIDE = 0.02  #: of the width that the track's lines stand on either side of the signal
 PANEL_PX, MARGIN_PX = 105, 90  #: height of a panel with its title, and of all that is around them
+LINE, LINES = 60, 3  #: characters of a line, and lines, of why a panel is empty
 BRIGHTEST = 0.999  #: of the pixels of a linear scale; what is brighter has the colour of the highest
 DEVIATION = 1.4826  #: standard deviation of normal noise over its median absolute deviation
 
@@ -113,7 +114,7 @@ def cadence_waterfalls(
         if image is None:
             layout["annotations"].append(
                 {
-                    "text": plot_text(safe_text(panel.reason, 120)), "x": 0.5, "y": 0.5, "align": "center",
+                    "text": _lines(panel.reason), "x": 0.5, "y": 0.5, "align": "center",
                     "xref": f"{x} domain", "yref": f"{y} domain", "showarrow": False,
                 }
             )  # fmt: skip
@@ -134,6 +135,11 @@ def cadence_waterfalls(
             for side in ((-1, 1) if track else ())
         ]  # fmt: skip
     return go.Figure(traces, layout)
+
+
+def _lines(reason: str) -> str:
+    """Return why a panel is empty as plotly shows it: the parts of a refusal one below the other, as far as fits."""
+    return "<br>".join(plot_text(safe_text(part, LINE)) for part in reason.split("; ")[:LINES])
 
 
 def _axes(panels: Sequence[Panel], frequency_title: str) -> dict[str, Any]:

@@ -83,7 +83,8 @@ def _unreadable(path: object, error: Exception) -> FileRefused:
         return FileRefused("PERMISSION", "the file may not be read", where=path, todo="check its permissions")
     if number in (errno.ELOOP, errno.ENXIO) or isinstance(error, RuntimeError):
         return FileRefused("NOT_REGULAR_FILE", f"the name leads to no regular file: {error}", where=path)
-    return FileRefused("MISSING", f"the file cannot be opened: {error}", where=path, todo="check the name")
+    why = getattr(error, "strerror", None) or error  # without the name that the error was met at, a folder perhaps
+    return FileRefused("MISSING", f"the file cannot be opened: {why}", where=path, todo="check the name")
 
 
 def _must_be_regular(status: os.stat_result, path: object) -> None:

@@ -14,6 +14,8 @@ from rrs_core.observe.blocks import clean_block, read_mended
 from rrs_core.observe.filterbank import open_scan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -97,6 +99,13 @@ def read_panels(
         _panel(row, float(start_s), frequency_mhz, drift_rate_hz_s, edges_hz)
         for start_s, row in zip(starts_s, rows, strict=True)
     ]
+
+
+def unreadable(panels: Sequence[Panel]) -> str:
+    """Return why no scan can be read; empty where one can."""
+    if any(panel.power is not None for panel in panels):
+        return ""
+    return next((panel.reason for panel in panels if panel.reason), "no scan can be read")
 
 
 def _edges(rows: list[dict[Any, Any]], frequency_mhz: float, moved_hz: float, width_hz: float) -> Floats:
