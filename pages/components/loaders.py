@@ -460,7 +460,8 @@ def _cut(path: str, sha256: str, frequency_mhz: float) -> Snippet:  # noqa: ARG0
 @st.cache_data(max_entries=64, show_spinner="Encoding", scope="session")
 def _encode(model: str, snippet: str, _encoder: Encoder, _power: NDArray[np.float32]) -> NDArray[np.float32]:  # noqa: ARG001
     with _inference:
-        return _encoder.encode(_power[None])[0]
+        latents: NDArray[np.float32] = _encoder.encode(_power[None])[0]
+    return latents
 
 
 @st.cache_data(max_entries=4, show_spinner="Measuring the latents")

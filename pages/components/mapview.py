@@ -67,16 +67,19 @@ def _asked(survey: Survey) -> Asked:
     known, colours = views.names(survey), mapdata.columns(hits.columns)
     row = st.container(horizontal=True, vertical_alignment="bottom")
     changed = choice.linked("view", "map.view", known, known[0])
-    view = row.selectbox("View", known, format_func=views.WORDS.get, key="map.view", on_change=changed, width=260)
+    view = row.selectbox(
+        "View", known, format_func=views.WORDS.__getitem__, key="map.view", on_change=changed, width=260
+    )
     changed = choice.linked("colour", "map.colour", list(colours), next(iter(colours)))
     column = row.selectbox(
-        "Colour by", list(colours), format_func=colours.get, key="map.colour", on_change=changed, width=260
+        "Colour by", list(colours), format_func=colours.__getitem__, key="map.colour", on_change=changed, width=260
     )
     tool = row.segmented_control("Mouse", TOOLS, required=True, default="Lasso", key="map.tool", help=TOOLS_HELP)
     changed = choice.linked("drawn", "map.drawn", list(DRAWN), "auto")
     drawn = row.selectbox(
-        "Drawn by", list(DRAWN), format_func=DRAWN.get, key="map.drawn", on_change=changed, help=DRAWN_HELP, width=150
-    )
+        "Drawn by", list(DRAWN), format_func=DRAWN.__getitem__, key="map.drawn", on_change=changed, help=DRAWN_HELP,
+        width=150,
+    )  # fmt: skip
     contours = row.toggle("Contours", key="map.contours", help="Lines of equal density. Drawn by WebGL only.")
     named = row.toggle("Names", value=True, key="map.names", help="Numbers of the largest superclusters.")
     with st.expander("Filters: hits that do not pass turn grey", icon=":material/filter_alt:"):

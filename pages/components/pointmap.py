@@ -146,8 +146,8 @@ def show(
 
     def picked() -> None:
         sent = state("picked")
-        if isinstance(sent, dict) and _whole(index := sent.get("index"), n) and isinstance(sent.get("place"), str):
-            on_picked(sent["place"], int(index))
+        if isinstance(sent, dict) and _whole(sent.get("index"), n) and isinstance(sent.get("place"), str):
+            on_picked(sent["place"], int(sent["index"]))
 
     _map(
         data=data, key=key, on_lasso_change=lassoed, on_picked_change=picked, on_cleared_change=on_cleared,
@@ -190,7 +190,7 @@ def peek(look: Callable[[str, int], tuple[NDArray[np.float32], Sequence[str]] | 
 
 
 def _picture(place: str, index: int, power: NDArray[np.float32], lines: Sequence[str]) -> bytes:
-    pixels = figures.tile_pixels(normalise(power[None], "robust"))[0]
+    pixels: NDArray[np.uint8] = figures.tile_pixels(normalise(power[None], "robust"))[0]
     header = {
         "place": place, "index": index, "rows": pixels.shape[0], "columns": pixels.shape[1],
         "lines": "\n".join(safe_text(line, 80) for line in lines),

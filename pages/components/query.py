@@ -195,10 +195,11 @@ def _hit(survey: Survey) -> Query | None:
 
 def _frequency(survey: Survey) -> Query | None:
     scans = survey.scans.set_index("scan_id")
+    names = scans["source_name"]
     scan_id = st.selectbox(
         "Scan",
         scans.index.tolist(),
-        format_func=lambda scan: f"{scan}: {safe_text(scans.loc[scan, 'source_name'], 60)}",
+        format_func=lambda scan: f"{scan}: {safe_text(names[scan], 60)}",
         key="lookalikes.scan",
     )
     frequency = st.number_input("Frequency [MHz]", value=None, min_value=0.0, format="%.6f", key="lookalikes.mhz")
@@ -224,7 +225,7 @@ def _cut(scan: pd.Series[Any], frequency_mhz: float) -> Query:
     """Return what a scan holds around a frequency."""
     snippet = loaders.cut(f"{scan['path']}", f"{scan['sha256']}", frequency_mhz)
     middle = snippet.frequency_mhz if snippet.frequency_mhz is not None else frequency_mhz
-    places = np.arange(units.SNIPPET_CHANNELS) - units.SNIPPET_CHANNELS // 2
+    places = np.arange(units.SNIPPET_CHANNELS, dtype=np.float64) - units.SNIPPET_CHANNELS // 2
     title = f"{place(scan['source_name'], scan['on'])} at {megahertz(middle)}"
     if snippet.note:
         title += f" · {markdown_text(snippet.note)}"

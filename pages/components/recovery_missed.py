@@ -18,6 +18,8 @@ from rrs_core.observe.panels import Panel
 from rrs_core.text import markdown_text, safe_text
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
     from rrs_core.survey.campaigns import Campaign
 
 #: Stages, where a thing was lost.
@@ -90,7 +92,7 @@ def _scans(rows: pd.DataFrame) -> None:
     )  # fmt: skip
 
 
-def _told(row: dict[str, object]) -> str:
+def _told(row: Mapping[Hashable, object]) -> str:
     words = SCANS.get(f"{row['stage']}", safe_text(f"{row['stage']}", 40))
     return f"{words} in epoch {row['removed_epoch']:g}" if row["stage"] == "clustering" else words
 
@@ -138,7 +140,7 @@ def kept_panels(found: Campaign, rows: pd.DataFrame) -> list[Panel]:
         step_s = length_s / len(image)
         column_hz = float(scan["foff_mhz"]) * units.HZ_PER_MHZ * max(1.0, float(row["picture_channels"]))
         offset_hz = (np.arange(image.shape[1]) - image.shape[1] // 2) * column_hz
-        time_s = np.arange(len(image)) * step_s
+        time_s = np.arange(len(image), dtype=np.float64) * step_s
         order = np.argsort(offset_hz)
         median = float(np.median(image))
         panels.append(

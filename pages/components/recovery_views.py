@@ -19,6 +19,8 @@ from rrs_core.errors import RRSError
 from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rrs_core.survey.campaigns import Campaign
     from rrs_core.survey.catalogue import Survey
 
@@ -32,7 +34,7 @@ def show(survey: Survey) -> None:
     found = _chosen(survey)
     names = [TABLES, MAPS, CURVE, QUALITY, ENCODERS, NEW] if found else [NEW, ENCODERS]
     tabs = dict(zip(names, st.tabs(names, key=VIEW, bind="query-params"), strict=True))
-    views = {
+    views: dict[str, Callable[[], None]] = {
         ENCODERS: recovery_encoders.show,
         NEW: lambda: recovery_campaign.show(survey),
     }

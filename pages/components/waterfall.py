@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from rrs_core.text import markdown_text
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     from numpy.typing import NDArray
+    from pandas.api.typing import NAType
     from streamlit.delta_generator import DeltaGenerator
 
     from pages.components.query import Query
@@ -100,7 +102,7 @@ def megahertz(frequency_mhz: float) -> str:
     return f"{frequency_mhz:.6f} MHz" if np.isfinite(frequency_mhz) else "frequency unknown"
 
 
-def place(source_name: str, on: object) -> str:
+def place(source_name: str, on: bool | NAType | None) -> str:
     """Return a scan's target and side as markdown that shows the name literally."""
     return f"{markdown_text(source_name, 60)} {side(on)}".rstrip()
 
@@ -115,7 +117,7 @@ def short(number: float) -> str:
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
 
-def side(on: object) -> str:
+def side(on: bool | NAType | None) -> str:
     """Return ON or OFF; nothing where the scan belongs to no cadence.
 
     >>> side(True), side(None)
@@ -131,22 +133,18 @@ def _stretched(power: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def show_query(power: NDArray[np.float32], query: Query, encoder: Encoder | None) -> None:
     """Show a query as it is stored and as the model sees it, side by side."""
-    axes = {"tsamp_s": query.row_s, "frequency_mhz": query.frequencies_mhz, "height": 300}
+    draw = partial(figures.waterfall, tsamp_s=query.row_s, frequency_mhz=query.frequencies_mhz, height=300)
     left, right = st.columns(2)
     with left:
         st.markdown("**As it is**")
-        st.plotly_chart(
-            figures.waterfall(power, scale="power", **axes), key="query.raw", alt="The query's power, linear scale"
-        )
+        st.plotly_chart(draw(power, scale="power"), key="query.raw", alt="The query's power, linear scale")
         st.caption("Linear power; colours from the 1st to the 99.8th percentile.")
     with right:
         if encoder is None:
             return
         st.markdown("**As the model sees it**")
         seen = encoder.seen(power[None])[0]
-        st.plotly_chart(
-            figures.waterfall(seen, scale=encoder.normalisation, **axes), key="query.seen", alt="The query, normalised"
-        )
+        st.plotly_chart(draw(seen, scale=encoder.normalisation), key="query.seen", alt="The query, normalised")
         st.caption(f"Normalisation {encoder.normalisation}: {NORMALISATIONS[encoder.normalisation]}.")
 
 

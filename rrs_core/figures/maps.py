@@ -29,8 +29,8 @@ HOVER_LIMIT = 20_000  #: points; above it the browser answers hovering too slowl
 
 
 def map_scatter(
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
+    x: NDArray[np.floating],
+    y: NDArray[np.floating],
     hit_id: NDArray[np.int64],
     frequency_mhz: NDArray[np.float64],
     colouring: Colouring,
