@@ -37,7 +37,7 @@ MOST_BUTTONS = 8  #: bands side by side as buttons
 
 def show(survey: Survey, number: int) -> None:
     """Show one supercluster of the survey."""
-    row = survey.superclusters.set_index("cluster_id").loc[number]
+    row = survey.superclusters[survey.superclusters["cluster_id"] == number].iloc[0]
     hits = cluster_table.members(survey)
     hits = hits[hits["cluster_id"] == number]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
@@ -117,7 +117,9 @@ def in_words(hits: pd.DataFrame, sides: bool) -> str:
             f"they are of {len(cadences):,} cadences, {cadences.iloc[0] / len(hits):.0%} of cadence {cadences.index[0]}"
         )
     targets = hits["source_name"].value_counts()
-    named = [f"{markdown_text(name, 40)} {_percent(n / len(hits))}" for name, n in targets.head(MOST_NAMED).items()]
+    named = [
+        f"{markdown_text(f'{name}', 40)} {_percent(n / len(hits))}" for name, n in targets.head(MOST_NAMED).items()
+    ]
     more = f" and {len(targets) - MOST_NAMED:,} more" if len(targets) > MOST_NAMED else ""
     parts.append(f"by target: {', '.join(named)}{more}")
     kept = int((hits["status"] == "anomaly").sum())

@@ -18,6 +18,8 @@ from rrs_core.observe.panels import unreadable
 from rrs_core.text import markdown_text
 
 if TYPE_CHECKING:
+    from pandas.api.typing import NAType
+
     from rrs_core.survey.catalogue import Survey
 
 MOST_MEMBERS = 24
@@ -25,7 +27,7 @@ MOST_MEMBERS = 24
 
 def show(survey: Survey, number: int) -> None:
     """Show one candidate of the survey."""
-    row = survey.events.set_index("event_id").loc[number]
+    row = survey.events[survey.events["event_id"] == number].iloc[0]
     icon = ":material/star:" if row["verdict"] == "event" else ":material/block:"
     st.subheader(f"{icon} Candidate {number}: {row['frequency_mhz']:.6f} MHz, {row['drift_rate_hz_s']:.3f} Hz/s")
     st.markdown(f"**{markdown_text(row['verdict'], 20)}**: {markdown_text(row['reason'], 1000)}")
@@ -121,16 +123,15 @@ def _hits(survey: Survey, hits: pd.DataFrame, lost: int, number: int) -> int | N
     if hits.empty:
         st.caption("None is left.")
         return None
-    hits = hits.assign(side=[side(on) for on in hits["on"]])
+    cluster = hits["cluster_id"].astype("Int64")
+    hits = hits.assign(side=[side(on) for on in hits["on"]], cluster_id=cluster.mask(cluster == -1))
     names = {
         "position": "position", "side": "side", "frequency_mhz": "frequency [MHz]", "drift_rate_hz_s": "drift [Hz/s]",
         "snr": "SNR", "clustering": "clustering", "anomaly_score": "anomaly score", "cluster_id": "supercluster",
         "rejects": "rejects it", "hit_id": "hit",
     }  # fmt: skip
     st.dataframe(
-        hits[[name for name in names if name in hits]]
-        .astype({"cluster_id": "Int64"})
-        .replace({"cluster_id": {-1: pd.NA}}),
+        hits[[name for name in names if name in hits]],
         hide_index=True,
         column_config={name: st.column_config.Column(title) for name, title in names.items()}
         | {
@@ -157,13 +158,11 @@ def _lineage(survey: Survey, hits: pd.DataFrame, number: int, *, event: bool) ->
     if hits.empty:
         return None
     st.markdown("##### What clustering made of it")
-    by_id = hits.set_index("hit_id")
-    hit_id = st.selectbox(
-        "Hit",
-        by_id.index.tolist(),
-        format_func=lambda hit: f"{hit}: position {_whole(by_id.loc[hit, 'position'])}, {by_id.loc[hit, 'clustering']}",
-        key=f"events.hit.{number}",
-    )
+    words = {
+        one["hit_id"]: f"{one['hit_id']}: position {_whole(one['position'])}, {one['clustering']}"
+        for one in hits.to_dict("records")
+    }
+    hit_id = st.selectbox("Hit", list(words), format_func=words.__getitem__, key=f"events.hit.{number}")
     hit = hits[hits["hit_id"] == hit_id].iloc[0]
     st.markdown(in_words(survey, hit, event=event))
     line = st.container(horizontal=True, gap="medium")
@@ -193,5 +192,5 @@ def in_words(survey: Survey, hit: pd.Series[Any], *, event: bool = False) -> str
     return lineage.in_words(survey, hit, event=event, literal=lambda text: markdown_text(text, 800))
 
 
-def _whole(number: object) -> str:
-    return "?" if pd.isna(number) else f"{int(number)}"  # type: ignore[call-overload]
+def _whole(number: float | NAType | None) -> str:
+    return "?" if pd.isna(number) else f"{int(number)}"

@@ -163,15 +163,15 @@ def candidates(survey: Survey, hit_id: int) -> None:
     found = lineage.candidates_of(survey.events, hit_id)
     if found.empty:
         st.caption("It belongs to no candidate: those are made of hits with a drift rate in the ON scans of a cadence.")
-    for row in found.head(MOST_CANDIDATES).itertuples():
-        icon = ":material/star:" if row.verdict == "event" else ":material/block:"
+    for row in found.head(MOST_CANDIDATES).to_dict("records"):
+        icon = ":material/star:" if row["verdict"] == "event" else ":material/block:"
         st.markdown(
-            f"{icon} **{markdown_text(row.verdict, 20)}**: {markdown_text(row.reason, 600)}. "
-            f"{len(row.hit_ids)} hits, SNR {short(row.snr)}; this is {row.role}."
+            f"{icon} **{markdown_text(row['verdict'], 20)}**: {markdown_text(row['reason'], 600)}. "
+            f"{len(row['hit_ids'])} hits, SNR {short(row['snr'])}; this is {row['role']}."
         )
         st.page_link(
-            "pages/events.py", label=f"Open candidate {row.event_id}", icon=":material/radar:",
-            query_params={"event": f"{row.event_id}"},
+            "pages/events.py", label=f"Open candidate {row['event_id']}", icon=":material/radar:",
+            query_params={"event": f"{row['event_id']}"},
         )  # fmt: skip
     if len(found) > MOST_CANDIDATES:
         st.caption(f"and {len(found) - MOST_CANDIDATES:,} more")

@@ -34,22 +34,23 @@ def show(survey: Survey, hit_id: int) -> None:
             "where several programs found the same signal."
         )
         return
-    far = [
-        WORDS[row.feature] for row in places.itertuples() if not FAR <= row.percentile <= 100 - FAR
-    ]  # NaN is far from nothing
+    rows = places.to_dict("records")
+    # NaN is far from nothing
+    far = [WORDS[row["feature"]] for row in rows if not FAR <= row["percentile"] <= 100 - FAR]
     if far:
         st.markdown(f"Among the outermost {FAR:.0f} % of the survey's hits in: {', '.join(far)}.")
     dark = frame.dark()
     grid = st.grid(min_column_width=WIDE)
-    for row in places.itertuples():
-        one = known[row.feature]
+    for row in rows:
+        name, value, percentile = row["feature"], row["value"], row["percentile"]
+        one = known[name]
         with grid.cell():
             picture = histogram_svg(
-                one.edges, one.counts, row.value, title=title(row.feature), logarithmic=one.logarithmic, dark=dark
+                one.edges, one.counts, value, title=title(name), logarithmic=one.logarithmic, dark=dark
             )
-            words = f"{short(row.value)} {row.unit if row.unit != '1' else ''}".rstrip()
-            where = "" if math.isnan(row.percentile) else f", above {row.percentile:.1f} % of hits"
-            alt = f"{title(row.feature)}: histogram of all hits with this hit at {words}{where}"
+            words = f"{short(value)} {row['unit'] if row['unit'] != '1' else ''}".rstrip()
+            where = "" if math.isnan(percentile) else f", above {percentile:.1f} % of hits"
+            alt = f"{title(name)}: histogram of all hits with this hit at {words}{where}"
             st.image(picture, caption=f"{words}{where}", width="stretch", alt=alt)
     st.caption(
         f"Grey: the {len(survey.features):,} hits with features, from the 1st to the 99th percentile; what lies "

@@ -142,7 +142,7 @@ def said(rows: pd.DataFrame, ids: Sequence[int]) -> dict[int, str]:
         return {}
     now = labels.current(here).groupby("hit_id")["label"].value_counts(sort=True).reset_index()
     texts = now.groupby("hit_id", sort=False)["label"].agg(lambda of: " / ".join(safe_text(one, 20) for one in of))
-    return {int(number): f"{text}" for number, text in texts.items()}
+    return {int(number): f"{text}" for number, text in zip(texts.index, texts, strict=True)}
 
 
 def packed(
@@ -154,7 +154,7 @@ def packed(
     marks: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Return what the browser needs for one page of tiles; the layout is described in gallery.js."""
-    there = np.isfinite(power).any(axis=(1, 2)) if len(power) else np.zeros(0, bool)
+    there = np.any(np.isfinite(power), axis=(1, 2)) if len(power) else np.zeros(0, bool)
     pixels = figures.tile_pixels(normalise(np.where(there[:, None, None], power, 1.0), "robust"))
     tiles = [
         {"id": f"{number}", "caption": lines, "label": f"Waterfall of {what} {number}."}

@@ -40,22 +40,23 @@ def told(rows: pd.DataFrame, name: str) -> None:
         st.caption("Nobody has labelled it.")
         return
     words = [
-        f"**{markdown_text(row.label, 60)}** by {'you' if row.person == name else markdown_text(row.person, 60)}, "
-        f"{row.made_utc[:16].replace('T', ' ')} UTC"
-        for row in now.itertuples()
+        f"**{markdown_text(row['label'], 60)}** by "
+        f"{'you' if row['person'] == name else markdown_text(row['person'], 60)}, "
+        f"{row['made_utc'][:16].replace('T', ' ')} UTC"
+        for row in now.to_dict("records")
     ]
     if len(set(now["label"])) > 1:
         words.append(":material/call_split: people differ")
     if words:
         st.markdown("  \n".join(words))
-    for row in counts[counts["comment"] != ""].itertuples():
-        st.caption(f"{markdown_text(row.person, 60)}: {markdown_text(row.comment, 2_000)}")
+    for row in counts[counts["comment"] != ""].to_dict("records"):
+        st.caption(f"{markdown_text(row['person'], 60)}: {markdown_text(row['comment'], 2_000)}")
 
 
 def buttons(hit_id: int, rows: pd.DataFrame, name: str, *, key: str) -> None:
     """Show a button a label, that of this person pressed, and a line for a comment."""
-    mine = labels.current(rows)
-    mine = mine.loc[mine["person"] == name, "label"].tolist()
+    now = labels.current(rows)
+    mine = now.loc[now["person"] == name, "label"].tolist()
     line = st.container(horizontal=True, gap="small")
     for label in labels.CHOICES:
         line.button(

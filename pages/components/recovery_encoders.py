@@ -13,6 +13,8 @@ from rrs_core.figures import recovery as pictures
 from rrs_core.text import markdown_text, safe_text
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
     from rrs_core.prove.realism import Told
     from rrs_core.survey.campaigns import Evaluation
 
@@ -111,7 +113,7 @@ def shown(own: pd.DataFrame, test: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["encoder", *map(head, figures)])
 
 
-def _number(one: dict[str, float]) -> str:
+def _number(one: Mapping[Hashable, float]) -> str:
     sd = "" if np.isnan(one["sd"]) else f" ± {one['sd']:.3f}"
     interval = "" if np.isnan(one["low"]) else f" ({one['low']:.3f} to {one['high']:.3f})"
     return f"{one['mean']:.3f}{sd}{interval}"

@@ -95,8 +95,7 @@ def progress(queue: Queue, now: pd.DataFrame, name: str, hit_id: int | None) -> 
     if place is not None:
         text = f"Hit {place + 1:,} of {len(queue):,} · {text}"
     st.progress(by_me / len(queue) if len(queue) else 0.0, text=text)
-    first, *more = queue.order
-    words = [f"{first.upper()}{''.join(more)}.", *(f"{note}." for note in queue.notes)]
+    words = [f"{queue.order[:1].upper()}{queue.order[1:]}.", *(f"{note}." for note in queue.notes)]
     if place is not None:
         words.append(around(queue, place, set(inside.loc[inside["person"] == name, "hit_id"].tolist())))
     st.caption("  \n".join(words))
