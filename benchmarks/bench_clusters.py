@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.rows import Row, row
 from rrs_core.config import Method, Settings
+from rrs_core.engine import Engine
 from rrs_core.group.clusters import cluster
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def epoch(points: NDArray[np.float64], seeds: NDArray[np.float64], method: Metho
     """Run and time the first epoch of one vote."""
     settings = dataclasses.replace(Settings.of(method).cluster, epochs=1, votes=1)
     wall, cpu = time.perf_counter(), _cpu_s()
-    found = cluster(points, seeds, settings, seed=0, workers=WORKERS).epochs.iloc[0]
+    with Engine(WORKERS) as engine:
+        found = cluster(points, seeds, settings, seed=0, engine=engine).epochs.iloc[0]
     counts = (int(found[name]) for name in ("batches", "collapsed", "mended", "removed"))
     return Epoch(time.perf_counter() - wall, _cpu_s() - cpu, *counts)
 

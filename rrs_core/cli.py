@@ -132,9 +132,17 @@ def build(
     method: Annotated[MethodName | None, typer.Option(help="Method of a new survey.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of every draw.", min=0)] = None,
     workers: Workers = 1,
+    scheduler: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do the work, such as tcp://host:8786.")
+    ] = "",
 ) -> None:
     """Make a survey from scans, or bring it up to date: the main job."""
-    _build(survey, paths or [], cadences=cadences, hit_files=hits, method=method, seed=seed, workers=workers)
+    if scheduler and workers > 1:
+        raise SettingsRefused("USAGE", "--workers and --scheduler together", expected="one of them")
+    _build(
+        survey, paths or [], cadences=cadences, hit_files=hits, method=method, seed=seed, workers=workers,
+        scheduler=scheduler,
+    )  # fmt: skip
 
 
 @app.command()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rrs_core import config
+from rrs_core.engine import Engine
 from rrs_core.errors import FileRefused, SettingsRefused, SurveyRefused, refusal
 from rrs_core.survey.store import Store, write_text
 
@@ -37,6 +38,7 @@ def build(
     hit_files: list[Path] | None = None,
     seed: int | None = None,
     workers: int = 1,
+    scheduler: str = "",
     only: str | None = None,
 ) -> list[RRSError]:
     """Bring a survey up to date and return the refusals of single files.
@@ -57,7 +59,9 @@ def build(
     seed : int, optional
         Of every draw; a new survey has 0.
     workers : int
-        Processes that search scans.
+        Processes of this machine that do the work.
+    scheduler : str
+        Address of a Dask scheduler whose workers do it in their place.
     only : str, optional
         Run this stage alone.
 
@@ -72,7 +76,7 @@ def build(
     refused: list[RRSError] = []
     new = not store.exists()
     settings = _settings(store, method, seed)
-    with store.lock():
+    with store.lock(), Engine(workers, scheduler) as engine:
         if paths and only in (None, "ingest"):
             refused = _ingest(store, paths, cadences, report, settings.events.length)
         elif only == "ingest":
@@ -82,17 +86,17 @@ def build(
         if only in (None, "ingest", "detect"):
             refused += _import(store, hit_files or [], report)
         if only in (None, "detect"):
-            refused += _detect(store, settings, report, workers)
+            refused += _detect(store, settings, report, engine)
         if only in (None, "features"):
-            _features(store, settings, report, workers)
+            _features(store, settings, report, engine)
         if only in (None, "encode"):
             _encode(store, settings, report)
         if only in (None, "cluster"):
-            _cluster(store, settings, report, workers)
+            _cluster(store, settings, report, engine)
         if only in (None, "events"):
             _events(store, settings, report)
         if only in (None, "project"):
-            _project(store, settings, report, workers)
+            _project(store, settings, report, engine)
         if only is None and store.work.is_dir() and not any(store.work.iterdir()):
             store.work.rmdir()
     return refused
@@ -176,7 +180,7 @@ def _import(store: Store, given: list[Path], report: Report) -> list[RRSError]:
     return found.refused
 
 
-def _detect(store: Store, settings: config.Settings, report: Report, workers: int) -> list[RRSError]:
+def _detect(store: Store, settings: config.Settings, report: Report, engine: Engine) -> list[RRSError]:
     from rrs_core.stages import detect
 
     scans = _table(store, "scans", "ingest")
@@ -191,16 +195,17 @@ def _detect(store: Store, settings: config.Settings, report: Report, workers: in
             report.note(error.line())
         return refused
     given = _table(store, "imported", "hits") if store.manifest("hits") else None
-    found = detect.run(store, scans, settings, report, given=given, workers=workers)
+    found = detect.run(store, scans, settings, report, given=given, engine=engine)
     outputs = [store.table_path("hits"), store.snippets_path]
     noted = [{"code": error.code, "text": f"{error}"} for error in found.refused]
     more = {"scan_keys": found.keys, "dead_mhz": found.dead_mhz, "refused": noted, "method": asdict(settings.detect)}
+    inputs |= {f"scan {scan}": detect.LOST for scan in found.lost}  # not what the next build finds, so it tries again
     store.finish("detect", inputs, key, detect.CODE, outputs, **more)
     _clear(store, "detect")
     return found.refused
 
 
-def _features(store: Store, settings: config.Settings, report: Report, workers: int) -> None:
+def _features(store: Store, settings: config.Settings, report: Report, engine: Engine) -> None:
     from rrs_core.stages import features, resolutions
 
     hits, scans = _table(store, "hits", "detect"), store.read_table("scans")
@@ -209,7 +214,7 @@ def _features(store: Store, settings: config.Settings, report: Report, workers: 
     if not _told(report, "features", store.why_stale("features", inputs, key, features.CODE)):
         return
     work = config.digest(inputs, key, features.CODE)
-    measured = features.run(store, scans, hits, settings, report, key=work, workers=workers)
+    measured = features.run(store, scans, hits, settings, report, key=work, engine=engine)
     alike, _ = resolutions.commonest(scans, hits.set_index("hit_id")["scan_id"].reindex(measured["hit_id"]))
     seeds = features.seed_features(scans[alike], settings, report)
     outputs = [store.write_table("features", measured), store.write_table("seeds", seeds)]
@@ -237,7 +242,7 @@ def _encode(store: Store, settings: config.Settings, report: Report) -> None:
     _clear(store, "encode")
 
 
-def _cluster(store: Store, settings: config.Settings, report: Report, workers: int) -> None:
+def _cluster(store: Store, settings: config.Settings, report: Report, engine: Engine) -> None:
     from rrs_core.group import scaled
     from rrs_core.stages import cluster
 
@@ -248,7 +253,7 @@ def _cluster(store: Store, settings: config.Settings, report: Report, workers: i
     key = config.digest(settings.cluster, settings.events.tolerance_hz, settings.seed)
     if not _told(report, "cluster", store.why_stale("cluster", inputs, key, cluster.CODE)):
         return
-    made = cluster.run(store, store.read_table("hits"), store.read_table("scans"), settings, report, workers=workers)
+    made = cluster.run(store, store.read_table("hits"), store.read_table("scans"), settings, report, engine=engine)
     outputs = [store.write_table(name, frame) for name, frame in made.tables.items()]
     if made.transformer is not None:
         made.transformer.save(store.root / scaled.MAP)
@@ -318,7 +323,7 @@ def _with_limits(store: Store, settings: config.Settings) -> pd.DataFrame:
     return scans.assign(max_drift_rate_hz_s=limit, obs_length_s=scans["scan_id"].map(given["obs_length_s"]))
 
 
-def _project(store: Store, settings: config.Settings, report: Report, workers: int) -> None:
+def _project(store: Store, settings: config.Settings, report: Report, engine: Engine) -> None:
     from rrs_core.group import projection
 
     _table(store, "latents", "encode")
@@ -330,7 +335,7 @@ def _project(store: Store, settings: config.Settings, report: Report, workers: i
     from rrs_core.stages import project
     from rrs_core.survey.catalogue import Survey
 
-    maps = project.run(Survey(store.root), report, workers)
+    maps = project.run(Survey(store.root), report, engine)
     written = [store.write_table(name, frame) for name, frame in maps.items()]
     methods = {name: frame["method"].iloc[0] for name, frame in maps.items() if len(frame)}
     store.finish("project", inputs, key, projection.CODE, written, method=methods)

@@ -14,6 +14,7 @@ import pytest
 from rrs_core import config
 from rrs_core.config import Settings
 from rrs_core.describe.features import FEATURES
+from rrs_core.engine import HERE
 from rrs_core.group import distances, explain, scaled, superclusters
 from rrs_core.group.batches import Fit
 from rrs_core.stages import cluster
@@ -81,11 +82,11 @@ def test_only_an_off_scan_or_a_second_target_condemns(cadence: str, off: bool, r
     scans = scans_of(CADENCES[cadence], on)
     store, hits = store_of(tmp_path / "survey", 200, scans)
     report = Silent()
-    made = cluster.run(store, hits, scans, Settings(), report, workers=1)
+    made = cluster.run(store, hits, scans, Settings(), report, engine=HERE)
     status = made.tables["clusters"]["status"]
     assert (status == "rfi").any() == rfi
     assert any("nothing tells interference from the target" in note for note in report.notes) == (not rfi)
-    paper = cluster.run(store, hits, scans, Settings.of("paper"), Silent(), workers=1)
+    paper = cluster.run(store, hits, scans, Settings.of("paper"), Silent(), engine=HERE)
     assert (paper.tables["clusters"]["status"] == "rfi").any()  # it does not ask
 
 
@@ -101,7 +102,7 @@ def test_latents_tell_hits_apart_where_the_shipped_encoder_made_them(tmp_path: P
         path = store.manifest_path("encode")
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps({"model_sha256": encoder}))
-        found[encoder] = cluster.run(store, hits, scans, Settings(), Silent(), workers=1).more
+        found[encoder] = cluster.run(store, hits, scans, Settings(), Silent(), engine=HERE).more
     own, other = found.values()
     assert (own["described_by"], other["described_by"]) == ("features and latents", "features")
     assert not any("another encoder" in note for note in own["notes"])
@@ -129,7 +130,7 @@ def test_what_tells_superclusters_apart_is_asked_of_hits_that_could_get_one(
     monkeypatch.setattr(explain, "forest_importances", importances)
     settings = Settings.of(method)
     settings = replace(settings, cluster=replace(settings.cluster, epsilon=0.05))
-    made = cluster.run(store, hits, scans, settings, Silent(), workers=1)
+    made = cluster.run(store, hits, scans, settings, Silent(), engine=HERE)
     clusters = made.tables["clusters"]
     assert clusters["sampled"].sum() == used == len(asked["labels"]) == len(asked["points"])
     assert clusters.loc[~clusters["sampled"], "cluster_id"].eq(-1).all()
@@ -142,7 +143,7 @@ def test_shapley_values_are_of_hits_that_could_get_a_supercluster(
     scans = scans_of([1] * 6, [True, False] * 3)
     store, hits = store_of(tmp_path / "survey", 100, scans)
     store.settings_path.write_text(config.dump(Settings(), {}), encoding="utf-8")
-    made = cluster.run(store, hits, scans, Settings(), Silent(), workers=1)
+    made = cluster.run(store, hits, scans, Settings(), Silent(), engine=HERE)
     assert made.transformer is not None
     made.transformer.save(store.root / scaled.MAP)
     drawn = np.arange(100) % 3 == 0

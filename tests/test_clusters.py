@@ -16,6 +16,7 @@ from sklearn.cluster import HDBSCAN as SklearnHDBSCAN
 from sklearn.metrics import adjusted_rand_score
 
 from rrs_core.config import ClusterSettings, Settings
+from rrs_core.engine import HERE, Engine
 from rrs_core.errors import RRSError, SurveyRefused
 from rrs_core.group import clusters
 from rrs_core.group.batches import (
@@ -511,13 +512,14 @@ def test_any_number_of_workers_gives_the_same_answer(method: str) -> None:
     settings = replace(OURS if method == "default" else PAPER, batch=250, votes=2, epochs=3)
     track = np.arange(2000) // 3
     seen: list[list[tuple[int, int]]] = [[], []]
-    found = [
-        cluster(
-            points, SEEDS, settings, seed=1, track_id=track, place=track // 9, workers=workers,
-            progress=lambda done, of, calls=calls: calls.append((done, of)),
-        )
-        for workers, calls in zip((1, 2), seen, strict=True)
-    ]  # fmt: skip
+    with Engine(2) as two:
+        found = [
+            cluster(
+                points, SEEDS, settings, seed=1, track_id=track, place=track // 9, engine=engine,
+                progress=lambda done, of, calls=calls: calls.append((done, of)),
+            )
+            for engine, calls in zip((HERE, two), seen, strict=True)
+        ]  # fmt: skip
     assert same(*found)
     assert seen[0] == seen[1]
 
@@ -539,8 +541,8 @@ def test_an_interrupt_ends_the_workers() -> None:
         if done == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        cluster(continuum(1500, 2), SEEDS, replace(PAPER, batch=100), seed=0, workers=2, progress=stop)
+    with pytest.raises(KeyboardInterrupt), Engine(2) as engine:
+        cluster(continuum(1500, 2), SEEDS, replace(PAPER, batch=100), seed=0, engine=engine, progress=stop)
     assert set(multiprocessing.active_children()) <= before
 
 
@@ -551,8 +553,8 @@ def die(batch: Batch) -> Outcome:
 
 def test_a_worker_that_is_killed_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "run_batch", die)
-    with pytest.raises(RRSError) as caught:
-        cluster(continuum(1500, 2), SEEDS, replace(PAPER, batch=100), seed=0, workers=2)
+    with Engine(2) as engine, pytest.raises(RRSError) as caught:
+        cluster(continuum(1500, 2), SEEDS, replace(PAPER, batch=100), seed=0, engine=engine)
     assert caught.value.code == "WORKER_LOST"
 
 

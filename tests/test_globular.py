@@ -22,6 +22,7 @@ from rrs_core.config import Settings
 from rrs_core.describe import seeds
 from rrs_core.describe.features import FEATURES, half_window, measure
 from rrs_core.detect.drift import Lines
+from rrs_core.engine import HERE
 from rrs_core.errors import SurveyRefused
 from rrs_core.group import explain, scaled, transforms, tuning
 from rrs_core.observe.filterbank import open_scan
@@ -426,7 +427,7 @@ def test_hits_of_another_resolution_are_not_clustered_with_the_others_and_it_is_
     scans = default.scans.copy()
     scans.loc[scans["position"] >= 4, "tsamp_s"] = 1.0737
     told = Told()
-    made = cluster.run(default.store, default.hits, scans, default.settings, told, workers=1)
+    made = cluster.run(default.store, default.hits, scans, default.settings, told, engine=HERE)
     scan_of = default.hits.set_index("hit_id")["scan_id"]
     few = set(scans.loc[scans["position"] >= 4, "scan_id"])
     described = scan_of.loc[default.features["hit_id"]]

@@ -12,14 +12,17 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
+from dask_cluster import scheduler, worker
 from make_scans import FCH1_MHZ, FOFF_MHZ, TONES, draw_sky, write_model, write_scan
 
 import rrs_core
 from rrs_core import ask, pipeline, units
 from rrs_core.describe.snippets import normalise
+from rrs_core.engine import Engine
 from rrs_core.errors import RRSError
 from rrs_core.observe.snippetfiles import read_snippet
 from rrs_core.stages import detect, encode
@@ -203,6 +206,13 @@ def test_the_order_in_which_scans_are_named_does_not_matter(
 def test_two_processes_give_the_bytes_of_one(built: Path, scans: Path, model: Path, tmp_path: Path) -> None:
     start(tmp_path / "again", [scans], model)
     build(tmp_path / "again", workers=2)
+    assert contents(tmp_path / "again") == contents(built)
+
+
+def test_a_cluster_gives_the_bytes_of_one_process(built: Path, scans: Path, model: Path, tmp_path: Path) -> None:
+    start(tmp_path / "again", [scans], model)
+    with scheduler(tmp_path) as (address, _), worker(address, tmp_path), worker(address, tmp_path):
+        build(tmp_path / "again", scheduler=address)
     assert contents(tmp_path / "again") == contents(built)
 
 
@@ -942,6 +952,56 @@ def test_a_bad_scan_does_not_take_the_workers_with_it(scans: Path, model: Path, 
     assert any("NO_FINITE" in note for note in notes)
     build(root)
     assert len(rrs_core.load(root).hits) == len(rrs_core.load(tmp_path / "with-dead").hits)
+
+
+def test_a_scan_that_every_worker_dies_of_is_named_and_searched_again_by_the_next_build(
+    built: Path, scans: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Losing(Engine):
+        def each(self, work: Any, jobs: Any, *, lost: Any = None) -> Any:  # noqa: ANN401
+            for job in jobs:
+                yield job, lost(job) if getattr(job, "scan_id", 0) == 2 and lost else work(job)
+
+    root = tmp_path / "survey"
+    start(root, [scans], model)
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "Engine", Losing)
+        (refused,) = pipeline.build(root, [], Silent())
+    assert refused.code == "WORKER_LOST"
+    assert "s2.h5" in f"{refused}"
+    assert set(rrs_core.load(root).hits["scan_id"]) == {1, 3}
+    notes = build(root)
+    assert any("detect: 2 of 3 scans were done before" in note for note in notes)
+    assert contents(root) == contents(built)
+
+
+MORTAL = """
+import os, signal
+from pathlib import Path
+from rrs_core.stages import detect
+search = detect.detect_one
+def dying(job):
+    deaths = Path(os.environ["DEATHS"])
+    if job.scan_id == 2 and not (deaths / "second").exists():
+        (deaths / ("second" if (deaths / "first").exists() else "first")).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return search(job)
+def dask_setup(worker):
+    detect.detect_one = dying
+"""
+
+
+def test_a_worker_that_is_killed_while_it_searches_changes_nothing(
+    built: Path, scans: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "survey"
+    start(root, [scans], model)
+    (tmp_path / "mortal.py").write_text(MORTAL)
+    monkeypatch.setenv("DEATHS", f"{tmp_path}")
+    with dask.config.set({"distributed.worker.preload": [f"{tmp_path / 'mortal.py'}"]}):
+        build(root, workers=2)
+    assert (tmp_path / "second").exists()
+    assert contents(root) == contents(built)
 
 
 @pytest.mark.parametrize("harm", ["killed", "flipped", "gone"])

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "rrs_core"
 #: Upstream first: a room may import rooms before it and itself.
 ROOMS = [
-    "errors", "units", "config", "access", "serving", "text", "processes", "figures", "survey", "observe", "simulate",
+    "errors", "units", "config", "access", "serving", "text", "engine", "figures", "survey", "observe", "simulate",
     "detect", "describe", "group", "prove", "ask", "evidence", "dossier", "export", "stages", "pipeline", "console",
     "cli", "__main__",
 ]  # fmt: skip

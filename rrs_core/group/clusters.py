@@ -8,35 +8,29 @@ loses the ON hits of a track together.
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rrs_core.errors import RRSError, SurveyRefused
+from rrs_core.engine import HERE, Engine
+from rrs_core.errors import SurveyRefused
 from rrs_core.group import tracks
-from rrs_core.group.batches import Batch, Outcome, run_batch
+from rrs_core.group.batches import Batch, run_batch
 from rrs_core.group.epochs import EPOCH_COLUMNS, GROUP_COLUMNS, Vote, plan
-from rrs_core.processes import pool_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Future
+    from collections.abc import Callable
 
     import pandas as pd
     from numpy.typing import NDArray
 
     from rrs_core.config import ClusterSettings
 
-    Work = Callable[[Iterable[Batch]], Iterator[Outcome]]
     Rescue = Callable[[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.bool_]]
 
-AHEAD = 4  #: batches a worker that are waiting: enough to keep it busy, few enough to hold in memory
-FEWEST_BATCHES_FOR_WORKERS = 6  #: a worker takes a second to start
+FEWEST_BATCHES_FOR_WORKERS = 6  #: workers take two seconds to start
 
 
 @dataclass(frozen=True)
@@ -79,7 +73,7 @@ def cluster(
     place: NDArray[np.int64] | None = None,
     on: NDArray[np.bool_] | None = None,
     rescue: Rescue | None = None,
-    workers: int = 1,
+    engine: Engine = HERE,
     progress: Callable[[int, int], None] | None = None,
 ) -> Clustering:
     """Tell anomalies from RFI.
@@ -107,8 +101,8 @@ def cluster(
         False for hits of OFF scans (`default` only).
     rescue : callable, optional
         In place of `tracks.rescue`; called with track_id, on and survived where the first two are known.
-    workers : int
-        Processes.
+    engine : Engine
+        What does the batches.
     progress : callable, optional
         Called with the batches done and how many there are at most.
 
@@ -129,26 +123,27 @@ def cluster(
     count, _ = plan(n, settings.batch)
     most = count * settings.epochs * len(partitions)
     done = 0
-    with _workers(workers if count * len(partitions) >= FEWEST_BATCHES_FOR_WORKERS else 1) as work:
-        while running := [vote for vote in partitions if not vote.finished]:
-            tasks = [(vote, number, rows) for vote in running for number, rows in enumerate(vote.begin())]
-            batches = (
-                Batch(
-                    points[rows],
-                    seeds,
-                    settings,
-                    place[rows] if ours and place is not None else None,
-                    on[rows] if ours and on is not None else None,
-                )
-                for _, _, rows in tasks
+    if count * len(partitions) < FEWEST_BATCHES_FOR_WORKERS:
+        engine = HERE
+    while running := [vote for vote in partitions if not vote.finished]:
+        tasks = [(vote, number, rows) for vote in running for number, rows in enumerate(vote.begin())]
+        batches = (
+            Batch(
+                points[rows],
+                seeds,
+                settings,
+                place[rows] if ours and place is not None else None,
+                on[rows] if ours and on is not None else None,
             )
-            for (vote, number, rows), outcome in zip(tasks, work(batches), strict=True):
-                vote.take(number, rows, outcome)
-                done += 1
-                if progress is not None:
-                    progress(min(done, most), most)
-            for vote in running:
-                vote.end()
+            for _, _, rows in tasks
+        )
+        for (vote, number, rows), outcome in zip(tasks, engine.ordered(run_batch, batches), strict=True):
+            vote.take(number, rows, outcome)
+            done += 1
+            if progress is not None:
+                progress(min(done, most), most)
+        for vote in running:
+            vote.end()
     if progress is not None and done < most:
         progress(most, most)  # stopped early
     return _verdict(partitions, track_id if ours else None, on if ours else None, rescue)
@@ -230,35 +225,6 @@ def _verdict(
 def _own_tracks(track_id: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return track ids in which every hit without a track (a negative id) is one of its own, still negative."""
     return np.where(track_id < 0, -1 - np.arange(len(track_id)), track_id)
-
-
-@contextmanager
-def _workers(count: int) -> Iterator[Work]:
-    """Give what runs batches in this process or in several, and yields their outcomes in order."""
-    if count <= 1:
-        yield lambda batches: map(run_batch, batches)
-        return
-    pool = pool_of(count)
-
-    def work(batches: Iterable[Batch]) -> Iterator[Outcome]:
-        coming = iter(batches)
-        waiting: deque[Future[Outcome]] = deque(pool.submit(run_batch, one) for one in islice(coming, AHEAD * count))
-        while waiting:
-            outcome = waiting.popleft().result()
-            waiting.extend(pool.submit(run_batch, one) for one in islice(coming, 1))
-            yield outcome
-
-    try:
-        yield work
-    except BrokenProcessPool as error:
-        raise RRSError(
-            "WORKER_LOST",
-            "a process that clustered hits was killed, perhaps for want of memory",
-            got=f"{count} workers",
-            todo="run the same command again with fewer workers",
-        ) from error
-    finally:  # after an error or Ctrl-C no further batch is begun
-        pool.shutdown(cancel_futures=True)
 
 
 def _check(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rrs_core import config
+    from rrs_core.engine import Engine
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
@@ -38,7 +39,7 @@ class Clustered:
 
 
 def run(
-    store: Store, hits: pd.DataFrame, scans: pd.DataFrame, settings: config.Settings, report: Report, *, workers: int
+    store: Store, hits: pd.DataFrame, scans: pd.DataFrame, settings: config.Settings, report: Report, *, engine: Engine
 ) -> Clustered:
     """Cluster all hits that have features and are of one resolution, that of most hits.
 
@@ -79,7 +80,7 @@ def run(
         place=place,
         on=on,
         rescue=tracks.rescue,
-        workers=workers,
+        engine=engine,
         progress=lambda done, most: report.progress("cluster", done, most),
     )
     default = settings.cluster.method == "default"

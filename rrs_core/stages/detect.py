@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rrs_core import config, units
+from rrs_core.engine import HERE, Engine
 from rrs_core.errors import FileRefused, RRSError, SurveyRefused
 from rrs_core.stages.ingest import is_stack
-from rrs_core.stages.pool import each
 from rrs_core.stages.searching import Search, search_scan, search_stack
 from rrs_core.survey import tables
 from rrs_core.survey.store import atomic, sha256_of, write_array, write_text
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rrs_core.survey.store import Store
 
 CODE = "detect-6"
+LOST = "WORKER_LOST"  #: the code of a scan that every worker died of
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,14 @@ class Detected:
     """What the scans gave, by scan_id as text (as JSON has it), and the refusals.
 
     `keys`: what the hits of every searched scan depend on; a scan that is not there was not searched. `dead_mhz`: of
-    searched scans the bands without a usable sample, where there are any.
+    searched scans the bands without a usable sample, where there are any. `lost`: scans whose workers were killed: the
+    next build searches them again.
     """
 
     keys: dict[str, str]
     dead_mhz: dict[str, Bands]
     refused: list[RRSError]
+    lost: list[str]
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def run(
     report: Report,
     *,
     given: pd.DataFrame | None = None,
-    workers: int = 1,
+    engine: Engine = HERE,
 ) -> Detected:
     """Make the table of hits and snippets.npy.
 
@@ -135,10 +138,13 @@ def run(
     if finished and jobs:
         report.note(f"detect: {finished} of {len(scans)} scans were done before")
     refused: list[RRSError] = []
-    for number, (job, notes) in enumerate(each(_notes_of, jobs, workers), start=finished + 1):
+    lost: list[str] = []
+    for number, (job, notes) in enumerate(engine.each(_notes_of, jobs, lost=_lost), start=finished + 1):
         if isinstance(notes, FileRefused):
             refused.append(notes)
             del keys[str(job.scan_id)]
+            if notes.code == LOST:
+                lost.append(str(job.scan_id))
         else:
             for note in notes:
                 report.note(f"{Path(job.path).name}: {note}")
@@ -154,7 +160,7 @@ def run(
         known = manifest.get("dead_mhz", {}).get(scan, []) if scan in done_before else None
         if bands := json.loads(part.read_text(encoding="utf-8")) if known is None else known:
             dead[scan] = [(low, high) for low, high in bands]
-    return Detected(keys, dead, refused)
+    return Detected(keys, dead, refused, lost)
 
 
 def _notes_of(job: Job) -> list[str] | FileRefused:
@@ -163,6 +169,15 @@ def _notes_of(job: Job) -> list[str] | FileRefused:
         return detect_one(job)[1]
     except FileRefused as error:
         return error
+
+
+def _lost(job: Job) -> FileRefused:
+    return FileRefused(
+        LOST,
+        "every worker that searched this scan was killed, perhaps for want of memory",
+        where=job.path,
+        todo="run the same command again with fewer workers",
+    )
 
 
 def _merge(store: Store, keys: dict[str, str], done_before: set[str], folder: Path) -> None:

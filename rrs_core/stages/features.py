@@ -16,10 +16,10 @@ from rrs_core.detect.drift import drift_step_hz_s, search_block
 from rrs_core.detect.level import divisor, robust_level
 from rrs_core.detect.standout import STRIPE, scale_of
 from rrs_core.detect.windows import raw_sums
+from rrs_core.engine import HERE, Engine
 from rrs_core.group.doubles import find_doubles, told
 from rrs_core.observe.blocks import clean_block, read_mended
 from rrs_core.observe.filterbank import open_scan
-from rrs_core.stages.pool import each
 from rrs_core.survey import tables
 from rrs_core.survey.store import atomic
 
@@ -57,7 +57,7 @@ def run(
     report: Report,
     *,
     key: str,
-    workers: int = 1,
+    engine: Engine = HERE,
 ) -> pd.DataFrame:
     """Return the table of features: all hits that have a drift rate and room on each side, in hit_id order.
 
@@ -84,7 +84,7 @@ def run(
             jobs.append(Job(int(row["scan_id"]), str(row["path"]), own, settings.features.method, part))
     if len(jobs) < len(parts) and jobs:
         report.note(f"features: {len(parts) - len(jobs)} of {len(parts)} scans were done before")
-    for done, (_, left_out) in enumerate(each(measure_one, jobs, workers), start=1 + len(parts) - len(jobs)):
+    for done, (_, left_out) in enumerate(engine.each(measure_one, jobs), start=1 + len(parts) - len(jobs)):
         if left_out:
             report.note(left_out)
         report.progress("features", done, len(parts))

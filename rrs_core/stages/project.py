@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from rrs_core.engine import HERE, Engine
 from rrs_core.group.projection import project
 from rrs_core.group.scaled import scaled_features
-from rrs_core.stages.pool import each
 from rrs_core.survey import tables
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Job:
     seed: int
 
 
-def run(survey: Survey, report: Report, workers: int = 1) -> dict[str, pd.DataFrame]:
+def run(survey: Survey, report: Report, engine: Engine = HERE) -> dict[str, pd.DataFrame]:
     """Return the tables `projection`, of all latents, and `feature_projection`, of all clustered hits (maybe none).
 
     Raises
@@ -54,7 +54,7 @@ def run(survey: Survey, report: Report, workers: int = 1) -> dict[str, pd.DataFr
     total = sum(len(job.points) for job in jobs)
     done = 0
     report.progress("project", done, total)
-    for job, (placed, method) in each(_draw, jobs, workers):
+    for job, (placed, method) in engine.each(_draw, jobs):
         found[job.table] = pd.DataFrame({"hit_id": job.hit_id, "x": placed[:, 0], "y": placed[:, 1], "method": method})
         done += len(job.points)
         report.progress("project", done, total)

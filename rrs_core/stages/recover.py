@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rrs_core import config
+from rrs_core.engine import Engine
 from rrs_core.errors import SettingsRefused
 from rrs_core.prove.recovery import SETS, shares
 from rrs_core.simulate.plan import ORDER, PRESETS, Preset, preset_named
-from rrs_core.stages.pool import each
 from rrs_core.stages.recover_cadence import DONE, PICTURES, CadenceJob, OnDisk, Simulated, check_files, run_cadence
 from rrs_core.stages.recover_hits import Run
 from rrs_core.stages.recover_tables import assemble_pictures, run_tables
@@ -76,19 +76,17 @@ def run(root: Path, options: Options, report: Report) -> dict[str, Any]:
     jobs, key, where = _jobs(store, options, settings)
     folder = root / FOLDER
     work = folder / "work" / key[:16]
-    with store.lock():
+    with store.lock(), Engine(options.workers) as engine:
         jobs = [dataclasses.replace(job, folder=work / f"cadence-{job.cadence_id}") for job in jobs]
         left = [job for job in jobs if not (job.folder / DONE).is_file()]
         if len(left) < len(jobs):
             report.note(f"recover: {len(jobs) - len(left)} of {len(jobs)} cadences were done before")
-        for done, (_, notes) in enumerate(each(run_cadence, left, options.workers), start=1 + len(jobs) - len(left)):
+        for done, (_, notes) in enumerate(engine.each(run_cadence, left), start=1 + len(jobs) - len(left)):
             for note in notes:
                 report.note(f"recover: {note}")
             report.progress("cadences", done, len(jobs))
         runs = _runs(options, settings)
-        tables = run_tables(
-            [job.folder for job in jobs], runs, work, report, workers=options.workers, curve=options.curve
-        )
+        tables = run_tables([job.folder for job in jobs], runs, work, report, engine=engine, curve=options.curve)
         for name, frame in tables.frames.items():
             with atomic(folder / f"{name}.parquet") as temporary:
                 frame.to_parquet(temporary, index=False, compression="zstd")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from rrs_core.engine import Engine
     from rrs_core.prove.recovery import SetName
 
 CODE = "recover-clusters-3"
@@ -123,7 +124,7 @@ def _injections(folders: list[Path], method: str, name: str, channel_hz: float) 
     )  # fmt: skip
 
 
-def clustered(prepared: Prepared, run: Run, work: Path, workers: int) -> dict[str, NDArray[Any]]:
+def clustered(prepared: Prepared, run: Run, work: Path, engine: Engine) -> dict[str, NDArray[Any]]:
     """Cluster, or read what was clustered before: survived, rescued, removed_by_vote, group and centroid."""
     import pandas as pd
 
@@ -149,7 +150,7 @@ def clustered(prepared: Prepared, run: Run, work: Path, workers: int) -> dict[st
         place=place_of(prepared.clustered, prepared.scans),
         on=prepared.hits.on,
         rescue=tracks.rescue,
-        workers=workers,
+        engine=engine,
     )
     made = {
         "survived": found.survived,

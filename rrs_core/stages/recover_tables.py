@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from rrs_core.engine import Engine
     from rrs_core.stages.report import Report
 
 EPSILONS, CLUSTER_SIZES = (0.0, 0.1, 0.14, 0.22, 0.3), (3, 6, 8, 12)
@@ -37,7 +38,7 @@ class Tables:
 
 
 def run_tables(
-    folders: list[Path], runs: list[Run], work: Path, report: Report, *, workers: int, curve: bool
+    folders: list[Path], runs: list[Run], work: Path, report: Report, *, engine: Engine, curve: bool
 ) -> Tables:
     """Cluster the hits of every run and make the tables.
 
@@ -64,7 +65,7 @@ def run_tables(
         notes += prepared.notes
         clusterings = []
         for run in mine:
-            found = clustered(prepared, run, work, workers)
+            found = clustered(prepared, run, work, engine)
             done += 1
             report.progress("clusterings", done, total)
             clusterings.append(found)
@@ -82,7 +83,7 @@ def run_tables(
             own = [one for run, one in zip(mine, clusterings, strict=True) if run.signals == mine[0].signals]
             rows["quality"] += against_truth(prepared, mine[0], own) + over_seeds(prepared, own)
         for run in more.get(key, []):
-            found = clustered(prepared, run, work, workers)
+            found = clustered(prepared, run, work, engine)
             done += 1
             report.progress("clusterings", done, total)
             rows["curve"] += _read_off(prepared, found, run)

@@ -14,12 +14,12 @@ from rrs_core.describe import checkpoints, encoders, linereader, training
 from rrs_core.describe.pairs import Detections, kind_names
 from rrs_core.describe.snippets import cut_snippets, digests_of
 from rrs_core.detect.energy import iter_detections
+from rrs_core.engine import Engine
 from rrs_core.errors import SettingsRefused, SurveyRefused
 from rrs_core.observe.filterbank import open_scan
 from rrs_core.observe.snippetfiles import fit_times, open_stack
 from rrs_core.prove.backgrounds import Detected, energy_detected, joined, line_detected, skies
 from rrs_core.stages.ingest import is_stack
-from rrs_core.stages.pool import each
 from rrs_core.survey.catalogue import load
 
 if TYPE_CHECKING:
@@ -186,9 +186,10 @@ def _detections(seeds: Sequence[int], seed: int, report: Report, workers: int) -
     """Return detections of simulated scans: energy by both methods, and drifting lines."""
     parts = {}
     jobs = [(number, one, seed) for number, one in enumerate(seeds)]
-    for done, (job, found) in enumerate(each(_detections_of, jobs, workers)):
-        parts[job[0]] = found
-        report.progress("simulated", done + 1, len(seeds))
+    with Engine(workers) as engine:
+        for done, (job, found) in enumerate(engine.each(_detections_of, jobs)):
+            parts[job[0]] = found
+            report.progress("simulated", done + 1, len(seeds))
     ordered = [parts[number] for number in range(len(seeds))]
     names = ("power", "kind", "survey", "cadence")
     return Detections(*(np.concatenate([getattr(part, name) for part in ordered]) for name in names))
