@@ -35,8 +35,8 @@ def show(survey: Survey, hit_id: int) -> None:
         )
         return
     rows = places.to_dict("records")
-    # NaN is far from nothing
-    far = [WORDS[row["feature"]] for row in rows if not FAR <= row["percentile"] <= 100 - FAR]
+    # a value that is not known, NaN, is far from nothing
+    far = [WORDS[row["feature"]] for row in rows if row["percentile"] < FAR or row["percentile"] > 100 - FAR]
     if far:
         st.markdown(f"Among the outermost {FAR:.0f} % of the survey's hits in: {', '.join(far)}.")
     dark = frame.dark()
