@@ -172,16 +172,16 @@ HERE = Engine()  #: does every job in this process
 def _client_here(workers: int) -> Client:
     """Return a client of so many new processes: spawned, for torch and numba do not bear a fork.
 
-    They end when this process is gone, and are reached from this machine alone: whoever reaches a scheduler can have
-    anything run.
+    They end when this process is gone. Whoever reaches a scheduler can have anything run: it listens on this machine
+    alone, and its keys, new ones each time, are known to these processes alone.
     """
     import dask
     from distributed import Client, LocalCluster
 
     with dask.config.set({"distributed.scheduler.allowed-failures": ATTEMPTS - 1}):
         cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
-            silence_logs=logging.CRITICAL,
+            n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", security=True,
+            dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
         )  # fmt: skip
     return Client(cluster, set_as_default=False)
 

@@ -115,6 +115,16 @@ def test_a_refusal_of_a_job_is_raised_as_it_is_and_no_further_job_is_begun(tmp_p
     assert len(list(tmp_path.iterdir())) < 20
 
 
+def test_nobody_else_reaches_the_workers() -> None:
+    with Engine(2) as engine:
+        list(engine.each(squared, JOBS))
+        address = engine._connected().scheduler_info()["address"]
+        assert address.startswith("tls://127.0.0.1:")
+        with Engine(scheduler=address.replace("tls", "tcp")) as other, pytest.raises(RRSError) as caught:
+            list(other.each(squared, JOBS))
+    assert caught.value.code == "NO_SCHEDULER"
+
+
 # Kills
 
 

@@ -307,9 +307,9 @@ def test_drifting_lines_of_simulated_scans_are_those_of_the_scans_on_disk(tmp_pa
     simulate(tmp_path, "tiny", 3)
     snippets, snr, frequency = [], [], []
     for path in sorted((tmp_path / "scans").iterdir()):
-        hits, cut, *_ = search_scan(path, 1, Search(usual.detect, usual.doppler, 0))
-        lines = hits[hits["detector"] == "doppler"]
-        snippets.append(cut[lines["snippet_row"].to_numpy()])
+        found = search_scan(path, 1, Search(usual.detect, usual.doppler, 0))
+        lines = found.hits[found.hits["detector"] == "doppler"]
+        snippets.append(found.snippets[lines["snippet_row"].to_numpy()])
         snr += lines["snr"].tolist()
         frequency += lines["frequency_mhz"].tolist()
     np.testing.assert_allclose(seen.statistic, snr, rtol=1e-6)

@@ -23,7 +23,6 @@ from rrs_core.simulate.scans import simulate
 from rrs_core.stages import detect
 from rrs_core.stages.hits import import_hits, told
 from rrs_core.stages.report import Silent
-from rrs_core.stages.searching import Search
 from rrs_core.survey import tables
 
 FOFF_MHZ = -2.7939677238464355e-6
@@ -429,12 +428,10 @@ def test_hits_of_a_scan_hang_on_its_bytes_and_given_hits_and_not_on_how_they_are
 
 
 def test_a_scan_that_is_not_the_one_that_was_ingested_is_not_searched(tmp_path: Path) -> None:
-    usual = Settings()
     path = tmp_path / "x.h5"
-    job = detect.Job(1, f"{path}", "0" * 64, Search(usual.detect, usual.doppler, 1, None), tmp_path / "part")
     for code in ("NOT_FOUND", "CHANGED"):
         with pytest.raises(SurveyRefused) as refused:
-            detect.detect_one(job)
+            detect.verify_one((f"{path}", "0" * 64))
         assert refused.value.code == code
         path.write_bytes(b"other bytes")
     assert [one.name for one in tmp_path.iterdir()] == ["x.h5"]

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dask_cluster import scheduler, worker
-from make_scans import FCH1_MHZ, FOFF_MHZ, TONES, draw_sky, write_model, write_scan
+from make_scans import COARSE, FCH1_MHZ, FOFF_MHZ, TONES, draw_sky, write_model, write_scan
 
 import rrs_core
 from rrs_core import ask, pipeline, units
@@ -563,10 +563,10 @@ def test_ctrl_c_stops_the_search_and_keeps_what_was_done(
     start(root, [scans], model)
     search, calls = detect.detect_one, itertools.count()
 
-    def interrupted(job: detect.Job) -> tuple[int, list[str]]:
+    def interrupted(job: detect.Job) -> None:
         if next(calls) == 2:
             raise KeyboardInterrupt
-        return search(job)
+        search(job)
 
     with monkeypatch.context() as patched:
         patched.setattr(detect, "detect_one", interrupted)
@@ -574,6 +574,53 @@ def test_ctrl_c_stops_the_search_and_keeps_what_was_done(
             build(root)
     assert "detect: 2 of 3 scans were done before" in build(root)
     assert contents(root) == contents(built)
+
+
+@pytest.mark.parametrize("channels", [1, 2 * COARSE])
+def test_coarse_channels_are_jobs_of_their_own_and_the_bytes_those_of_one_job(
+    channels: int, built: Path, scans: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "survey"
+    start(root, [scans], model)
+    monkeypatch.setattr(detect, "JOB_CHANNELS", channels)
+    search, jobs = detect.detect_one, []
+
+    def interrupted(job: detect.Job) -> None:
+        jobs.append((job.scan_id, job.coarse_channels))
+        if len(jobs) == 4:
+            raise KeyboardInterrupt
+        search(job)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(detect, "detect_one", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build(root)
+        of_scan = 4 if channels == 1 else 2
+        assert jobs == [(1 + n // of_scan, range(4)[n % of_scan * (4 // of_scan) :][: 4 // of_scan]) for n in range(4)]
+        build(root)
+    done_before = 3 // of_scan
+    assert len(jobs) == 4 + of_scan * 3 - 3
+    assert jobs[4][0] == 1 + done_before
+    assert contents(root) == contents(built)
+
+
+def test_channels_that_no_job_can_use_are_told_of_once_and_a_scan_of_them_alone_is_refused(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detect, "JOB_CHANNELS", 1)
+    power = draw_sky(1)
+    power[:, COARSE : 3 * COARSE] = np.nan
+    dead = np.full_like(power, np.nan)
+    given = [write_scan(tmp_path / "scans" / f"s{n}.h5", n, power=one) for n, one in ((1, power), (2, dead))]
+    start(tmp_path / "survey", given, model)
+    report = Silent()
+    (refused,) = pipeline.build(tmp_path / "survey", [], report)
+    assert refused.code == "NO_FINITE"
+    assert "s2.h5" in f"{refused}"
+    (note,) = [note for note in report.notes if "hold no sample" in note]
+    assert note.startswith("s1.h5: 2 of 4 coarse channels")
+    dead_mhz = (Store(tmp_path / "survey").manifest("detect") or {})["dead_mhz"]
+    assert {scan: len(bands) for scan, bands in dead_mhz.items()} == {"1": 2}
 
 
 def test_a_clock_that_jumps_changes_nothing(copied: Path, scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,7 @@ def test_a_scan_is_searched_and_measured_as_the_stages_do(tmp_path: Path) -> Non
     write_fbh5(path, header, iter([seen]))
     for method in BOTH:
         doppler = DopplerSettings(method=method)  # type: ignore[arg-type]
-        staged, *_ = search_scan(path, 3, Search(DetectSettings(), doppler, 0))
+        staged = search_scan(path, 3, Search(DetectSettings(), doppler, 0)).hits
         staged = staged[staged["detector"] == "doppler"].reset_index(drop=True)
         with open_scan(path) as scan:
             hits = find_hits(inject(Scan(header, InMemory(power)), drawn, 318.0), 3, doppler)

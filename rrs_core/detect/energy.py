@@ -24,7 +24,7 @@ from rrs_core.errors import FileRefused, SettingsRefused
 from rrs_core.observe import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -86,8 +86,10 @@ def detect_block(
     return methods.default(block, settings, width, stride, bandpass=bandpass, dof_floor=dof_floor)
 
 
-def iter_detections(scan: Scan, settings: config.DetectSettings | None = None) -> Iterator[Detection]:
-    """Detect energy in every coarse channel of a scan, one after the other.
+def iter_detections(
+    scan: Scan, settings: config.DetectSettings | None = None, coarse_channels: Iterable[int] | None = None
+) -> Iterator[Detection]:
+    """Detect energy in every coarse channel of a scan, or in those that are named, one after the other.
 
     Hits carry coarse_channel and frequency_mhz (at the start of the scan, channel
     centre); drift_rate_hz_s is empty: energy detection measures none. What is yielded
@@ -98,7 +100,7 @@ def iter_detections(scan: Scan, settings: config.DetectSettings | None = None) -
     Raises
     ------
     FileRefused
-        NO_FINITE, if no pixel of the scan is finite; TOO_NARROW, TOO_LARGE for coarse channels that no window
+        NO_FINITE, if no pixel of the whole scan is finite; TOO_NARROW, TOO_LARGE for coarse channels that no window
         fits into, or that do not fit into memory.
     """
     settings = settings or config.DetectSettings()
@@ -125,7 +127,7 @@ def iter_detections(scan: Scan, settings: config.DetectSettings | None = None) -
             todo="give the product with fine frequency resolution",
         )
     seen = 0
-    for coarse in range(header.n_coarse):
+    for coarse in range(header.n_coarse) if coarse_channels is None else coarse_channels:
         first, stop = header.coarse_span(coarse)
         n_chan = stop - first
         if n_chan < settings.width and header.n_coarse > 1:
@@ -149,7 +151,7 @@ def iter_detections(scan: Scan, settings: config.DetectSettings | None = None) -
                 "%s: coarse channel %d: %d of %d pixels are not finite", header.path, coarse, found.masked, block.size
             )
         yield replace(found, coarse=coarse, columns=_sky(header, coarse, found.columns["channel"]) | found.columns)
-    if not seen:
+    if not seen and coarse_channels is None:
         raise FileRefused("NO_FINITE", "no pixel of the scan is a finite number", where=header.path)
 
 

@@ -1,16 +1,19 @@
-"""Stage 2: scans to hits and snippets, one scan at a time (`searching` does one).
+"""Stage 2: scans to hits and snippets, a coarse channel at a time (`searching` does one).
 
-Each finished scan is kept as a part, so an interrupted run continues with the next
-scan; scans whose bytes and settings have not changed are taken over from the
-finished table. Parts go when the manifest stands (`pipeline`).
+Each is a job that writes its own part, so a run that was interrupted, or a worker that was lost, goes on with the next
+one; scans whose bytes and settings have not changed are taken over from the finished table. Parts go when the manifest
+stands (`pipeline`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,19 +21,24 @@ from rrs_core import config, units
 from rrs_core.engine import HERE, Engine
 from rrs_core.errors import FileRefused, RRSError, SurveyRefused
 from rrs_core.stages.ingest import is_stack
-from rrs_core.stages.searching import Search, search_scan, search_stack
+from rrs_core.stages.searching import Counts, Search, search_scan, search_stack
 from rrs_core.survey import tables
 from rrs_core.survey.store import atomic, sha256_of, write_array, write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
+    from numpy.typing import NDArray
 
     from rrs_core.stages.report import Report
     from rrs_core.stages.searching import Bands
     from rrs_core.survey.store import Store
 
-CODE = "detect-6"
+CODE = "detect-7"
 LOST = "WORKER_LOST"  #: the code of a scan that every worker died of
+MERGED = 4096  #: snippets that are held while tables are put together
+JOB_CHANNELS = 2**20  #: fine channels of a job at least: a coarse channel of the usual width, several of narrow ones
 
 
 @dataclass(frozen=True)
@@ -50,13 +58,41 @@ class Detected:
 
 @dataclass(frozen=True)
 class Job:
-    """One scan to search; everything a worker process needs."""
+    """Some coarse channels of one scan to search; everything that a worker needs."""
 
     scan_id: int
     path: str
-    sha256: str
     search: Search
+    coarse_channels: range
     part: Path  #: where the part goes, without suffix
+
+
+@dataclass
+class Plan:
+    """The jobs of one scan, and the refusals that they met."""
+
+    path: str
+    sha256: str
+    jobs: list[Job]
+    given: int  #: hits from files
+    refused: list[FileRefused] = field(default_factory=list)
+
+    def left(self) -> list[Job]:
+        """Return the jobs whose part is not there."""
+        return [job for job in self.jobs if not job.part.with_suffix(".parquet").is_file()]
+
+    def counts(self) -> Counts:
+        """Return how its channels were searched, when all jobs are done."""
+        read = (json.loads(job.part.with_suffix(".json").read_text(encoding="utf-8")) for job in self.jobs)
+        return reduce(add, (Counts(**one) for one in read))
+
+    def refusal(self) -> FileRefused | None:
+        """Return why the scan is left out, when all jobs are done; None where it is not."""
+        if self.refused:
+            return min(self.refused, key=str)
+        if not self.counts().searched:
+            return FileRefused("NO_FINITE", "no pixel of the scan is a finite number", where=self.path)
+        return None
 
 
 def scan_key(sha256: str, settings: config.Settings, given: str = "") -> str:
@@ -69,32 +105,60 @@ def digest_of(given: pd.DataFrame | None) -> str:
     return "" if given is None or given.empty else config.digest(given.to_csv(index=False))
 
 
-def detect_one(job: Job) -> tuple[int, list[str]]:
-    """Search one scan and write its part; return the hits found and what the user should know.
+def jobs_of(row: dict[Any, Any], search: Search, part: Path) -> list[Job]:
+    """Return the jobs of a scan, a row of the table of scans; `part` is where parts go, without the channel."""
+    n_coarse = int(row["n_coarse"])
+    step = max(1, JOB_CHANNELS // max(1, int(row["n_chan"]) // n_coarse))
+    if np.isnan(row["fch1_mhz"]):  # an array of snippets
+        step = n_coarse
+    jobs = []
+    for first in range(0, n_coarse, step):
+        channels = range(first, min(first + step, n_coarse))
+        given = search.given
+        if given is not None:
+            given = given[given["coarse_channel"].isin(channels)]
+        own = dataclasses.replace(search, given=given)
+        jobs.append(Job(int(row["scan_id"]), str(row["path"]), own, channels, Path(f"{part}-{first}")))
+    return jobs
+
+
+def verify_one(scan: tuple[str, str]) -> None:
+    """Refuse a scan, its path and sha256, that is not the one that was ingested.
 
     Raises
     ------
     SurveyRefused
-        NOT_FOUND, CHANGED, if the file is not the one that was ingested.
-    FileRefused
-        If its samples cannot be used.
+        NOT_FOUND, CHANGED.
     """
-    path = Path(job.path)
+    path = Path(scan[0])
     if not path.is_file():
         raise SurveyRefused("NOT_FOUND", "an ingested scan is gone", where=path, todo="put it back, or ingest anew")
-    if sha256_of(path) != job.sha256:
+    if sha256_of(path) != scan[1]:
         raise SurveyRefused(
             "CHANGED",
             "the file has changed since it was ingested",
             where=path,
             todo="run rrs build with its path again",
         )
-    hits, snippets, notes, dead = (search_stack if is_stack(path) else search_scan)(path, job.scan_id, job.search)
-    write_array(job.part.with_suffix(".npy"), snippets.shape, np.float16, [snippets])
-    write_text(job.part.with_suffix(".json"), json.dumps(dead))
+
+
+def detect_one(job: Job) -> None:
+    """Search some coarse channels and write their part.
+
+    Raises
+    ------
+    FileRefused
+        If the scan's samples cannot be used.
+    """
+    path = Path(job.path)
+    if is_stack(path):
+        found = search_stack(path, job.scan_id)
+    else:
+        found = search_scan(path, job.scan_id, job.search, job.coarse_channels)
+    write_array(job.part.with_suffix(".npy"), found.snippets.shape, np.float16, [found.snippets])
+    write_text(job.part.with_suffix(".json"), json.dumps(dataclasses.asdict(found.counts)))
     with atomic(job.part.with_suffix(".parquet")) as temporary:
-        hits.to_parquet(temporary, index=False)
-    return len(hits), notes
+        found.hits.to_parquet(temporary, index=False)
 
 
 def run(
@@ -126,49 +190,62 @@ def run(
     before = manifest.get("scan_keys") or {}
     usable = store.why_damaged("detect") is None
     done_before = {scan for scan, key in before.items() if usable and keys.get(scan) == key}
-    folder = store.work / "detect"
-    jobs = []
+    plans = {}
     for row in scans.to_dict("records"):
-        scan = str(row["scan_id"])
-        part = folder / f"{scan}-{keys[scan][:16]}"
-        if scan not in done_before and not part.with_suffix(".parquet").is_file():
-            search = Search(settings.detect, settings.doppler, settings.seed, by_scan.get(row["scan_id"]))
-            jobs.append(Job(row["scan_id"], row["path"], row["sha256"], search, part))
-    finished = len(scans) - len(jobs)
-    if finished and jobs:
-        report.note(f"detect: {finished} of {len(scans)} scans were done before")
+        scan, own = str(row["scan_id"]), by_scan.get(row["scan_id"])
+        if scan not in done_before:
+            search = Search(settings.detect, settings.doppler, settings.seed, own)
+            jobs = jobs_of(row, search, store.work / "detect" / f"{scan}-{keys[scan][:16]}")
+            plans[scan] = Plan(str(row["path"]), str(row["sha256"]), jobs, 0 if own is None else len(own))
+    begun = sum(bool(plan.left()) for plan in plans.values())
+    if begun and begun < len(scans):
+        report.note(f"detect: {len(scans) - begun} of {len(scans)} scans were done before")
+    _search(plans, int(scans["n_coarse"].sum()), engine, report)
+    known = manifest.get("dead_mhz", {})
+    dead = {scan: [(low, high) for low, high in known[scan]] for scan in known if scan in done_before}
     refused: list[RRSError] = []
-    lost: list[str] = []
-    for number, (job, notes) in enumerate(engine.each(_notes_of, jobs, lost=_lost), start=finished + 1):
-        if isinstance(notes, FileRefused):
-            refused.append(notes)
-            del keys[str(job.scan_id)]
-            if notes.code == LOST:
-                lost.append(str(job.scan_id))
-        else:
-            for note in notes:
-                report.note(f"{Path(job.path).name}: {note}")
-        report.progress("detect", number, len(scans))
+    for scan, plan in plans.items():
+        if refusal := plan.refusal():
+            refused.append(refusal)
+            del keys[scan]
+        elif bands := plan.counts().dead_mhz:
+            dead[scan] = bands
     if refused and not keys:
         raise refused[0]
     for error in refused:
         report.note(error.line())
-    _merge(store, keys, done_before, folder)
-    dead: dict[str, Bands] = {}
-    for scan, key in keys.items():
-        part = folder / f"{scan}-{key[:16]}.json"
-        known = manifest.get("dead_mhz", {}).get(scan, []) if scan in done_before else None
-        if bands := json.loads(part.read_text(encoding="utf-8")) if known is None else known:
-            dead[scan] = [(low, high) for low, high in bands]
+    _merge(store, keys, done_before, {scan: plan.jobs for scan, plan in plans.items()})
+    lost = [scan for scan, plan in plans.items() if any(one.code == LOST for one in plan.refused)]
     return Detected(keys, dead, refused, lost)
 
 
-def _notes_of(job: Job) -> list[str] | FileRefused:
-    """Search one scan; a file that cannot be used is no reason to stop the others."""
+def _search(plans: dict[str, Plan], n_coarse: int, engine: Engine, report: Report) -> None:
+    """Do the jobs that are left; tell of each scan what its own counts say once its last job is done."""
+    left = {scan: len(jobs) for scan, plan in plans.items() if (jobs := plan.left())}
+    for _ in engine.each(verify_one, [(plans[scan].path, plans[scan].sha256) for scan in left]):
+        pass
+    jobs = [job for scan in left for job in plans[scan].left()]
+    done = n_coarse - sum(len(job.coarse_channels) for job in jobs)
+    for job, refusal in engine.each(_refusal_of, jobs, lost=_lost):
+        scan = str(job.scan_id)
+        plan = plans[scan]
+        left[scan] -= 1
+        if refusal is not None:
+            plan.refused.append(refusal)
+        if not left[scan] and plan.refusal() is None:
+            for note in plan.counts().told(plan.given):
+                report.note(f"{Path(plan.path).name}: {note}")
+        done += len(job.coarse_channels)
+        report.progress("detect", done, n_coarse)
+
+
+def _refusal_of(job: Job) -> FileRefused | None:
+    """Search, and return the refusal of a file that cannot be used: no reason to stop the others."""
     try:
-        return detect_one(job)[1]
+        detect_one(job)
     except FileRefused as error:
         return error
+    return None
 
 
 def _lost(job: Job) -> FileRefused:
@@ -180,25 +257,38 @@ def _lost(job: Job) -> FileRefused:
     )
 
 
-def _merge(store: Store, keys: dict[str, str], done_before: set[str], folder: Path) -> None:
+def _merge(store: Store, keys: dict[str, str], done_before: set[str], jobs: dict[str, list[Job]]) -> None:
     """Put the parts together, in order of scan and hit; row i of snippets.npy is the hit with snippet_row i."""
     import pandas as pd
 
     old_hits = store.read_table("hits") if done_before else tables.empty("hits")
-    pieces: list[tuple[pd.DataFrame, Path]] = []
+    pieces: list[tuple[pd.DataFrame, list[Path]]] = []
     for scan in sorted(keys, key=int):
         if scan in done_before:
-            hits, source = old_hits[old_hits["scan_id"] == int(scan)], store.snippets_path
+            own, sources = [old_hits[old_hits["scan_id"] == int(scan)]], [store.snippets_path]
         else:
-            part = folder / f"{scan}-{keys[scan][:16]}"
-            hits, source = pd.read_parquet(part.with_suffix(".parquet")), part.with_suffix(".npy")
-        if len(hits):
-            pieces.append((hits.sort_values("hit_id"), source))
-    table = pd.concat([hits for hits, _ in pieces], ignore_index=True) if pieces else tables.empty("hits")
+            own = [pd.read_parquet(job.part.with_suffix(".parquet")) for job in jobs[scan]]
+            sources = [job.part.with_suffix(".npy") for job in jobs[scan]]
+        full = [hits.assign(source=number) for number, hits in enumerate(own) if len(hits)]
+        if full:
+            pieces.append((pd.concat(full, ignore_index=True).sort_values("hit_id", ignore_index=True), sources))
+    hits = [hits.drop(columns="source") for hits, _ in pieces]
+    table = pd.concat(hits, ignore_index=True) if hits else tables.empty("hits")
     shape = (len(table), units.SNIPPET_TIMES, units.SNIPPET_CHANNELS)
-    rows = (
-        np.load(source, mmap_mode="r", allow_pickle=False)[hits["snippet_row"].to_numpy()] for hits, source in pieces
-    )
+    rows = (chunk for hits, sources in pieces for chunk in _snippets_of(hits, sources))
     write_array(store.snippets_path, shape, np.float16, rows)
     table["snippet_row"] = np.arange(len(table))
     store.write_table("hits", table)
+
+
+def _snippets_of(hits: pd.DataFrame, sources: list[Path]) -> Iterator[NDArray[np.float16]]:
+    """Yield the snippets of a scan's hits in their order, some at a time, from the arrays that each is in."""
+    arrays = [np.load(source, mmap_mode="r", allow_pickle=False) for source in sources]
+    source, row = hits["source"].to_numpy(), hits["snippet_row"].to_numpy()
+    for start in range(0, len(hits), MERGED):
+        here = slice(start, start + MERGED)
+        chunk = np.empty((len(source[here]), units.SNIPPET_TIMES, units.SNIPPET_CHANNELS), np.float16)
+        for number in np.unique(source[here]).tolist():
+            mine = source[here] == number
+            chunk[mine] = arrays[number][row[here][mine]]
+        yield chunk

@@ -42,22 +42,63 @@ class Search:
 Bands = list[tuple[float, float]]  #: lowest and highest frequency [MHz]
 
 
-def search_scan(path: Path, scan_id: int, search: Search) -> tuple[pd.DataFrame, NDArray[np.float16], list[str], Bands]:
-    """Search one scan, a coarse channel at a time; return its hits, their snippets, notes, and bands passed over.
+@dataclass(frozen=True)
+class Found:
+    """What some coarse channels of a scan gave, or all of them."""
 
-    Hits of the table `hits`; row i of the snippets, shape (n_hits, 16, 256), is the hit with snippet_row i. The notes
-    are what the user should know; the bands are coarse channels without a usable sample, or narrower than a window:
-    no hit there says nothing.
+    hits: pd.DataFrame  #: of the table `hits`
+    snippets: NDArray[np.float16]  #: (n_hits, 16, 256); row i is the hit with snippet_row i
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How some coarse channels of a scan were searched; those of the parts of a scan add up to its own."""
+
+    searched: int = 0  #: coarse channels with a sample that can be used
+    given: int = 0  #: hits from files that lie where there is one
+    dead_mhz: Bands = field(default_factory=list)  #: the others, or narrower than a window: no hit there says nothing
+    notes: list[str] = field(default_factory=list)  #: what else the user should know
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.searched + other.searched,
+            self.given + other.given,
+            self.dead_mhz + other.dead_mhz,
+            list(dict.fromkeys(self.notes + other.notes)),
+        )
+
+    def told(self, given: int = 0) -> list[str]:
+        """Return what the user should know of a whole scan, of which so many hits came from files."""
+        notes = list(self.notes)
+        if dead := len(self.dead_mhz):
+            notes.append(
+                f"{dead} of {dead + self.searched} coarse channels hold no sample that can be used, or less than a "
+                "window: not searched, and no candidate there is an event"
+            )
+        if self.given < given:
+            notes.append(
+                f"{given - self.given} hits from files lie where the scan has no pixel that can be used; left out"
+            )
+        return notes
+
+
+def search_scan(path: Path, scan_id: int, search: Search, coarse_channels: range | None = None) -> Found:
+    """Search the coarse channels of a scan that are named, or all, one at a time.
+
+    Raises
+    ------
+    FileRefused
+        See `detect.energy.iter_detections`; NO_FINITE only where all are searched.
     """
     import pandas as pd
 
     notes: list[str] = []
     found, cuts = [], []
     seen: set[int] = set()
-    rng = np.random.default_rng([search.seed, scan_id])
     with open_scan(path) as scan:
         header = scan.header
-        for detection in iter_detections(scan, search.energy):
+        for detection in iter_detections(scan, search.energy, coarse_channels):
             seen.add(detection.coarse)
             hits = _hits_of(detection, header, search)
             if hits.empty:
@@ -66,7 +107,7 @@ def search_scan(path: Path, scan_id: int, search: Search) -> tuple[pd.DataFrame,
             centre = hits["snippet_channel"].to_numpy(np.int64)
             added = 0
             if flat.shape[1] <= units.SNIPPET_CHANNELS:
-                flat, added = widen(np.asarray(flat), rng)
+                flat, added = widen(np.asarray(flat), np.random.default_rng([search.seed, scan_id, detection.coarse]))
                 centre = hits["channel"].to_numpy(np.int64)
                 notes.append(
                     f"{header.n_chan} channels are narrower than a snippet ({units.SNIPPET_CHANNELS}): "
@@ -74,18 +115,14 @@ def search_scan(path: Path, scan_id: int, search: Search) -> tuple[pd.DataFrame,
                 )
             cuts.append(fit_times(cut_snippets(flat, centre + added, foff_mhz=header.foff_mhz)))
             found.append(hits.assign(snippet_channel=centre))
-        dead = [band_of(header, coarse) for coarse in range(header.n_coarse) if coarse not in seen]
-    if dead:
-        notes.append(
-            f"{len(dead)} of {header.n_coarse} coarse channels hold no sample that can be used, or less than a window: "
-            "not searched, and no candidate there is an event"
-        )
-    given = 0 if search.given is None else len(search.given)
-    used = sum(int((~hits["detector"].isin(("energy", "doppler"))).sum()) for hits in found)
-    if used < given:
-        notes.append(f"{given - used} hits from files lie where the scan has no pixel that can be used; left out")
+        looked = range(header.n_coarse) if coarse_channels is None else coarse_channels
+        dead = [band_of(header, coarse) for coarse in looked if coarse not in seen]
+    given = sum(int((~hits["detector"].isin(("energy", "doppler"))).sum()) for hits in found)
+    counts = Counts(len(seen), given, dead, list(dict.fromkeys(notes)))
     if not found:
-        return tables.empty("hits"), np.empty((0, units.SNIPPET_TIMES, units.SNIPPET_CHANNELS), np.float16), notes, dead
+        return Found(
+            tables.empty("hits"), np.empty((0, units.SNIPPET_TIMES, units.SNIPPET_CHANNELS), np.float16), counts
+        )
     hits = pd.concat(found, ignore_index=True)
     for detector in hits["detector"].unique():
         mine = hits["detector"] == detector
@@ -94,7 +131,7 @@ def search_scan(path: Path, scan_id: int, search: Search) -> tuple[pd.DataFrame,
         hits.loc[mine, "hit_id"] = tables.hit_ids(scan_id, detector, in_scan)
     hits["scan_id"] = scan_id
     hits["snippet_row"] = np.arange(len(hits))
-    return tables.check(hits, "hits"), np.concatenate(cuts).astype(np.float16), notes, dead
+    return Found(tables.check(hits, "hits"), np.concatenate(cuts).astype(np.float16), counts)
 
 
 def band_of(header: ScanHeader, coarse: int) -> tuple[float, float]:
@@ -149,8 +186,8 @@ def _placed(hits: pd.DataFrame, moved: NDArray[np.int64], detection: Detection) 
     return hits.assign(snippet_channel=centre, s_statistic=detection.statistic[window])
 
 
-def search_stack(path: Path, scan_id: int, _: Search) -> tuple[pd.DataFrame, NDArray[np.float16], list[str], Bands]:
-    """Every snippet of a stack is a hit: somebody else detected it. What `search_scan` returns; no band is known."""
+def search_stack(path: Path, scan_id: int) -> Found:
+    """Every snippet of a stack is a hit: somebody else detected it. No band is known."""
     import pandas as pd
 
     stack = open_stack(path)
@@ -198,4 +235,4 @@ def search_stack(path: Path, scan_id: int, _: Search) -> tuple[pd.DataFrame, NDA
             "trigger": "given",
         }
     )
-    return tables.check(hits, "hits"), snippets, notes, []
+    return Found(tables.check(hits, "hits"), snippets, Counts(searched=1, notes=notes))
