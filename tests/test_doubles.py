@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -24,9 +23,6 @@ from rrs_core.stages.report import Silent
 from rrs_core.survey import tables
 from rrs_core.survey.catalogue import imported_searches
 from rrs_core.survey.store import Store
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DF_HZ, DT_S = 2.7939677238464355, 18.253611008
 STEP = DF_HZ / (15 * DT_S)  #: of turboSETI 2.2.3 and later; before, 15/16 of it
@@ -220,13 +216,12 @@ def mixed() -> pd.DataFrame:
 
 
 def test_doubles_are_measured_once_and_a_note_says_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def measured(_: object, jobs: list[features.Job], workers: int) -> Iterator[tuple[features.Job, str]]:
-        for job in jobs:
-            job.part.parent.mkdir(parents=True, exist_ok=True)
-            job.hits[["hit_id"]].to_parquet(job.part)
-            yield job, ""
+    def measured(job: features.Job) -> str:
+        job.part.parent.mkdir(parents=True, exist_ok=True)
+        job.hits[["hit_id"]].to_parquet(job.part)
+        return ""
 
-    monkeypatch.setattr(features, "each", measured)
+    monkeypatch.setattr(features, "measure_one", measured)
     hits, said = mixed(), Silent()
     found = features.run(Store(tmp_path), SCANS, hits, Settings(), said, key="k")
     wanted = hits[(hits["detector"] == "turboseti") | (hits["frequency_mhz"] > 1421.1)]

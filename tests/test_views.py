@@ -10,6 +10,7 @@ import pytest
 from make_survey import make_survey
 
 from rrs_core.config import ProjectSettings
+from rrs_core.engine import Engine
 from rrs_core.errors import RRSError
 from rrs_core.group import views
 from rrs_core.group.projection import components
@@ -91,7 +92,8 @@ def test_both_maps_are_drawn_of_the_hits_that_they_are_of(
     rng = np.random.default_rng(0)
     points = rng.standard_normal((len(hits), 13))
     monkeypatch.setattr(project, "scaled_features", lambda _: points)
-    found = project.run(survey, Silent(), workers)
+    with Engine(workers) as engine:
+        found = project.run(survey, Silent(), engine)
     assert found["projection"]["hit_id"].tolist() == survey.latents["hit_id"].tolist()
     assert found["feature_projection"]["hit_id"].tolist() == hits.tolist()
     np.testing.assert_allclose(
