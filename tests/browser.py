@@ -159,7 +159,7 @@ class Watch:
 
     def is_clean(self) -> bool:
         """Fail with what was seen, if anything was."""
-        assert not self.errors
-        assert not self.foreign
-        assert not self.dialogs
+        assert not self.errors, self.errors
+        assert not self.foreign, self.foreign
+        assert not self.dialogs, self.dialogs
         return True

@@ -59,7 +59,7 @@ def test_the_code_within_streamlits_own_page_is_the_one_that_the_proxy_lets_run(
     within = re.findall(r"<script(?![^>]*src)[^>]*>(.*?)</script>", page, re.DOTALL)
     digests = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in within]
     (allowed,) = re.findall(r"script-src ([^;]*);", text("nginx.conf"))
-    assert allowed == "'self' blob: " + " ".join(f"'sha256-{digest}'" for digest in digests)
+    assert allowed == "'self' blob: 'unsafe-eval' " + " ".join(f"'sha256-{digest}'" for digest in digests)
 
 
 def test_compose_starts_what_rrs_serve_understands(tmp_path: Path) -> None:

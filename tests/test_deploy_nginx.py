@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
-from browser import FLAGS, LONG_MS, Watch, chromium
+from browser import FLAGS, LONG_MS, Watch, chromium, settled
 from make_survey import make_survey
 from playwright.sync_api import sync_playwright
 from sharing import HOST, ROLES, WEBSOCKET, Answer, SignIn, ask, proxy, session, shared, sign_in_at_proxy, trusting
@@ -135,8 +135,12 @@ def test_a_page_is_drawn_through_the_proxy_and_leads_to_where_one_wanted(page: P
     assert page.get_by_role("button", name="Sign out").count() == 0  # that is the proxy's
     page.get_by_role("link", name="Map").click()
     page.locator(".js-plotly-plot").first.wait_for()
+    settled(page)  # drawn: an error of what draws would be seen by now
     page.get_by_role("link", name="Hits").click()
-    page.locator("canvas").first.wait_for()
+    page.get_by_role("heading", name="Hits", exact=True).wait_for()
+    page.locator(".js-plotly-plot .gl-canvas").first.wait_for()
+    settled(page)
+    assert page.get_by_text("WebGL is not supported").count() == 0
     watch.foreign = [url for url in watch.foreign if not url.startswith((site.address, f"wss://{HOST}:"))]
     assert watch.is_clean()
 
