@@ -61,9 +61,11 @@ def test_from_a_gallery_to_a_hit_to_its_lookalike_and_back(page: Page, address: 
     page.wait_for_url(f"**/hit?hit={second}")
     show(page, second)
     assert page.get_by_role("dialog").count() == 0
+    settled(page)
     page.go_back()
     page.wait_for_url(f"**/hit?hit={first}")
     show(page, first)
+    settled(page)
     assert page.locator(f".tile.seen[data-hit='{second}']").count() == 1
     page.go_back()
     page.wait_for_url(f"**/lookalikes?hit={made.event[0]}")

@@ -37,6 +37,7 @@ ON_LIGHT = """
 _on_light = st.components.v2.component("rrs_on_light", css=ON_LIGHT, isolate_styles=False)
 
 REGISTERED = "frame.registered"
+NOW, BEFORE = "frame.now", "frame.before"  #: session state: the page that runs, and the one that ran before it
 
 
 def pages() -> dict[str, list[st.Page]]:
@@ -92,6 +93,7 @@ def begin(title: str) -> None:
     runs that file alone, with file names for a menu: Streamlit's old way, until
     `st.navigation` has run once. So it is run here, and the page starts over.
     """
+    st.session_state[BEFORE], st.session_state[NOW] = st.session_state.get(NOW), title
     if REGISTERED not in st.session_state:
         configure()
         st.navigation(pages(), position="hidden")
