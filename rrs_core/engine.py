@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
+import threading
 from collections import deque
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -162,6 +164,9 @@ class Engine:
 
     def _connected(self) -> Client:
         if self._client is None:
+            if threading.current_thread() is threading.main_thread():
+                # the command line lets a closed pipe end it (`rrs ... | head`); a closed socket of a worker must not
+                signal.signal(signal.SIGPIPE, signal.SIG_IGN)
             self._client = _client_of(self.scheduler) if self.scheduler else _client_here(self.workers)
         return self._client
 

@@ -209,6 +209,24 @@ def test_two_processes_give_the_bytes_of_one(built: Path, scans: Path, model: Pa
     assert contents(tmp_path / "again") == contents(built)
 
 
+def test_the_command_line_builds_with_workers(built: Path, scans: Path, model: Path, tmp_path: Path) -> None:
+    """Which lets SIGPIPE end it where one process does all: sockets of workers are closed under it."""
+    start(tmp_path / "again", [scans], model)
+    code = (
+        "import signal, socket\nfrom rrs_core import cli, engine\nconnected = engine.Engine._connected\n"
+        "def spoilt(self):\n client = connected(self)\n one, other = socket.socketpair()\n other.close()\n"
+        " try:\n  one.send(b'x')\n except BrokenPipeError:\n  pass\n return client\n"
+        "engine.Engine._connected = spoilt\nif __name__ == '__main__':\n cli.main()\n"
+    )
+    script = tmp_path / "command.py"
+    script.write_text(code)
+    command = [sys.executable, f"{script}", "build", f"{tmp_path / 'again'}", "--workers", "2"]
+    environment = os.environ | {"PYTHONPATH": f"{Path(__file__).parents[1]}"}
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert contents(tmp_path / "again") == contents(built)
+
+
 def test_a_cluster_gives_the_bytes_of_one_process(built: Path, scans: Path, model: Path, tmp_path: Path) -> None:
     start(tmp_path / "again", [scans], model)
     with scheduler(tmp_path) as (address, _), worker(address, tmp_path), worker(address, tmp_path):
