@@ -135,13 +135,16 @@ def build(
     scheduler: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do the work, such as tcp://host:8786.")
     ] = "",
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Fit seeds, clusters and maps anew to all scans, those added since too.")
+    ] = False,
 ) -> None:
-    """Make a survey from scans, or bring it up to date: the main job."""
+    """Make a survey from scans, bring it up to date, or add scans to it: the main job."""
     if scheduler and workers > 1:
         raise SettingsRefused("USAGE", "--workers and --scheduler together", expected="one of them")
     _build(
         survey, paths or [], cadences=cadences, hit_files=hits, method=method, seed=seed, workers=workers,
-        scheduler=scheduler,
+        scheduler=scheduler, refit=refit,
     )  # fmt: skip
 
 

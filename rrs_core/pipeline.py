@@ -13,7 +13,7 @@ import platform
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rrs_core import config
 from rrs_core.engine import Engine
@@ -40,6 +40,7 @@ def build(
     workers: int = 1,
     scheduler: str = "",
     only: str | None = None,
+    refit: bool = False,
 ) -> list[RRSError]:
     """Bring a survey up to date and return the refusals of single files.
 
@@ -64,6 +65,8 @@ def build(
         Address of a Dask scheduler whose workers do it in their place.
     only : str, optional
         Run this stage alone.
+    refit : bool
+        Fit seeds, clustering and maps anew to all scans; else those that came after the fit are judged by it.
 
     Raises
     ------
@@ -88,15 +91,15 @@ def build(
         if only in (None, "detect"):
             refused += _detect(store, settings, report, engine)
         if only in (None, "features"):
-            _features(store, settings, report, engine)
+            _features(store, settings, report, engine, refit=refit)
         if only in (None, "encode"):
             _encode(store, settings, report)
         if only in (None, "cluster"):
-            _cluster(store, settings, report, engine)
+            _cluster(store, settings, report, engine, refit=refit)
         if only in (None, "events"):
             _events(store, settings, report)
         if only in (None, "project"):
-            _project(store, settings, report, engine)
+            _project(store, settings, report, engine, refit=refit)
         if only is None and store.work.is_dir() and not any(store.work.iterdir()):
             store.work.rmdir()
     return refused
@@ -205,20 +208,29 @@ def _detect(store: Store, settings: config.Settings, report: Report, engine: Eng
     return found.refused
 
 
-def _features(store: Store, settings: config.Settings, report: Report, engine: Engine) -> None:
-    from rrs_core.stages import features, resolutions
+def _features(store: Store, settings: config.Settings, report: Report, engine: Engine, *, refit: bool) -> None:
+    from rrs_core.stages import features, resolutions, seeding
 
     hits, scans = _table(store, "hits", "detect"), store.read_table("scans")
     inputs = {"detect": store.output_digest("detect")}
     key = config.digest(settings.features, settings.doppler, settings.seed)
-    if not _told(report, "features", store.why_stale("features", inputs, key, features.CODE)):
+    keys = features.scan_keys(_scan_keys(store, "detect"), settings)
+    seeded = _known(store, "features", key, features.CODE).get("seeded", {})
+    seeds_stay = bool(seeded) and all(keys.get(scan) == known for scan, known in seeded.items())
+    why = store.why_stale("features", inputs, key, features.CODE)
+    if refit and seeds_stay and seeded != keys:
+        why, seeds_stay = why or "seeds of all scans", False
+    if not _told(report, "features", why):
         return
-    work = config.digest(inputs, key, features.CODE)
-    measured = features.run(store, scans, hits, settings, report, key=work, engine=engine)
-    alike, _ = resolutions.commonest(scans, hits.set_index("hit_id")["scan_id"].reindex(measured["hit_id"]))
-    seeds = features.seed_features(scans[alike], settings, report)
+    measured = features.run(store, scans, hits, settings, report, keys=keys, engine=engine)
+    if seeds_stay:
+        seeds = store.read_table("seeds")
+    else:
+        alike, _ = resolutions.commonest(scans, hits.set_index("hit_id")["scan_id"].reindex(measured["hit_id"]))
+        seeds, seeded = seeding.seed_features(scans[alike], settings, report), keys
     outputs = [store.write_table("features", measured), store.write_table("seeds", seeds)]
-    store.finish("features", inputs, key, features.CODE, outputs, method=settings.features.method)
+    more = {"method": settings.features.method, "scan_keys": keys, "seeded": seeded}
+    store.finish("features", inputs, key, features.CODE, outputs, **more)
     _clear(store, "features")
 
 
@@ -233,32 +245,45 @@ def _encode(store: Store, settings: config.Settings, report: Report) -> None:
     # The model's digest is all that its setting comes to: a survey may be moved with its model.
     if not _told(report, "encode", store.why_stale("encode", inputs, "", encode.CODE)):
         return
-    latents = encode.run(
-        store, Survey(store.root).snippets, hits["hit_id"].to_numpy(), encoder, config.digest(inputs), report
-    )
+    keys = {scan: config.digest(key, encoder.digest, encode.CODE) for scan, key in _scan_keys(store, "detect").items()}
+    latents = encode.run(store, Survey(store.root).snippets, hits, encoder, report, keys=keys)
     path = store.write_table("latents", latents)
     more = {"model": encoder.name, "model_sha256": encoder.digest, "architecture": encoder.architecture}
-    store.finish("encode", inputs, "", encode.CODE, [path], **more)
+    store.finish("encode", inputs, "", encode.CODE, [path], **more, scan_keys=keys)
     _clear(store, "encode")
 
 
-def _cluster(store: Store, settings: config.Settings, report: Report, engine: Engine) -> None:
-    from rrs_core.group import scaled
-    from rrs_core.stages import cluster
+def _cluster(store: Store, settings: config.Settings, report: Report, engine: Engine, *, refit: bool) -> None:
+    from rrs_core.stages import cluster, growth
 
     _table(store, "features", "features")
     _table(store, "latents", "encode")
     inputs = {stage: store.output_digest(stage) for stage in ("detect", "features", "encode")}
     inputs["cadences"] = _cadences(store)
     key = config.digest(settings.cluster, settings.events.tolerance_hz, settings.seed)
-    if not _told(report, "cluster", store.why_stale("cluster", inputs, key, cluster.CODE)):
+    before = store.manifest("cluster") or {}
+    why = store.why_stale("cluster", inputs, key, cluster.CODE)
+    if refit and before.get("added"):
+        why = why or "to be fitted to all scans"
+    if not _told(report, "cluster", why):
         return
-    made = cluster.run(store, store.read_table("hits"), store.read_table("scans"), settings, report, engine=engine)
+    scans = store.read_table("scans")
+    keys = growth.scan_keys(scans, _scan_keys(store, "features"), _scan_keys(store, "encode"))
+    fit = config.digest(key, cluster.CODE, cluster.encoder_of(store), store.table_digest("features", "seeds"))
+    found = growth.Growth() if refit else growth.growth_of(store, keys, fit)
+    for note in found.notes:
+        report.note(f"cluster: {note}")
+    hits = store.read_table("hits")
+    if found.fitted:
+        made = growth.run(store, hits, scans, settings, report, found, engine=engine)
+    else:
+        made = cluster.run(store, hits, scans, settings, report, engine=engine)
+        cluster.write_fit(store, made)
+        found = growth.Growth(fitted=keys)
     outputs = [store.write_table(name, frame) for name, frame in made.tables.items()]
-    if made.transformer is not None:
-        made.transformer.save(store.root / scaled.MAP)
-        outputs.append(store.root / scaled.MAP)
-    store.finish("cluster", inputs, key, cluster.CODE, outputs, method=settings.cluster.method, **made.more)
+    outputs += [path for name in cluster.FIT if (path := store.root / name).is_file()]
+    more = {"method": settings.cluster.method, "fit": fit, "fitted": found.fitted, "added": found.added}
+    store.finish("cluster", inputs, key, cluster.CODE, outputs, **more, **made.more)
 
 
 def _events(store: Store, settings: config.Settings, report: Report) -> None:
@@ -323,22 +348,50 @@ def _with_limits(store: Store, settings: config.Settings) -> pd.DataFrame:
     return scans.assign(max_drift_rate_hz_s=limit, obs_length_s=scans["scan_id"].map(given["obs_length_s"]))
 
 
-def _project(store: Store, settings: config.Settings, report: Report, engine: Engine) -> None:
+def _project(store: Store, settings: config.Settings, report: Report, engine: Engine, *, refit: bool) -> None:
     from rrs_core.group import projection
+    from rrs_core.stages import project
 
     _table(store, "latents", "encode")
     clustered = store.manifest("cluster") is not None
     inputs = {stage: store.output_digest(stage) for stage in ("encode", *(("cluster",) if clustered else ()))}
     key = config.digest(settings.project, settings.seed)
-    if not _told(report, "project", store.why_stale("project", inputs, key, projection.CODE)):
+    why = store.why_stale("project", inputs, key, projection.CODE)
+    before = _known(store, "project", key, projection.CODE)
+    keys = _scan_keys(store, "encode")
+    drawn = before.get("drawn", {})
+    if refit and drawn and drawn != keys:
+        why = why or "to be drawn with all scans"
+    if not _told(report, "project", why):
         return
-    from rrs_core.stages import project
+    if refit or any(keys.get(scan) != known for scan, known in drawn.items()):
+        drawn = {}
     from rrs_core.survey.catalogue import Survey
 
-    maps = project.run(Survey(store.root), report, engine)
+    cluster = store.manifest("cluster") or {}
+    fit = config.digest(cluster.get("fit"), cluster.get("fitted"))  # which the features were scaled by
+    scaled = cluster.get("fitted", {}) if before.get("fit") == fit and not refit else {}
+    maps = project.run(
+        Survey(store.root), report, engine, drawn=[int(scan) for scan in drawn],
+        drawn_features=[int(scan) for scan in scaled],
+    )  # fmt: skip
     written = [store.write_table(name, frame) for name, frame in maps.items()]
     methods = {name: frame["method"].iloc[0] for name, frame in maps.items() if len(frame)}
-    store.finish("project", inputs, key, projection.CODE, written, method=methods)
+    more = {"method": methods, "drawn": drawn or keys, "fit": fit}
+    store.finish("project", inputs, key, projection.CODE, written, **more)
+
+
+def _scan_keys(store: Store, stage: str) -> dict[str, str]:
+    """Return what a stage's results of each scan depend on, by scan_id as text."""
+    keys: dict[str, str] = (store.manifest(stage) or {}).get("scan_keys", {})
+    return keys
+
+
+def _known(store: Store, stage: str, settings: str, code: str) -> dict[str, Any]:
+    """Return a stage's manifest where its outputs stand and were made with these settings and code; else nothing."""
+    found = store.manifest(stage) or {}
+    usable = found.get("settings") == settings and found.get("code") == code and store.why_damaged(stage) is None
+    return found if usable else {}
 
 
 def _cadences(store: Store) -> str:

@@ -115,7 +115,7 @@ def outcome_of(rfi: NDArray[np.bool_]) -> Outcome:
 def test_the_epoch_that_starts_at_a_tenth_is_the_last_as_in_table_1() -> None:
     """The same shares as published, a thousandth of the hits: epoch 8 starts at 9.9 % and ends the run."""
     left = [round(count / 1000) for count in TABLE_1]
-    vote = Vote(0, left[0], 13, replace(PAPER, epochs=20, batch=100), seed=1)
+    vote = Vote(0, left[0], 13, replace(PAPER, epochs=20, batch=100), np.random.default_rng(1))
     reached = [left[0]]
     while not vote.finished:
         to_go = len(vote.alive) - left[vote.epochs + 1]
@@ -310,7 +310,7 @@ def test_a_batch_that_collapsed_counts_as_mended_only_where_something_helped() -
     ours = cluster(points, SEEDS, settings, seed=0).epochs
     assert paper["collapsed"].sum() > 0
     assert paper["mended"].sum() == 0
-    vote = Vote(0, 4, 13, settings, 0)
+    vote = Vote(0, 4, 13, settings, np.random.default_rng(0))
     (rows,) = vote.begin()
     none, few = np.zeros(4, bool), np.empty(0, np.int64)
     for how in ("", "leaf"):
@@ -378,7 +378,7 @@ def test_the_whole_clustering_knows_which_hits_are_on_and_the_paper_does_not_ask
 
 
 def test_the_epoch_of_a_removed_hit_is_the_upper_median_of_its_votes() -> None:
-    votes = [Vote(number, 3, 13, OURS, 0) for number in range(5)]
+    votes = [Vote(number, 3, 13, OURS, np.random.default_rng(number)) for number in range(5)]
     for vote, gone in zip(votes, ([1, 2, 0], [1, 2, 0], [2, 3, 0], [2, 3, 4], [0, 0, 4]), strict=True):
         vote.removed_epoch[:] = gone
         vote.epochs = 4

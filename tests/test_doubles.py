@@ -216,14 +216,16 @@ def mixed() -> pd.DataFrame:
 
 
 def test_doubles_are_measured_once_and_a_note_says_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def measured(job: features.Job) -> str:
+    def measured(job: features.Job) -> int:
         job.part.parent.mkdir(parents=True, exist_ok=True)
         job.hits[["hit_id"]].to_parquet(job.part)
-        return ""
+        return 0
 
     monkeypatch.setattr(features, "measure_one", measured)
     hits, said = mixed(), Silent()
-    found = features.run(Store(tmp_path), SCANS, hits, Settings(), said, key="k")
+    found = features.run(
+        Store(tmp_path), SCANS, hits, Settings(), said, keys={f"{scan}": "k" for scan in SCANS["scan_id"]}
+    )
     wanted = hits[(hits["detector"] == "turboseti") | (hits["frequency_mhz"] > 1421.1)]
     assert found["hit_id"].tolist() == sorted(wanted["hit_id"])
     assert len(found) == 9 + 3

@@ -30,7 +30,7 @@ from rrs_core.simulate.profiles import Sinc2
 from rrs_core.simulate.scans import simulate
 from rrs_core.simulate.shapes import Drift
 from rrs_core.simulate.sources import Source
-from rrs_core.stages import cluster, features, resolutions, searching
+from rrs_core.stages import cluster, features, resolutions, searching, seeding
 from rrs_core.stages import explain as explaining
 from rrs_core.stages.report import Silent
 from rrs_core.survey import tables
@@ -519,13 +519,13 @@ def test_seeds_are_put_into_on_scans_with_room_where_there_are_any(monkeypatch: 
     monkeypatch.setattr(features, "open_scan", lambda path: opened.append(str(path)) or nullcontext(path))
     monkeypatch.setattr(features, "seeds_in", lambda _, __, count, rng: pd.DataFrame({"x": rng.random(count)}))
     settings = Settings.of("default", 3)
-    found = features.seed_features(scans_on_and_off(), settings, Silent())
+    found = seeding.seed_features(scans_on_and_off(), settings, Silent())
     assert set(opened) == {"on.h5"}
     assert found["seed"].tolist() == list(range(1, settings.features.seeds + 1))
-    other = features.seed_features(scans_on_and_off(), Settings.of("default", 4), Silent())
+    other = seeding.seed_features(scans_on_and_off(), Settings.of("default", 4), Silent())
     assert not other["x"].equals(found["x"])
     opened.clear()
-    features.seed_features(scans_on_and_off().assign(on=pd.array([False] * 4, dtype="boolean")), settings, Silent())
+    seeding.seed_features(scans_on_and_off().assign(on=pd.array([False] * 4, dtype="boolean")), settings, Silent())
     assert set(opened) == {"on.h5", "off.h5", "none.h5"}
 
 

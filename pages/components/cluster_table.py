@@ -98,22 +98,23 @@ def epochs(survey: Survey) -> None:
     found = survey.epochs
     if found.empty:
         return
+    fitted = int(found["started"].max())  # hits of scans that came later went through none of these
     with st.expander("Epoch by epoch", icon=":material/filter_alt:"):
         st.plotly_chart(
-            pictures.survivors(found, len(survey.clusters)),
+            pictures.survivors(found, fitted),
             key="clusters.epochs",
             alt="Share of hits left after each epoch, a line a vote",
         )
         titles = {name: name.replace("_", " ") for name in EPOCHS}
         st.dataframe(
-            found.assign(left=100 * found["survivors"] / len(survey.clusters)),
+            found.assign(left=100 * found["survivors"] / fitted),
             hide_index=True,
             height=min(280, 38 + 35 * len(found)),
             column_config={
                 name: st.column_config.NumberColumn(title, format="localized", help=EPOCHS[name].meaning)
                 for name, title in titles.items()
             }
-            | {"left": st.column_config.NumberColumn("left [%]", format="%.1f", help="of all hits clustered")},
+            | {"left": st.column_config.NumberColumn("left [%]", format="%.1f", help="of all hits of the fit")},
             alt="Table of epochs",
         )
 

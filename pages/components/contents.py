@@ -54,6 +54,9 @@ def numbers(survey: Survey) -> None:
         "Encoder": Path(survey.settings.encode.model).stem,
         "Map": methods,
     }
+    known = survey.store.manifest("cluster") or {}
+    if added := known.get("added"):
+        facts["Clusters fitted on"] = f"{len(known['fitted']):,} of {len(known['fitted']) + len(added):,} scans"
     st.caption(" · ".join(f"{name}: **{markdown_text(text)}**" for name, text in facts.items()))
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Rescue = Callable[[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.bool_]]
 
 FEWEST_BATCHES_FOR_WORKERS = 6  #: workers take two seconds to start
+NEEDED = 0.5  #: share of the votes that an anomaly survives
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,13 @@ def cluster(
         FEATURES, for shapes that do not agree or a number that is not finite; WORKER_LOST.
     """
     points, seeds = np.asarray(points, np.float64), np.asarray(seeds, np.float64)
-    _check(points, seeds, track_id=track_id, place=place, on=on)
-    track_id = None if track_id is None else _own_tracks(track_id)
+    check(points, seeds, track_id=track_id, place=place, on=on)
+    track_id = None if track_id is None else own_tracks(track_id)
     n, ours = len(points), settings.method == "default"
-    partitions = [Vote(number, n, points.shape[1], settings, seed) for number in range(settings.votes if ours else 1)]
+    partitions = [
+        Vote(number, n, points.shape[1], settings, np.random.default_rng([seed, number]))
+        for number in range(settings.votes if ours else 1)
+    ]
     count, _ = plan(n, settings.batch)
     most = count * settings.epochs * len(partitions)
     done = 0
@@ -176,6 +180,18 @@ def anomaly_score(removed_epoch: NDArray[np.int64], outlier: NDArray[np.float64]
     return np.asarray((life + step * np.minimum(outlier.mean(axis=0), 1 - 1e-6)) / (1 + step))
 
 
+def median_epoch(removed_epoch: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the median of the epochs in which votes removed each hit, shape (n,); 0 for those that are kept.
+
+    `removed_epoch`, shape (votes, n), is 0 where a vote did not remove it.
+    """
+    when = np.where(removed_epoch == 0, np.nan, removed_epoch.astype(np.float64))
+    gone = np.zeros(len(kept), np.int64)
+    if (~kept).any():
+        gone[~kept] = np.ceil(np.nanmedian(when[:, ~kept], axis=0)).astype(np.int64)
+    return gone
+
+
 def _verdict(
     partitions: list[Vote], track_id: NDArray[np.int64] | None, on: NDArray[np.bool_] | None, rescue: Rescue | None
 ) -> Clustering:
@@ -185,14 +201,10 @@ def _verdict(
     first = partitions[0]
     removed = np.stack([vote.removed_epoch for vote in partitions])
     share = (removed == 0).mean(axis=0)
-    survived = share >= 0.5
+    survived = share >= NEEDED
     kept = survived
     if track_id is not None and on is not None:
         kept = survived | (rescue or tracks.rescue)(track_id, on, survived)
-    when = np.where(removed == 0, np.nan, removed.astype(np.float64))
-    gone = np.zeros(first.n, np.int64)
-    if (~kept).any():
-        gone[~kept] = np.ceil(np.nanmedian(when[:, ~kept], axis=0)).astype(np.int64)
     table = pd.DataFrame(list(chain.from_iterable(vote.table for vote in partitions)), columns=list(EPOCH_COLUMNS))
     groups = np.concatenate([np.empty((0, len(GROUP_COLUMNS)), np.int64), *first.groups])
     notes = []
@@ -203,7 +215,7 @@ def _verdict(
         )
     return Clustering(
         survived=kept,
-        removed_epoch=gone,
+        removed_epoch=median_epoch(removed, kept),
         removed_by_vote=removed,
         anomaly_score=anomaly_score(
             removed, np.stack([vote.outlier for vote in partitions]), max(vote.epochs for vote in partitions)
@@ -222,12 +234,12 @@ def _verdict(
     )
 
 
-def _own_tracks(track_id: NDArray[np.int64]) -> NDArray[np.int64]:
+def own_tracks(track_id: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return track ids in which every hit without a track (a negative id) is one of its own, still negative."""
     return np.where(track_id < 0, -1 - np.arange(len(track_id)), track_id)
 
 
-def _check(
+def check(
     points: NDArray[np.float64],
     seeds: NDArray[np.float64],
     **of_hits: NDArray[np.int64] | NDArray[np.bool_] | None,

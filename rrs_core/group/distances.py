@@ -149,12 +149,21 @@ def of_kinds(
     of_transmitters : ndarray, shape (count, number of axes)
     of_hits : ndarray, shape (n, number of axes)
     """
+    looks, axes = _looks(points, latents, encoder)
+    return described(looks, frequency_mhz, transmitter, count) @ axes, among_kinds(points, latents, encoder)
+
+
+def among_kinds(points: Floats, latents: Floats | None, encoder: str = "") -> Floats:
+    """Return where hits lie among the kinds, shape (n, number of axes); see `of_kinds`."""
+    looks, axes = _looks(points, latents, encoder)
+    return looks @ axes[: looks.shape[1]]
+
+
+def _looks(points: Floats, latents: Floats | None, encoder: str) -> tuple[Floats, Floats]:
+    """Return what kinds are told apart by, shape (n, d), and their axes."""
     if latents is None or encoder != fitted().encoder:
-        looks, axes = points, fitted().axes_of_features
-    else:
-        looks, axes = np.hstack([points, latents]), fitted().axes
-    d = looks.shape[1]
-    return described(looks, frequency_mhz, transmitter, count) @ axes, looks @ axes[:d]
+        return points, fitted().axes_of_features
+    return np.hstack([points, latents]), fitted().axes
 
 
 def described(looks: Floats, frequency_mhz: Floats, transmitter: Integers, count: int) -> Floats:

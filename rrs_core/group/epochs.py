@@ -66,14 +66,14 @@ class Vote:
         Hits.
     n_features : int
     settings : ClusterSettings
-    seed : int
-        Of this and all votes. The published shuffle is not seeded; this one is, with the
-        seed and the number of the vote.
+    rng : Generator
+        The vote's own. The published shuffle is not seeded.
     """
 
-    def __init__(self, number: int, n: int, n_features: int, settings: ClusterSettings, seed: int) -> None:
-        self.number, self.n, self.settings = number, n, settings
-        self.rng = np.random.default_rng([seed, number])
+    def __init__(
+        self, number: int, n: int, n_features: int, settings: ClusterSettings, rng: np.random.Generator
+    ) -> None:
+        self.number, self.n, self.settings, self.rng = number, n, settings, rng
         self.alive = np.arange(n)
         self.count, self.size = plan(n, settings.batch)
         self.epochs = 0  #: begun

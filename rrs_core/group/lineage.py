@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rrs_core.survey.catalogue import Survey
 
-LINEAGE = ("status", "anomaly_score", "removed_epoch", "cluster_id", "epoch", "batch", "group_id", "rescued")
+LINEAGE = ("status", "anomaly_score", "removed_epoch", "cluster_id", "epoch", "batch", "group_id", "rescued", "added")
 MEMBER, REJECTS = "one of its hits", "the OFF hit that rejects it"
 
 
@@ -63,7 +63,9 @@ def in_words(
         said = "An anomaly: it was in no cluster of interference"
         said += " in half of the votes or more." if several else "."
     said += f" Anomaly score {hit['anomaly_score']:.3f}."
-    if not pd.isna(hit.get("epoch")):
+    if hit.get("added", False):
+        said += " Its scan came after the fit: it was judged among the hits that the survey was fitted on."
+    elif not pd.isna(hit.get("epoch")):
         said += " In the first vote it" if several else " It"
         said += f" was last seen in epoch {int(hit['epoch'])}, batch {int(hit['batch'])}"
         size, group = hit.get("size"), hit.get("group_id")

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from rrs_core.config import ProjectSettings
 
-CODE = "project-2"
+CODE = "project-3"
+AT_ONCE = 4096  #: points that are placed at once: bounds the memory
 FEWEST_FOR_UMAP = 50  #: below this a neighbour graph says little; principal components are drawn
 
 
@@ -59,17 +60,57 @@ def project(
     return placed, "umap"
 
 
-def components(points: NDArray[np.floating]) -> NDArray[np.float32]:
+def place_among(
+    points: NDArray[np.float32],
+    known: NDArray[np.float32],
+    places: NDArray[np.float32],
+    *,
+    neighbours: int,
+    metric: Literal["cosine", "euclidean"],
+) -> NDArray[np.float32]:
+    """Return where points go on a map that is drawn, shape (n, 2): among their nearest neighbours there.
+
+    Neighbours may lie on several islands of the map, and their mean in the water between: it is the mean of the half
+    that lies nearest to the one in the midst of them all (the least sum of distances on the map).
+
+    Parameters
+    ----------
+    points : ndarray, shape (n, d)
+    known : ndarray, shape (m, d)
+        Points of the map; their places, shape (m, 2), are `places`.
+    neighbours : int
+        That count.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    placed = np.empty((len(points), 2), np.float32)
+    if not len(points):
+        return placed
+    search = NearestNeighbors(n_neighbors=min(neighbours, len(known)), algorithm="brute", metric=metric).fit(known)
+    for start in range(0, len(points), AT_ONCE):
+        here = places[search.kneighbors(points[start : start + AT_ONCE], return_distance=False)]
+        apart = np.linalg.norm(here[:, :, None] - here[:, None], axis=3)
+        middle = apart.sum(axis=2).argmin(axis=1)
+        order = np.argsort(np.take_along_axis(apart, middle[:, None, None], axis=1)[:, 0], axis=1, kind="stable")
+        near = np.take_along_axis(here, order[:, : (here.shape[1] + 1) // 2, None], axis=1)
+        placed[start : start + AT_ONCE] = near.mean(axis=1)
+    return placed
+
+
+def components(points: NDArray[np.floating], of: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
     """Return the first two principal components, shape (n, 2); zeros where there is no spread.
 
-    The sign is fixed by the largest loading.
+    The sign is fixed by the largest loading. `of`, shape (n,), tells which points they are the components of; all
+    without it.
     """
     placed = np.zeros((len(points), 2), np.float32)
-    if len(points) < 2:
+    own = points if of is None else points[of]
+    if len(own) < 2:
         return placed
-    centred = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
+    middle = own.mean(axis=0, dtype=np.float64)
+    centred = own.astype(np.float64) - middle
     spread, axes = np.linalg.eigh(centred.T @ centred)
     axes = axes[:, np.argsort(-spread, kind="stable")[:2]].T
     axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
-    placed[:, : len(axes)] = centred @ axes.T
+    placed[:, : len(axes)] = (points.astype(np.float64) - middle) @ axes.T
     return placed

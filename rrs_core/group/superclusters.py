@@ -16,6 +16,7 @@ import numpy as np
 
 from rrs_core.config import ClusterSettings
 from rrs_core.errors import SurveyRefused
+from rrs_core.group import kinds
 from rrs_core.group.batches import fit_hdbscan
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rrs_core.config import Method
+    from rrs_core.group.kinds import Kinds
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
@@ -62,6 +64,7 @@ class Superclusters:
     embedding: Floats = field(default_factory=lambda: np.empty((0, 2)))  #: `paper`: t-SNE, shape (len(sample), 2)
     #: `default`: number, share of the variance explained, adjusted mutual information of halves
     tried: Floats = field(default_factory=lambda: np.empty((0, 3)))
+    kinds: Kinds | None = None  #: `default`: where the middles of superclusters lie
     notes: tuple[str, ...] = ()
 
 
@@ -139,20 +142,30 @@ def match(
 def principal_components(rows: Floats, weights: Floats, count: int | None = None) -> tuple[Floats, Floats]:
     """Return rows in their principal components and the cumulative share of the variance, shapes (m, q) and (d,).
 
-    `count` of them, or as many as keep 95 % of the variance. Signs are fixed by the
+    See `principal_axes`.
+    """
+    middle, axes, cumulative = principal_axes(rows, weights, count)
+    return (rows - middle) @ axes, cumulative
+
+
+def principal_axes(rows: Floats, weights: Floats, count: int | None = None) -> tuple[Floats, Floats, Floats]:
+    """Return the middle of rows, their principal axes and the cumulative share of the variance.
+
+    Shapes (d,), (d, q) and (d,). `count` axes, or as many as keep 95 % of the variance. Signs are fixed by the
     largest loading. The share is 1 where there is no variance.
     """
     d = rows.shape[1]
     total = weights.sum()
     if not len(rows) or total <= 0:
-        return np.zeros((len(rows), min(d, count or 1))), np.ones(d)
-    centred = rows - weights @ rows / total
+        return np.zeros(d), np.zeros((d, min(d, count or 1))), np.ones(d)
+    middle = weights @ rows / total
+    centred = rows - middle
     strength, axes = np.linalg.eigh((centred * weights[:, None]).T @ centred / total)
     strength, axes = np.maximum(strength[::-1], 0), axes[:, ::-1]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(d)])
     cumulative = np.cumsum(strength) / strength.sum() if strength.sum() > 0 else np.ones(d)
     kept = int(np.searchsorted(cumulative, KEPT_VARIANCE)) + 1 if count is None else count
-    return centred @ axes[:, : min(kept, d)], cumulative
+    return middle, axes[:, : min(kept, d)], cumulative
 
 
 def adjusted_rand(first: Integers, second: Integers, weights: Floats | None = None) -> float:
@@ -193,7 +206,8 @@ def _default(
 
     rows, group = np.unique(centroids, axis=0, return_inverse=True)
     group = group.reshape(-1)
-    placed, variance = principal_components(rows, np.ones(len(rows)))
+    middle, axes, variance = principal_axes(rows, np.ones(len(rows)))
+    placed = (rows - middle) @ axes
     steps = 2 * repeats + 1
     tree = _Tree(placed, np.random.default_rng([seed, 0]))
     progress(1, steps)
@@ -223,6 +237,7 @@ def _default(
         stability=stability,
         agreement=agreement,
         variance=variance,
+        kinds=kinds.fitted(middle, axes, placed, number[label][np.unique(group, return_index=True)[1]]),
         tried=np.column_stack([counts, shares, mean]).astype(np.float64),
         notes=tuple(notes),
     )

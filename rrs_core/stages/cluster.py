@@ -9,7 +9,18 @@ import numpy as np
 
 from rrs_core.describe.features import FEATURES
 from rrs_core.detect.drift import drift_step_hz_s
-from rrs_core.group import allocations, clusters, distances, emitters, explain, superclusters, tracks, transforms
+from rrs_core.group import (
+    allocations,
+    clusters,
+    distances,
+    emitters,
+    explain,
+    scaled,
+    superclusters,
+    tracks,
+    transforms,
+)
+from rrs_core.group.kinds import KINDS
 from rrs_core.stages import resolutions
 from rrs_core.survey import tables
 
@@ -19,23 +30,26 @@ if TYPE_CHECKING:
 
     from rrs_core import config
     from rrs_core.engine import Engine
+    from rrs_core.group.kinds import Kinds
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "cluster-10"
+CODE = "cluster-11"
 SOURCES = 3  #: likely sources that are suggested for a cluster, at most
 EXEMPLARS = 24  #: hits nearest to the middle of a supercluster that are named, and as many of its edge
 FEWEST_TO_EXPLAIN = 50  #: hits below which a forest says nothing
+FIT = (scaled.MAP, KINDS)  #: files of what was fitted, in the survey's folder
 TABLES = ("clusters", "groups", "epochs", "superclusters", "importances")
 
 
 @dataclass(frozen=True)
 class Clustered:
-    """What the stage makes: tables by name, the fitted map, and what else the manifest should say."""
+    """What the stage makes: tables by name, what was fitted, and what else the manifest should say."""
 
     tables: dict[str, pd.DataFrame]
-    transformer: transforms.Transformer | None
     more: dict[str, Any]
+    transformer: transforms.Transformer | None = None
+    kinds: Kinds | None = None
 
 
 def run(
@@ -54,7 +68,7 @@ def run(
     features, seeds = store.read_table("features"), store.read_table("seeds")
     if features.empty:
         report.note("cluster: no hit has features; the tables are empty")
-        return Clustered({name: tables.empty(name) for name in TABLES}, None, {})
+        return Clustered({name: tables.empty(name) for name in TABLES}, {})
     scan_ids = hits.set_index("hit_id").loc[features["hit_id"], "scan_id"]
     alike, mixed = resolutions.commonest(scans, scan_ids)
     if mixed:
@@ -132,6 +146,8 @@ def run(
             "votes": found.votes,
             "rescued": found.rescued,
             "emitter_id": emitter,
+            **votes_of(found.removed_by_vote),
+            "added": False,
         }
     )
     groups = pd.concat(
@@ -170,7 +186,22 @@ def run(
         "described_by": "features and latents" if told_by_latents else "features",
         "notes": [*([mixed] if mixed else []), *fitted.notes, *one_target, *found.notes, *unfit, *matched.notes],
     }
-    return Clustered(made, fitted, more)
+    return Clustered(made, more, fitted, matched.kinds)
+
+
+def write_fit(store: Store, made: Clustered) -> None:
+    """Write what was fitted in place of the last fit."""
+    for name in FIT:
+        (store.root / name).unlink(missing_ok=True)
+    if made.transformer is not None:
+        made.transformer.save(store.root / scaled.MAP)
+    if made.kinds is not None:
+        made.kinds.save(store.root / KINDS)
+
+
+def votes_of(removed_by_vote: NDArray[np.int64]) -> dict[str, NDArray[np.int8]]:
+    """Return columns vote_0, vote_1, ...: the epoch in which each vote removed a hit; 0: it did not."""
+    return {f"vote_{number}": one.astype(np.int8) for number, one in enumerate(removed_by_vote)}
 
 
 def describe(table: pd.DataFrame, hits: pd.DataFrame, scans: pd.DataFrame, points: NDArray[np.float64]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rrs_core import config
 from rrs_core.survey.store import write_array
 
 if TYPE_CHECKING:
@@ -22,33 +23,46 @@ PART_ROWS = 16_384  #: snippets whose latents are kept together while the work g
 
 
 def run(
-    store: Store, snippets: NDArray[np.float16], hit_id: NDArray[np.int64], encoder: Encoder, key: str, report: Report
+    store: Store,
+    snippets: NDArray[np.float16],
+    hits: pd.DataFrame,
+    encoder: Encoder,
+    report: Report,
+    *,
+    keys: dict[str, str],
 ) -> pd.DataFrame:
-    """Return the table of latents of all snippets, row by row those of `hit_id`.
+    """Return the table of latents of all snippets, row by row those of `hits`.
 
-    `key` says what the work in progress depends on; parts of an interrupted run under the same key are taken over.
+    `keys` says what the latents of each scan depend on: those of the finished table under the same key are taken over,
+    and parts of an interrupted run.
     """
     import pandas as pd
 
-    n = len(snippets)
-    folder = store.work / "encode"
-
-    def tell(rows: int, before: int) -> None:
-        report.progress("encode", before + rows, n)
-
-    latents = np.empty((n, encoder.dim), np.float32)
-    taken_over = 0
-    for start in range(0, n, PART_ROWS):
-        stop = min(start + PART_ROWS, n)
-        part = folder / f"{start}-{key[:16]}.npy"
+    before = (store.manifest("encode") or {}).get("scan_keys", {}) if store.why_damaged("encode") is None else {}
+    same = [int(scan) for scan, key in keys.items() if before.get(scan) == key]
+    latents = np.empty((len(hits), encoder.dim), np.float32)
+    taken = hits["scan_id"].isin(same).to_numpy()
+    if taken.any():
+        old = store.read_table("latents").set_index("hit_id").reindex(hits["hit_id"][taken])
+        latents[taken] = old.to_numpy(np.float32)
+    left = np.flatnonzero(~taken)
+    work = config.digest(sorted(keys.items()), same)[:16]
+    known = 0
+    for start in range(0, len(left), PART_ROWS):
+        rows = left[start : start + PART_ROWS]
+        part = store.work / "encode" / f"{start}-{work}.npy"
         if part.is_file():
-            latents[start:stop] = np.load(part, allow_pickle=False)
-            taken_over += stop - start
+            latents[rows] = np.load(part, allow_pickle=False)
+            known += len(rows)
             continue
-        latents[start:stop] = encoder.encode(snippets[start:stop], progress=partial(tell, before=start))
-        write_array(part, latents[start:stop].shape, np.float32, [latents[start:stop]])
-    if taken_over:
-        report.note(f"encode: {taken_over} of {n} snippets were done before")
+        latents[rows] = encoder.encode(snippets[rows], progress=partial(_tell, report, len(left), start))
+        write_array(part, (len(rows), encoder.dim), np.float32, [latents[rows]])
+    if known := known + int(taken.sum()):
+        report.note(f"encode: {known} of {len(hits)} snippets were done before")
     frame = pd.DataFrame(latents, columns=[f"z{i}" for i in range(encoder.dim)])
-    frame.insert(0, "hit_id", hit_id)
+    frame.insert(0, "hit_id", hits["hit_id"].to_numpy())
     return frame
+
+
+def _tell(report: Report, most: int, before: int, rows: int) -> None:
+    report.progress("encode", before + rows, most)

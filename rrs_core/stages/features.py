@@ -1,26 +1,26 @@
-"""Stage 3: hits to GLOBULAR's features, one scan at a time; and the features of seed signals."""
+"""Stage 3: hits to GLOBULAR's features, a coarse channel at a time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from rrs_core import config
-from rrs_core.describe import seeds
 from rrs_core.describe.feature_windows import half_window
-from rrs_core.describe.features import FEATURES, has_room, measure
-from rrs_core.detect.drift import drift_step_hz_s, search_block
+from rrs_core.describe.features import has_room, measure
+from rrs_core.detect.drift import drift_step_hz_s
 from rrs_core.detect.level import divisor, robust_level
-from rrs_core.detect.standout import STRIPE, scale_of
+from rrs_core.detect.standout import STRIPE
 from rrs_core.detect.windows import raw_sums
 from rrs_core.engine import HERE, Engine
 from rrs_core.group.doubles import find_doubles, told
 from rrs_core.observe.blocks import clean_block, read_mended
 from rrs_core.observe.filterbank import open_scan
+from rrs_core.stages.detect import JOB_CHANNELS
 from rrs_core.survey import tables
 from rrs_core.survey.store import atomic
 
@@ -33,21 +33,23 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "features-4"
-SEED_PLACES = 10  #: coarse channels, of scans drawn at random, that the seeds are put into
-NEAR_HZ = 50.0  #: a seed is the hit found this near to where it was drawn [Hz]
-TRIES = 4  #: rounds of drawing seeds until there are as many as wanted
+CODE = "features-5"
 
 
 @dataclass(frozen=True)
 class Job:
-    """Hits of one scan to measure."""
+    """Hits of some coarse channels of one scan to measure."""
 
     scan_id: int
     path: str
     hits: pd.DataFrame
     method: config.Method
     part: Path
+
+
+def scan_keys(detected: dict[str, str], settings: config.Settings) -> dict[str, str]:
+    """Return what the features of each scan's hits depend on; `detected` is the same of the hits."""
+    return {scan: config.digest(key, settings.features, settings.doppler, CODE) for scan, key in detected.items()}
 
 
 def run(
@@ -57,14 +59,15 @@ def run(
     settings: config.Settings,
     report: Report,
     *,
-    key: str,
+    keys: dict[str, str],
     engine: Engine = HERE,
 ) -> pd.DataFrame:
     """Return the table of features: all hits that have a drift rate and room on each side, in hit_id order.
 
     A hit of the own search that a file of hits has too is measured once, as the file's.
 
-    `key` says what the work depends on; parts of an interrupted run under the same key are taken over.
+    `keys` says what each scan's features depend on: those of the finished table under the same key are taken over, and
+    parts of an interrupted run.
     """
     import pandas as pd
 
@@ -73,38 +76,55 @@ def run(
     if double.any():
         report.note(f"features: {told(double)}")
     drifting = drifting[~double]
-    folder = store.work / "features"
-    parts, jobs = [], []
-    for row in scans[scans["fch1_mhz"].notna()].to_dict("records"):
-        own = drifting[drifting["scan_id"] == row["scan_id"]]
-        if own.empty:
-            continue
-        part = folder / f"{row['scan_id']}-{key[:16]}.parquet"
-        parts.append(part)
-        if not part.is_file():
-            jobs.append(Job(int(row["scan_id"]), str(row["path"]), own, settings.features.method, part))
-    if len(jobs) < len(parts) and jobs:
-        report.note(f"features: {len(parts) - len(jobs)} of {len(parts)} scans were done before")
-    for done, (_, left_out) in enumerate(engine.each(measure_one, jobs), start=1 + len(parts) - len(jobs)):
-        if left_out:
-            report.note(left_out)
-        report.progress("features", done, len(parts))
+    before = (store.manifest("features") or {}).get("scan_keys", {}) if store.why_damaged("features") is None else {}
+    same = [int(scan) for scan, key in keys.items() if before.get(scan) == key]
+    old = store.read_table("features") if same else tables.empty("features")
+    old = old[tables.scan_of(old["hit_id"]).isin(same)]
+    parts: list[Path] = []
+    jobs: list[Job] = []
+    by_scan = {int(own["scan_id"].iloc[0]): own for _, own in drifting.groupby("scan_id")}
+    for row in scans[scans["fch1_mhz"].notna() & ~scans["scan_id"].isin(same)].to_dict("records"):
+        own = by_scan.get(int(row["scan_id"]))
+        if own is not None:
+            part = store.work / "features" / f"{row['scan_id']}-{keys[str(row['scan_id'])][:16]}"
+            mine = jobs_of(row, own, settings.features.method, part)
+            parts += [job.part for job in mine]
+            jobs += [job for job in mine if not job.part.is_file()]
+    begun = len({job.scan_id for job in jobs})
+    if 0 < begun < len(by_scan):
+        report.note(f"features: {len(by_scan) - begun} of {len(by_scan)} scans were done before")
+    done = sum(len(own) for own in by_scan.values()) - sum(len(job.hits) for job in jobs)
+    outside: dict[int, int] = {}
+    for job, left_out in engine.each(measure_one, jobs):
+        done += len(job.hits)
+        outside[job.scan_id] = outside.get(job.scan_id, 0) + left_out
+        report.progress("features", done, len(drifting))
+    names = {job.scan_id: Path(job.path).name for job in jobs}
+    for scan in sorted(scan for scan, count in outside.items() if count):
+        of = f"{outside[scan]} of {len(by_scan[scan])} hits"
+        report.note(f"{names[scan]}: {of} lie within 50 kHz of the scan's edge: no features")
     measured = [frame for part in parts if len(frame := pd.read_parquet(part))]
+    measured += [old] if len(old) else []
     return pd.concat(measured).sort_values("hit_id", ignore_index=True) if measured else tables.empty("features")
 
 
-def measure_one(job: Job) -> str:
-    """Measure the hits of one scan and write its part; return what the user should know."""
+def jobs_of(row: dict[Any, Any], hits: pd.DataFrame, method: config.Method, part: Path) -> list[Job]:
+    """Return the jobs of a scan, a row of the table of scans; `part` is where parts go, without the channel."""
+    step = max(1, JOB_CHANNELS // max(1, int(row["n_chan"]) // int(row["n_coarse"])))
+    return [
+        Job(int(row["scan_id"]), str(row["path"]), own, method, part.with_name(f"{part.name}-{first * step}.parquet"))
+        for first, own in hits.groupby(hits["coarse_channel"] // step)
+    ]
+
+
+def measure_one(job: Job) -> int:
+    """Measure the hits of a job and write its part; return how many lie too near to the scan's edge."""
     # sums in another order by more threads differ in the eleventh digit, and the bytes with the number of workers
     with threadpool_limits(1), open_scan(Path(job.path)) as scan:
         frame, left_out = features_of(scan, job.hits, job.method)
     with atomic(job.part) as temporary:
         frame.to_parquet(temporary, index=False)
-    if not left_out:
-        return ""
-    return (
-        f"{Path(job.path).name}: {left_out} of {len(job.hits)} hits lie within 50 kHz of the scan's edge: no features"
-    )
+    return left_out
 
 
 def features_of(scan: Scan, hits: pd.DataFrame, method: config.Method) -> tuple[pd.DataFrame, int]:
@@ -169,114 +189,3 @@ def flattened(block: NDArray[np.float32], header: ScanHeader, low: int) -> NDArr
         at = (np.arange(piece.shape[1]) + 0.5) / size - 0.5
         np.divide(piece, np.interp(at, np.arange(len(points)), points), out=flat[:, part], casting="unsafe")
     return flat
-
-
-def seed_features(scans: pd.DataFrame, settings: config.Settings, report: Report) -> pd.DataFrame:
-    """Return the features of seed signals: columns seed, SNR, drift and width drawn, and the 13.
-
-    Lines drawn into coarse channels of the survey's own scans, searched for and measured
-    like any hit; those that the search does not find are drawn again elsewhere. ON scans
-    where there are any, so that seeds look like what is searched for.
-    """
-    import pandas as pd
-
-    rng = np.random.default_rng([settings.seed, 1])
-    usable = scans[scans["fch1_mhz"].notna() & (scans["n_chan"] > 2 * 2 * half_window_of(scans))]
-    on = usable[usable["on"].fillna(False).astype(bool)]
-    pool = on if len(on) else usable
-    wanted, found = settings.features.seeds, []
-    have = 0
-    if pool.empty or not wanted:
-        return pd.DataFrame(
-            {"seed": pd.Series(dtype="int64"), **{name: pd.Series(dtype="float64") for name in FEATURES}}
-        )
-    for _ in range(TRIES):
-        places = min(SEED_PLACES, wanted - have)
-        for place in range(places):
-            row = pool.iloc[int(rng.integers(len(pool)))]
-            share = (wanted - have + places - place - 1) // (places - place)
-            with open_scan(Path(row["path"])) as scan:
-                seeds_here = seeds_in(scan, settings, share, rng)
-            found.append(seeds_here)
-            have += len(seeds_here)
-            report.progress("seeds", min(have, wanted), wanted)
-        if have >= wanted:
-            break
-    frame = pd.concat([part for part in found if len(part)], ignore_index=True) if have else pd.DataFrame()
-    if have < wanted:
-        report.note(f"features: {have} of {wanted} seed signals could be placed and found")
-    frame = frame.head(wanted)
-    return frame.assign(seed=np.arange(1, len(frame) + 1))
-
-
-def half_window_of(scans: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the channels of 50 kHz of each scan."""
-    return np.array([half_window(float(foff)) for foff in scans["foff_mhz"]], np.int64)
-
-
-def seeds_in(scan: Scan, settings: config.Settings, count: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Draw seeds into one coarse channel of a scan; return the features of those that the search finds."""
-    import pandas as pd
-
-    header = scan.header
-    method = settings.features.method
-    half = half_window(header.foff_mhz)
-    coarse = int(rng.integers(header.n_coarse))
-    first, stop = header.coarse_span(coarse)
-    limit = np.array([settings.doppler.max_drift_hz_s])
-    low, raw = surroundings(scan, coarse, limit, "paper")
-    reach_low, reach_high = max(first, half + 1), min(stop, header.n_chan - half - 1)
-    if reach_low >= reach_high:
-        return pd.DataFrame()
-    raw, _ = clean_block(raw)
-    scale = scale_of(raw)
-    drawn = [
-        seeds.draw_seed(
-            rng,
-            float(header.frequency_mhz(int(rng.integers(reach_low, reach_high)))),
-            method=method,
-            max_drift_hz_s=settings.doppler.max_drift_hz_s,
-            foff_mhz=header.foff_mhz,
-        )
-        for _ in range(count)
-    ]
-    block = seeds.inject(
-        raw,
-        drawn,
-        first_mhz=float(header.frequency_mhz(low)),
-        foff_mhz=header.foff_mhz,
-        tsamp_s=header.tsamp_s,
-        unit=scale.sigma / scale.factor,
-    )
-    inner = np.ascontiguousarray(block[:, first - low : stop - low])
-    lines = search_block(inner, settings.doppler, foff_mhz=header.foff_mhz, tsamp_s=header.tsamp_s)
-    frequency = header.frequency_mhz(first + lines.channel)
-    step = drift_step_hz_s(foff_mhz=header.foff_mhz, tsamp_s=header.tsamp_s, n_time=header.n_time)
-    rows, truth = [], []
-    for source in drawn:
-        off = np.abs(frequency - source.frequency_mhz) * 1e6
-        near = (off < NEAR_HZ + 0.5 * abs(source.drift_rate_hz_s) * header.tsamp_s) & (
-            np.abs(lines.drift_rate_hz_s - source.drift_rate_hz_s) < 10 * step
-        )
-        if near.any():
-            best = int(np.flatnonzero(near)[np.argmax(lines.snr[near])])
-            if best not in rows:
-                rows.append(best)
-                truth.append((source.snr, source.drift_rate_hz_s, source.width_hz))
-    if not rows:
-        return pd.DataFrame()
-    at = np.array(rows)
-    measured = measure(
-        block if method == "paper" else flattened(block, header, low),
-        first + lines.channel[at] - low,
-        frequency_mhz=frequency[at],
-        drift_rate_hz_s=lines.drift_rate_hz_s[at],
-        snr=lines.snr[at],
-        foff_mhz=header.foff_mhz,
-        tsamp_s=header.tsamp_s,
-        method=method,
-    )
-    room = has_room(first + lines.channel[at], header.n_chan, header.foff_mhz)
-    frame = pd.DataFrame(measured)
-    frame[["drawn_snr", "drawn_drift_rate_hz_s", "drawn_width_hz"]] = truth
-    return frame[room]

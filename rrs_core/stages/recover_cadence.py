@@ -24,8 +24,8 @@ from rrs_core.prove.recovery_match import NONE, Expected, expected_in, hits_per_
 from rrs_core.prove.truth import Shining, brightest_at, shining, sources_on_tracks
 from rrs_core.simulate.plan import ORDER, PlannedCadence, Preset, plan_cadence
 from rrs_core.simulate.scans import coarse_blocks
-from rrs_core.stages.features import seeds_in
 from rrs_core.stages.recover_scans import InMemory, find_hits, inject, measure_hits, picture
+from rrs_core.stages.seeding import seeds_in
 from rrs_core.survey.store import atomic, write_array, write_text
 
 if TYPE_CHECKING:

@@ -172,6 +172,11 @@ class Store:
         shas = [f"{name}:{entry.get('sha256')}" for name, entry in sorted(found.get("outputs", {}).items())]
         return hashlib.sha256("\n".join(shas).encode()).hexdigest()
 
+    def table_digest(self, stage: str, name: str) -> str:
+        """Return the sha256 of a table that a stage made, "" where it did not."""
+        entry = (self.manifest(stage) or {}).get("outputs", {}).get(f"tables/{name}.parquet", {})
+        return str(entry.get("sha256", ""))
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the survey for writing; temporary files of a killed process are removed.

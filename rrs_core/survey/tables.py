@@ -94,7 +94,7 @@ CLUSTERS = {
     "anomaly_score": Column("float64", "", "0-1, 1 the most anomalous"),
     "cluster_id": Column("int64", "", "supercluster; -1: none"),
     "seeded": Column("bool", "", "whether it lay in a cluster with a seed signal"),
-}
+}  #: and its lineage; added: its scan came after the fit; vote_0, ...: the epoch in which each vote removed it, 0: none
 
 GROUPS = {
     "group_id": Column("int64", "", "a cluster of one batch that was taken for RFI (first vote)"),
@@ -203,6 +203,11 @@ def hit_ids(scan_id: int, detector: str, channels: NDArray[np.int64]) -> NDArray
     numbers hold it exactly. `channels` are channels of the scan, shape (n,).
     """
     return scan_id * SCAN_STEP + DETECTORS.index(detector) * DETECTOR_STEP + channels
+
+
+def scan_of(hit_id: pd.Series[int]) -> pd.Series[int]:
+    """Return the scan_id of hits."""
+    return hit_id // SCAN_STEP
 
 
 def empty(name: str) -> pd.DataFrame:
