@@ -15,7 +15,7 @@ import rrs_core
 from rrs_core import pipeline
 from rrs_core.config import ClusterSettings
 from rrs_core.engine import Engine
-from rrs_core.group import joining, kinds, superclusters
+from rrs_core.group import joining, kinds, lineage, superclusters
 from rrs_core.group.clusters import cluster
 from rrs_core.group.projection import components, place_among
 from rrs_core.simulate.scans import simulate
@@ -160,8 +160,8 @@ def cadences(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two simulated cadences; not to be changed."""
     folder = tmp_path_factory.mktemp("simulated")
     for seed in (9, 10):
-        simulate(folder / f"{seed}", "tiny", seed)
-    return [folder / "9", folder / "10"]
+        simulate(folder / f"night {seed:02d}", "tiny", seed)
+    return [folder / "night 09", folder / "night 10"]
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +219,18 @@ def test_new_hits_have_verdicts_kinds_and_places_and_the_survey_says_whose(
     anomalies = (new["status"] == "anomaly").sum()
     assert f"{len(new):,} hits of added scans were judged by the fit of" in " ".join(manifest["notes"])
     assert f"{anomalies:,} of them are anomalies" in " ".join(said.notes)
+
+
+def test_a_new_hit_is_told_to_have_been_judged_by_the_fit(grown: Path) -> None:
+    survey = rrs_core.load(grown)
+    ids = survey.clusters.groupby("added")["hit_id"].first()
+    old, new = (
+        lineage.in_words(survey, row) for _, row in lineage.with_lineage(survey, ids.loc[[False, True]]).iterrows()
+    )
+    words = "Its scan came after the fit: it was judged among the hits that the survey was fitted on."
+    assert words in new
+    assert words not in old
+    assert "last seen in epoch" in old
 
 
 def test_old_scans_are_not_read_again(first: Path, cadences: list[Path], said: Silent, grown: Path) -> None:
