@@ -77,6 +77,9 @@ Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Observation files (.h5, .fil) or folders of them.")
 ]
 Workers = Annotated[int, typer.Option(help="Processes that search, measure, cluster and simulate.", min=1, max=256)]
+Scheduler = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do the work, such as tcp://host:8786.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 
 
@@ -132,16 +135,13 @@ def build(
     method: Annotated[MethodName | None, typer.Option(help="Method of a new survey.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of every draw.", min=0)] = None,
     workers: Workers = 1,
-    scheduler: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do the work, such as tcp://host:8786.")
-    ] = "",
+    scheduler: Scheduler = "",
     refit: Annotated[
         bool, typer.Option("--refit", help="Fit seeds, clusters and maps anew to all scans, those added since too.")
     ] = False,
 ) -> None:
     """Make a survey from scans, bring it up to date, or add scans to it: the main job."""
-    if scheduler and workers > 1:
-        raise SettingsRefused("USAGE", "--workers and --scheduler together", expected="one of them")
+    _one_of(workers, scheduler)
     _build(
         survey, paths or [], cadences=cadences, hit_files=hits, method=method, seed=seed, workers=workers,
         scheduler=scheduler, refit=refit,
@@ -312,31 +312,41 @@ def tune(
 
 @app.command()
 def search(
-    survey: SurveyFolder,
+    surveys: Annotated[
+        list[Path], typer.Argument(metavar="SURVEY...", help="Folders of surveys, encoded by the same model.")
+    ],
     snippet: Annotated[Path | None, typer.Option(help="A .npy, .npz, .h5 or .fil file.")] = None,
-    hit: Annotated[int | None, typer.Option(help="A hit of the survey.")] = None,
+    hit: Annotated[int | None, typer.Option(help="A hit of the first survey.")] = None,
     template: Annotated[Path | None, typer.Option(help="A .toml that describes a simulated signal.")] = None,
     top: Annotated[int, typer.Option(help="How many lookalikes.", min=1, max=1_000_000)] = 50,
     frequency_weight: Annotated[float, typer.Option(help="0: looks alone; 1: frequency alone.")] = 0.0,
     frequency_mhz: Annotated[float | None, typer.Option(help="The query's frequency; where to cut a scan.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write .csv, .parquet or .json.")] = None,
     duplicates: Annotated[bool, typer.Option("--duplicates", help="Show near-duplicates too.")] = False,
+    workers: Annotated[
+        int, typer.Option(help="Processes that search; worth it above some million hits.", min=1, max=256)
+    ] = 1,
+    scheduler: Scheduler = "",
     as_json: Json = False,
 ) -> None:
-    """Find the lookalikes of a snippet, a hit or a simulated signal, best first."""
+    """Find the lookalikes of a snippet, a hit or a simulated signal, best first, in a survey or several at once."""
     from rrs_core import ask
+    from rrs_core.engine import Engine
     from rrs_core.export import records, write_table
 
-    found = ask.lookalikes_of(
-        survey,
-        snippet=snippet,
-        hit=hit,
-        template=template,
-        top=top,
-        frequency_weight=frequency_weight,
-        frequency_mhz=frequency_mhz,
-        collapse=not duplicates,
-    )
+    _one_of(workers, scheduler)
+    with Engine(workers, scheduler) as engine:
+        found = ask.lookalikes_of(
+            surveys,
+            snippet=snippet,
+            hit=hit,
+            template=template,
+            top=top,
+            frequency_weight=frequency_weight,
+            frequency_mhz=frequency_mhz,
+            collapse=not duplicates,
+            engine=engine,
+        )
     if out is not None:
         write_table(found, out)
     if as_json:
@@ -587,6 +597,12 @@ def serve(
     os.execve(sys.executable, command, environment)  # in this process's place: whoever ends it ends the dashboard
 
 
+def _one_of(workers: int, scheduler: str) -> None:
+    """Refuse both ways to have jobs done."""
+    if scheduler and workers > 1:
+        raise SettingsRefused("USAGE", "--workers and --scheduler together", expected="one of them")
+
+
 def _build(survey: Path, paths: list[Path], *, method: MethodName | None = None, **options: Any) -> None:  # noqa: ANN401
     from rrs_core.console import Console
     from rrs_core.pipeline import build as run
@@ -608,4 +624,6 @@ def _printed(found: pd.DataFrame) -> str:
         score=[f"{s:.4f}" for s in found["score"]],
         percentile=[f"{p:.2f}" for p in found["percentile"]],
     )
+    if "survey" in shown:
+        shown["survey"] = [safe_text(name, 60) for name in found["survey"]]
     return str(shown.to_string(index=False)) if len(shown) else "no lookalikes: the survey has no latents"

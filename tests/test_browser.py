@@ -17,7 +17,7 @@ from make_survey import draw_snippet, make_survey
 from sharing import upload
 
 from pages.components import uploads
-from rrs_core.group.search import RESULT_COLUMNS
+from rrs_core.group.ranking import RESULT_COLUMNS
 from rrs_core.survey.catalogue import Survey, load
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from typer.main import get_command
 import rrs_core
 from rrs_core import cli
 from rrs_core.describe import checkpoints
-from rrs_core.group.search import RESULT_COLUMNS
+from rrs_core.group.ranking import RESULT_COLUMNS
 from rrs_core.survey.labels import FILE, Labels
 from rrs_core.survey.store import Store
 

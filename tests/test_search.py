@@ -12,8 +12,9 @@ from sklearn.neighbors import NearestNeighbors
 from rrs_core.describe.frequency import frequency_embedding
 from rrs_core.errors import SettingsRefused
 from rrs_core.group import search
+from rrs_core.group.ranking import RESULT_COLUMNS, distinct, percentile
 from rrs_core.group.scan_kernel import BLOCK
-from rrs_core.group.search import RESULT_COLUMNS, FrequencyTerm, Index, distinct, lookalikes, percentile
+from rrs_core.group.search import FrequencyTerm, Index, lookalikes
 
 FOFF_MHZ = -2.7939677238464355e-6
 WIDTH_MHZ = 256 * -FOFF_MHZ

@@ -7,14 +7,14 @@ needed at 20 million vectors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from rrs_core import units
 from rrs_core.describe.frequency import frequency_embedding, frequency_kernel
 from rrs_core.errors import SettingsRefused
+from rrs_core.group.ranking import Best, ranked, snippet_width_mhz
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,17 +22,6 @@ if TYPE_CHECKING:
 
     from rrs_core.survey.catalogue import Survey
 
-RESULT_COLUMNS = (
-    "rank",
-    "hit_id",
-    "score",
-    "percentile",
-    "scan_id",
-    "source_name",
-    "on",
-    "frequency_mhz",
-    "cluster_id",
-)
 RANDOM_PAIRS = 100_000
 NULLS_KEPT = 32  #: distributions of random scores, one a frequency weight
 SIGMA_MHZ = 5.0  #: default width of the frequency kernel [MHz]
@@ -43,13 +32,15 @@ class FrequencyTerm:
     """How frequency enters a score.
 
     `kernel`: score = (1 - weight) * cosine + weight * exp(-(df / sigma)^2).
-    `embedding`: the paper's; weight times the sinusoidal vector is added to latent and query.
+    `embedding`: the paper's; weight times the sinusoidal vector is added to latent and query. It counts through
+    `band_mhz`; None: the band of what is searched.
     """
 
     weight: float = 0.0
     query_mhz: float | None = None
     kind: Literal["kernel", "embedding"] = "kernel"
     sigma_mhz: float = SIGMA_MHZ
+    band_mhz: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not (0 <= self.weight <= (1 if self.kind == "kernel" else 1e6)):
@@ -58,6 +49,13 @@ class FrequencyTerm:
             raise SettingsRefused(
                 "NO_FREQUENCY", "a frequency weight needs the query's frequency", todo="give --frequency-mhz"
             )
+
+
+class Drawn(NamedTuple):
+    """Hits drawn at random, as they enter the score of a pair."""
+
+    vectors: NDArray[np.float32]  #: unit vectors, shape (m, d), the paper's embedding added
+    frequency_mhz: NDArray[np.float64]  #: shape (m,)
 
 
 class Index:
@@ -88,10 +86,10 @@ class Index:
         self.hit_id = np.asarray(hit_id, np.int64)
         self.latents = np.asarray(latents, np.float32)
         self.frequency_mhz = np.asarray(frequency_mhz, np.float64)
-        self.band_mhz = band_mhz or _span(self.frequency_mhz)
+        self.band_mhz = band_mhz or span(self.frequency_mhz)
         self.seed = seed
         self.columns = unit_columns(self.latents)
-        self._null: dict[tuple[str, float, float] | None, NDArray[np.float32]] = {}
+        self._null: dict[FrequencyTerm | None, NDArray[np.float32]] = {}
 
     def __len__(self) -> int:
         return len(self.hit_id)
@@ -120,7 +118,7 @@ class Index:
 
         With a frequency term each pair's own distance in frequency enters.
         """
-        key = (term.kind, term.weight, term.sigma_mhz) if term is not None and term.weight else None
+        key = pairs_alike(term)
         if key not in self._null:
             if len(self._null) >= NULLS_KEPT:
                 self._null.clear()
@@ -128,29 +126,25 @@ class Index:
         return self._null[key]
 
     def _draw_null(self, term: FrequencyTerm | None) -> NDArray[np.float32]:
-        rng = np.random.default_rng(self.seed)
-        if len(self) < 2:
-            return np.empty(0, np.float32)
-        first = rng.integers(0, len(self), RANDOM_PAIRS)
-        second = (first + rng.integers(1, len(self), RANDOM_PAIRS)) % len(self)
-        if term is None or term.weight == 0:
-            scores = np.einsum("dn,dn->n", self.columns[:, first], self.columns[:, second])
-        elif term.kind == "embedding":
-            moved = unit_columns(self._embedded(term.weight))
-            scores = np.einsum("dn,dn->n", moved[:, first], moved[:, second])
-        else:
-            cosine = np.einsum("dn,dn->n", self.columns[:, first], self.columns[:, second])
-            apart = self.frequency_mhz[first] - self.frequency_mhz[second]
-            scores = (1 - term.weight) * cosine + term.weight * frequency_kernel(apart, 0.0, sigma_mhz=term.sigma_mhz)
-        return np.sort(scores.astype(np.float32))
+        first, second = random_pairs(len(self), self.seed)
+        return pair_scores(self.drawn(first, term), self.drawn(second, term), term)
 
-    def _embedded(self, weight: float) -> NDArray[np.float32]:
+    def drawn(self, rows: NDArray[np.int64], term: FrequencyTerm | None = None) -> Drawn:
+        """Return some hits as they enter the score of a pair."""
+        if term is not None and term.weight and term.kind == "embedding":
+            columns = unit_columns(self._embedded(term, rows))
+        else:
+            columns = self.columns[:, rows]
+        return Drawn(np.ascontiguousarray(columns.T), self.frequency_mhz[rows])
+
+    def _embedded(self, term: FrequencyTerm, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.float32]:
         """Return latents plus the weighted embedding; where the frequency is not known nothing is added."""
-        known = np.isfinite(self.frequency_mhz)
-        vectors = np.zeros_like(self.latents)
-        dim = self.latents.shape[1]
-        vectors[known] = frequency_embedding(self.frequency_mhz[known], band_mhz=self.band_mhz, dim=dim)
-        return self.latents + np.float32(weight) * vectors
+        latents, frequency_mhz = self.latents[rows], self.frequency_mhz[rows]
+        known = np.isfinite(frequency_mhz)
+        vectors = np.zeros_like(latents)
+        band = term.band_mhz or self.band_mhz
+        vectors[known] = frequency_embedding(frequency_mhz[known], band_mhz=band, dim=latents.shape[1])
+        return latents + np.float32(term.weight) * vectors
 
     def _with_term(
         self, query: NDArray[np.float32], term: FrequencyTerm | None
@@ -169,59 +163,44 @@ class Index:
         if term.query_mhz is None:
             raise SettingsRefused("NO_FREQUENCY", "a frequency weight needs the query's frequency")
         if term.kind == "embedding":
+            band = term.band_mhz or self.band_mhz
             moved = (
-                query
-                + np.float32(term.weight)
-                * frequency_embedding(term.query_mhz, band_mhz=self.band_mhz, dim=len(query))[0]
+                query + np.float32(term.weight) * frequency_embedding(term.query_mhz, band_mhz=band, dim=len(query))[0]
             )
-            return unit_columns(self._embedded(term.weight)), _unit(moved), none, 0.0
+            return unit_columns(self._embedded(term)), _unit(moved), none, 0.0
         kernel = frequency_kernel(self.frequency_mhz, term.query_mhz, sigma_mhz=term.sigma_mhz)
         return self.columns, _unit(query), kernel, term.weight
+
+
+def random_pairs(n: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of pairs of different hits of n, drawn at random; none where there are no two."""
+    if n < 2:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    rng = np.random.default_rng(seed)
+    first = rng.integers(0, n, RANDOM_PAIRS)
+    return first, (first + rng.integers(1, n, RANDOM_PAIRS)) % n
+
+
+def pair_scores(first: Drawn, second: Drawn, term: FrequencyTerm | None) -> NDArray[np.float32]:
+    """Return the sorted scores of pairs."""
+    scores = np.einsum("nd,nd->n", first.vectors, second.vectors)
+    if term is not None and term.weight and term.kind == "kernel":
+        apart = first.frequency_mhz - second.frequency_mhz
+        scores = (1 - term.weight) * scores + term.weight * frequency_kernel(apart, 0.0, sigma_mhz=term.sigma_mhz)
+    return np.sort(scores.astype(np.float32))
+
+
+def pairs_alike(term: FrequencyTerm | None) -> FrequencyTerm | None:
+    """Return a term without what the scores of pairs do not hang on: the query's frequency."""
+    if term is None or not term.weight:
+        return None
+    return replace(term, query_mhz=0.0)
 
 
 def unit_columns(latents: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return latents (n, d) as unit vectors in columns, shape (d, n), contiguous; a zero vector stays zero."""
     length = np.linalg.norm(latents, axis=1)
     return np.ascontiguousarray((latents / np.where(length > 0, length, 1)[:, None]).T, dtype=np.float32)
-
-
-def distinct(
-    rows: NDArray[np.int64],
-    scan_id: NDArray[np.int64],
-    frequency_mhz: NDArray[np.float64],
-    *,
-    width_mhz: float,
-) -> NDArray[np.bool_]:
-    """Tell which of ranked rows to keep when near-duplicates are collapsed.
-
-    A row goes when a better one of the same scan lies within `width_mhz`: overlapping
-    windows, or the neighbouring snippet of the same signal. Rows without a frequency stay.
-
-    Parameters
-    ----------
-    rows : ndarray, shape (k,)
-        Rows of the survey, best first.
-    scan_id, frequency_mhz : ndarray, shape (n,)
-        Of every row of the survey.
-    width_mhz : float
-        One snippet width [MHz].
-
-    Returns
-    -------
-    ndarray of bool, shape (k,)
-    """
-    kept: dict[int, list[float]] = {}
-    keep = np.ones(len(rows), bool)
-    for place, row in enumerate(rows):
-        frequency = float(frequency_mhz[row])
-        if not np.isfinite(frequency):
-            continue
-        better = kept.setdefault(int(scan_id[row]), [])
-        if any(abs(frequency - other) < width_mhz for other in better):
-            keep[place] = False
-        else:
-            better.append(frequency)
-    return keep
 
 
 def lookalikes(
@@ -248,51 +227,40 @@ def lookalikes(
         Rows wanted.
     term : FrequencyTerm, optional
     collapse : bool
-        Leave out near-duplicates (see `distinct`).
+        Leave out near-duplicates (see `ranking.distinct`).
     leave_out : int, optional
         A hit that is the query itself; its near-duplicates go with it when collapsed.
 
     Returns
     -------
     DataFrame
-        Columns RESULT_COLUMNS; empty where the survey is.
+        Columns `ranking.RESULT_COLUMNS`; empty where the survey is.
     """
-    import pandas as pd
+    own = np.flatnonzero(index.hit_id == leave_out)
+    itself = (int(own[0]), leave_out) if leave_out is not None and own.size else None
+    return ranked(_OfTable(index, table), query, top=top, term=term, collapse=collapse, leave_out=itself)
 
-    if top < 1:
-        raise SettingsRefused("TOP", "number of results", got=top, expected="at least 1")
-    width_mhz = units.SNIPPET_CHANNELS * float(table["foff_mhz"].abs().median()) if len(table) else 0.0
-    wanted = top + 1
-    scan_id, frequency = table["scan_id"].to_numpy(), table["frequency_mhz"].to_numpy()
-    while True:
-        rows, scores = index.top(query, 2 * wanted, term)
-        if leave_out is not None:  # first in line, so that its own duplicates are collapsed onto it
-            itself = index.hit_id[rows] == leave_out
-            own = np.flatnonzero(index.hit_id == leave_out)
-            rows = np.concatenate([own, rows[~itself]])
-            scores = np.concatenate([np.full(len(own), 1, np.float32), scores[~itself]])
-        keep = distinct(rows, scan_id, frequency, width_mhz=width_mhz) if collapse else np.ones(len(rows), bool)
-        if leave_out is not None:
-            keep &= index.hit_id[rows] != leave_out
-        if keep.sum() >= top or 2 * wanted >= len(index):
-            break
-        wanted *= 2
-    rows, scores = rows[keep][:top], scores[keep][:top]
-    null = index.random_scores(term)
-    found = table.iloc[rows]
-    return pd.DataFrame(
-        {
-            "rank": np.arange(1, len(rows) + 1),
-            "hit_id": index.hit_id[rows],
-            "score": scores.astype(np.float64),
-            "percentile": percentile(scores, null),
-            "scan_id": found["scan_id"].to_numpy(),
-            "source_name": found["source_name"].to_numpy(),
-            "on": found["on"].to_numpy(),
-            "frequency_mhz": found["frequency_mhz"].to_numpy(),
-            "cluster_id": found["cluster_id"].to_numpy() if "cluster_id" in found else np.full(len(rows), -1),
-        }
-    )
+
+class _OfTable:
+    """An index, and the table of its hits."""
+
+    def __init__(self, index: Index, table: pd.DataFrame) -> None:
+        self.index, self.table = index, table
+        self.width_mhz = snippet_width_mhz(table["foff_mhz"])
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def best(self, query: NDArray[np.float32], k: int, term: FrequencyTerm | None) -> Best:
+        rows, scores = self.index.top(query, k, term)
+        return Best(rows, self.index.hit_id[rows], scores)
+
+    def random_scores(self, term: FrequencyTerm | None) -> NDArray[np.float32]:
+        return self.index.random_scores(term)
+
+    def facts(self, rows: NDArray[np.int64], hit_id: NDArray[np.int64]) -> pd.DataFrame:  # noqa: ARG002
+        found = self.table.iloc[rows]
+        return found.assign(scan=found["scan_id"], width_mhz=self.width_mhz)
 
 
 def index_of(survey: Survey) -> Index:
@@ -319,7 +287,7 @@ def best_scores(index: Index, table: pd.DataFrame, *, n: int = 200, seed: int = 
     """
     if len(index) < 2:
         return np.empty(0, np.float32)
-    width_mhz = units.SNIPPET_CHANNELS * float(table["foff_mhz"].abs().median())
+    width_mhz = snippet_width_mhz(table["foff_mhz"])
     scan_id = table["scan_id"].to_numpy()
     found = []
     for row in np.random.default_rng(seed).permutation(len(index))[:n]:
@@ -333,14 +301,8 @@ def best_scores(index: Index, table: pd.DataFrame, *, n: int = 200, seed: int = 
     return np.sort(np.asarray(found, np.float32))
 
 
-def percentile(scores: NDArray[np.float32], null: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the share of random pairs with a score at or below each score [%]; NaN without pairs."""
-    if null.size == 0:
-        return np.full(len(scores), np.nan)
-    return 100.0 * np.searchsorted(null, scores, side="right") / len(null)
-
-
-def _span(frequency_mhz: NDArray[np.float64]) -> tuple[float, float]:
+def span(frequency_mhz: NDArray[np.float64]) -> tuple[float, float]:
+    """Return a band that holds all known frequencies [MHz]."""
     finite = frequency_mhz[np.isfinite(frequency_mhz)]
     return (float(finite.min()), float(finite.max()) + 1e-6) if finite.size else (0.0, 1.0)
 
