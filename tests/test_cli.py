@@ -368,6 +368,44 @@ def test_a_question_that_cannot_be_answered_is_refused(
     assert is_refusal(rrs("search", survey, *(words.get(option, option) for option in options)), code)
 
 
+def test_several_surveys_answer_at_once_and_say_which_one_a_hit_is_of(
+    survey: Path, copied: Path, tmp_path: Path, rrs: Callable[..., Answer]
+) -> None:
+    hit = rrs_core.load(survey).hits["hit_id"].iloc[0]
+    alone = json.loads(rrs("search", survey, "--hit", hit, "--duplicates", "--json").out)["lookalikes"]
+    answer = rrs("search", survey, copied, "--hit", hit, "--duplicates", "--json", "--top", 1000)
+    found = strict_json(answer.out)["lookalikes"]
+    assert list(found[0]) == [*RESULT_COLUMNS, "survey"]
+    assert (hit, "copied", 1.0) in [(row["hit_id"], row["survey"], round(row["score"], 5)) for row in found]
+    assert len(found) == 2 * len(rrs_core.load(survey).hits) - 1
+    own = [row["hit_id"] for row in found if row["survey"] == survey.name]
+    assert own[: len(alone)] == [row["hit_id"] for row in alone]
+    lines = rrs("search", survey, copied, "--hit", hit).out.splitlines()
+    assert lines[0].split()[-1] == "survey"
+    assert rrs("search", survey, copied, "--hit", hit, "--out", tmp_path / "found.csv").code == 0
+    assert pd.read_csv(tmp_path / "found.csv")["survey"].isin([survey.name, "copied"]).all()
+
+
+def test_workers_search_alike(survey: Path, copied: Path, rrs: Callable[..., Answer]) -> None:
+    hit = rrs_core.load(survey).hits["hit_id"].iloc[0]
+    here, workers = (rrs("search", survey, copied, "--hit", hit, "--json", *how) for how in ([], ["--workers", 2]))
+    assert (workers.code, workers.err) == (0, "")
+    assert workers.out == here.out
+
+
+def test_surveys_of_different_models_are_refused(survey: Path, copied: Path, rrs: Callable[..., Answer]) -> None:
+    manifest = Store(copied).manifest_path("encode")
+    manifest.write_text(manifest.read_text().replace('"model_sha256": "', '"model_sha256": "0'))
+    answer = rrs("search", survey, copied, "--hit", rrs_core.load(survey).hits["hit_id"].iloc[0])
+    assert is_refusal(answer, "MODELS_DIFFER")
+    assert f"{copied}" in answer.err
+    assert "got model version 0" in answer.err
+    assert f"that of {survey}" in answer.err
+    assert is_refusal(rrs("search", survey, survey, "--hit", "1"), "USAGE")
+    both = ["--workers", 2, "--scheduler", "tcp://127.0.0.1:9"]
+    assert is_refusal(rrs("search", survey, "--hit", "1", *both), "USAGE")
+
+
 # Arrays, exports, doctor
 
 
