@@ -27,7 +27,7 @@ try:
         wish = results.wishes(survey, asked)
     latent = results.latent_of(asked)
     found = results.search(survey, latent, asked, wish)
-    results.verdict(survey, latent, asked)
+    results.verdict(survey, latent, asked, wish.together)
     results.show(survey, found, asked, wish)
 except RRSError as error:
     frame.refusal(error)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Environment of the dashboard: how `rrs serve` tells it what was asked for.
 SURVEY = "RRS_SURVEY"  #: the survey's folder
+ALSO = "RRS_ALSO"  #: folders of further surveys, ":" between them, in which lookalikes are searched for too
 ROLES = "RRS_ROLES"  #: the file of roles
 SIGN_IN = "RRS_SIGN_IN"  #: "oidc" or "proxy": nobody gets in without; empty: the dashboard looks for secrets itself
 READ_ONLY = "RRS_READ_ONLY"  #: everybody is a viewer

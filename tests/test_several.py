@@ -20,18 +20,26 @@ from rrs_core import ask
 from rrs_core.engine import HERE, Engine
 from rrs_core.errors import SettingsRefused, SurveyRefused
 from rrs_core.group import pieces
-from rrs_core.group.pieces import PIECE_ROWS, answer_from_disk, on_disk, read_latents, scan_keys, several_on_disk, union
+from rrs_core.group.pieces import (
+    PIECE_ROWS,
+    answer_from_disk,
+    on_disk,
+    read_latents,
+    scan_keys,
+    several_in_memory,
+    several_on_disk,
+    union,
+)  # fmt: skip
 from rrs_core.group.ranking import RESULT_COLUMNS, ranked
 from rrs_core.group.scan_kernel import BLOCK
 from rrs_core.group.search import FrequencyTerm, Index, lookalikes
-from rrs_core.group.several import Part, Several, Told, answer_here
 from rrs_core.survey.catalogue import load
 from rrs_core.survey.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from rrs_core.group.several import Answer, Job
+    from rrs_core.group.several import Answer, Job, Several
 
 SIZES = (3 * BLOCK + 77, 900, BLOCK)
 BAND_MHZ = (1300.0, 8500.0)  #: holds the bands of all surveys
@@ -127,10 +135,8 @@ def test_surveys_in_memory_are_searched_alike(roots: list[Path]) -> None:
     """What the dashboard does."""
     surveys = [load(root) for root in roots]
     indices = [Index(s.searched["hit_id"], s.latent_matrix, s.searched["frequency_mhz"]) for s in surveys]
-    told = [Told(one.name, one.facts) for one in on_disk(surveys)]
-    parts = [Part(at, len(index), index) for at, index in enumerate(indices)]
     for term in TERMS.values():
-        found = ranked(Several(parts, told, answer_here, engine=HERE), QUERY, top=70, term=term)
+        found = ranked(several_in_memory(surveys, indices), QUERY, top=70, term=term)
         truth = ranked(of_pieces(roots), QUERY, top=70, term=term)
         pd.testing.assert_frame_equal(found, truth, check_exact=True)
 

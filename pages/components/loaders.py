@@ -20,10 +20,10 @@ import numpy as np
 import streamlit as st
 
 from pages.components import people, uploads
-from rrs_core import figures
-from rrs_core.ask import check_made_by
+from rrs_core import figures, serving
+from rrs_core.ask import check_made_by, check_together
 from rrs_core.describe.snippets import normalise
-from rrs_core.errors import SurveyRefused
+from rrs_core.errors import RRSError, SurveyRefused
 from rrs_core.figures.density import spans_decades
 from rrs_core.survey import filters, labels, queues, selections
 from rrs_core.survey.catalogue import STAGES, Survey
@@ -123,6 +123,23 @@ def index() -> Index:
     """Return the search index of the survey's latents."""
     found = survey()
     return _index(f"{found.store.root}", _digest(found.store), found)
+
+
+def others() -> tuple[list[tuple[Survey, Index]], list[RRSError]]:
+    """Return the further surveys that lookalikes are searched for in, and why some of them cannot be.
+
+    They are those that whoever started the server named, `RRS_ALSO`, and nothing that lies beside the survey: who may
+    look at this survey may look at these.
+    """
+    found, usable, refused = survey(), [], []
+    for folder in filter(None, os.environ.get(serving.ALSO, "").split(os.pathsep)):
+        try:
+            store = Store(folder).require()
+            check_together([found, Survey(folder)])
+            usable.append(_other(f"{store.root}", _digest(store)))
+        except RRSError as error:
+            refused.append(error)
+    return usable, refused
 
 
 def occupancy(bins: int, band_mhz: tuple[float, float]) -> pd.DataFrame:
@@ -349,6 +366,15 @@ def _index(root: str, digest: str, _survey: Survey) -> Index:  # noqa: ARG001
     for array in (made.hit_id, made.latents, made.frequency_mhz, made.columns):
         array.setflags(write=False)
     return made
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading another survey")
+def _other(root: str, digest: str) -> tuple[Survey, Index]:  # noqa: ARG001
+    from rrs_core.group.search import index_of
+
+    found = Survey(root)
+    _ = found.settings, found.table, found.searched, found.snippets_of([])
+    return found, index_of(found)
 
 
 @st.cache_data(max_entries=64, show_spinner="Counting the hits")

@@ -1,20 +1,22 @@
 """Surveys on disk, cut into pieces that jobs search: a job reads the latents of its piece, and nothing else.
 
-A piece is one group of rows of the table of latents, as Parquet is written: about a million hits.
+A piece is one group of rows of the table of latents, as Parquet is written: about a million hits. Surveys that are in
+memory anyway, as the dashboard has them, are a piece each.
 """
 
 from __future__ import annotations
 
 import contextlib
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rrs_core.engine import HERE
 from rrs_core.errors import SurveyRefused
 from rrs_core.group.ranking import snippet_width_mhz
 from rrs_core.group.search import Index, span
-from rrs_core.group.several import Answer, Part, Several, Told, answer
+from rrs_core.group.several import Answer, Part, Several, Told, answer, answer_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,8 +75,7 @@ class OnDisk:
         """The survey's band, as `search.index_of` has it [MHz]; None where no frequency is known."""
         if bands := self.survey.bands():
             return bands[0][0], bands[-1][1]
-        known = np.asarray(_column(self.hits, "frequency_mhz"), np.float64)
-        return span(known) if np.isfinite(known).any() else None
+        return span(np.asarray(_column(self.hits, "frequency_mhz"), np.float64))
 
     @cached_property
     def width_mhz(self) -> float:
@@ -183,6 +184,22 @@ def several_on_disk(
     ]
     told = [Told(survey.name, survey.facts) for survey in surveys]
     return Several(parts, told, answer_from_disk, engine=engine, seed=seed, named=len(surveys) > 1)
+
+
+def several_in_memory(surveys: Sequence[Survey], indices: Sequence[Index], *, seed: int = 0) -> Several[Index]:
+    """Return surveys, and the index of each, as one that can be searched; the answer is that of `several_on_disk`."""
+    named = zip(surveys, names_of(surveys), scan_keys([one.scans for one in surveys]), strict=True)
+    told = [Told(name, partial(_facts_in_memory, survey, keys)) for survey, name, keys in named]
+    parts = [Part(number, len(index), index) for number, index in enumerate(indices) if len(index)]
+    return Several(parts, told, answer_here, engine=HERE, seed=seed, named=len(surveys) > 1)
+
+
+def _facts_in_memory(
+    survey: Survey, keys: dict[int, int], rows: NDArray[np.int64], _hit_id: NDArray[np.int64]
+) -> pd.DataFrame:
+    found = survey.searched.iloc[rows]
+    width_mhz = snippet_width_mhz(survey.searched["foff_mhz"])
+    return found.assign(scan=found["scan_id"].map(keys), width_mhz=width_mhz)
 
 
 def answer_from_disk(job: Job[Piece]) -> Answer:

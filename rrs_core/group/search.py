@@ -86,7 +86,8 @@ class Index:
         self.hit_id = np.asarray(hit_id, np.int64)
         self.latents = np.asarray(latents, np.float32)
         self.frequency_mhz = np.asarray(frequency_mhz, np.float64)
-        self.band_mhz = band_mhz or span(self.frequency_mhz)
+        self.known_band_mhz = band_mhz or span(self.frequency_mhz)
+        self.band_mhz = self.known_band_mhz or (0.0, 1.0)
         self.seed = seed
         self.columns = unit_columns(self.latents)
         self._null: dict[FrequencyTerm | None, NDArray[np.float32]] = {}
@@ -301,10 +302,10 @@ def best_scores(index: Index, table: pd.DataFrame, *, n: int = 200, seed: int = 
     return np.sort(np.asarray(found, np.float32))
 
 
-def span(frequency_mhz: NDArray[np.float64]) -> tuple[float, float]:
-    """Return a band that holds all known frequencies [MHz]."""
+def span(frequency_mhz: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Return a band that holds all known frequencies [MHz]; None where there is none."""
     finite = frequency_mhz[np.isfinite(frequency_mhz)]
-    return (float(finite.min()), float(finite.max()) + 1e-6) if finite.size else (0.0, 1.0)
+    return (float(finite.min()), float(finite.max()) + 1e-6) if finite.size else None
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
