@@ -223,7 +223,7 @@ def where(survey: Survey, found: pd.DataFrame, asked: Query, among: Together | N
         itself = xy.loc[asked.hit_id].to_numpy() if asked.hit_id in xy.index else None
         own = found["hit_id"] if among is None else found.loc[found["survey"] == among.own_name, "hit_id"]
         if among is not None:
-            st.caption(f"The {len(own):,} of this survey.")
+            st.caption(f"The {len(own):,} lookalikes of this survey.")
         background = xy.sample(min(len(xy), 10_000), random_state=0).to_numpy()
         figure = figures.map_places(background, xy.reindex(own).dropna().to_numpy(), method=method, query_xy=itself)
         st.plotly_chart(figure, key="lookalikes.places", alt="Places of the lookalikes on the map")

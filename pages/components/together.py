@@ -76,8 +76,10 @@ def choose(survey: Survey) -> Together | None:
     chosen = st.segmented_control("Search in", [ALONE, every], required=True, default=ALONE, key=WHERE)
     if chosen == ALONE:
         return None
-    st.caption(", ".join(f"{markdown_text(one.name, 60)}: {len(index):,} hits" for one, index in usable))
-    return Together([survey, *(one for one, _ in usable)], [loaders.index(), *(index for _, index in usable)])
+    among = Together([survey, *(one for one, _ in usable)], [loaders.index(), *(index for _, index in usable)])
+    sizes = zip(among.named(), among.indices, strict=True)
+    st.caption(", ".join(f"{markdown_text(name, 60)}: {len(index):,} hits" for name, index in sizes))
+    return among
 
 
 def show(together: Together, found: pd.DataFrame, caption: Callable[[Any], str]) -> None:
@@ -87,7 +89,7 @@ def show(together: Together, found: pd.DataFrame, caption: Callable[[Any], str])
     clicked = gallery.show_pictures(
         found,
         "rank",
-        lambda row: f"{caption(row)}\n{row.survey}",
+        lambda row: f"{caption(row)}\nsurvey {row.survey}",
         lambda rows: pictures(rows, surveys),
         what="lookalike",
         key=f"lookalikes.together.{hashlib.sha256(ids.encode()).hexdigest()[:16]}",  # a rank is a hit of one answer
