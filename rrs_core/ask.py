@@ -12,6 +12,7 @@ import numpy as np
 
 from rrs_core.engine import HERE, Engine
 from rrs_core.errors import SettingsRefused, SurveyRefused
+from rrs_core.group.approximate import several_approximate
 from rrs_core.group.pieces import on_disk, several_on_disk, union
 from rrs_core.group.ranking import ranked
 from rrs_core.group.search import FrequencyTerm
@@ -47,6 +48,7 @@ def lookalikes_of(
     frequency_mhz: float | None = None,
     collapse: bool = True,
     engine: Engine = HERE,
+    approximate: bool = False,
 ) -> pd.DataFrame:
     """Return the lookalikes of one query in a survey, or in several at once.
 
@@ -62,17 +64,24 @@ def lookalikes_of(
         The query's frequency [MHz].
     engine : Engine
         Has pieces of the surveys searched; the answer is the same wherever that is.
+    approximate : bool
+        Look only into the lists of latents next to the query, see `group.approximate`; by morphology alone.
 
     Raises
     ------
     SettingsRefused
-        USAGE, unless exactly one of snippet, hit and template is given, or for a survey given twice.
+        USAGE, unless exactly one of snippet, hit and template is given, for a survey given twice, or for an approximate
+        search with a frequency weight; EXTRA, for one without faiss.
     SurveyRefused
         STAGE_ORDER, when a survey's snippets are not encoded yet; MODELS_DIFFER, when they were by different models;
         NO_HIT; MODEL_CHANGED; CHANGED, when a survey was built anew in the meantime.
     """
     if sum(given is not None for given in (snippet, hit, template)) != 1:
         raise SettingsRefused("USAGE", "one query, please", expected="--snippet FILE, --hit ID or --template FILE")
+    if approximate and frequency_weight:
+        raise SettingsRefused(
+            "USAGE", "an approximate search compares looks alone", todo="leave out --frequency-weight"
+        )
     surveys = [load(root) for root in ([roots] if isinstance(roots, Path) else roots)]
     check_together(surveys)
     before = [_build_of(survey) for survey in surveys]
@@ -89,8 +98,9 @@ def lookalikes_of(
     term = term_of(first.survey, frequency_weight, frequency_mhz)
     if term is not None:
         term = replace(term, band_mhz=union([one.band_mhz for one in searched]))
+    seed = first.survey.settings.seed
     found = ranked(
-        several_on_disk(searched, engine, seed=first.survey.settings.seed),
+        several_approximate(searched, seed=seed) if approximate else several_on_disk(searched, engine, seed=seed),
         query,
         top=top,
         term=term,

@@ -327,6 +327,12 @@ def search(
         int, typer.Option(help="Processes that search; worth it above some million hits.", min=1, max=256)
     ] = 1,
     scheduler: Scheduler = "",
+    approximate: Annotated[
+        bool,
+        typer.Option(
+            "--approximate", help="Look near the query alone, for 100 million hits (needs the extra approximate)."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Find the lookalikes of a snippet, a hit or a simulated signal, best first, in a survey or several at once."""
@@ -335,6 +341,8 @@ def search(
     from rrs_core.export import records, write_table
 
     _one_of(workers, scheduler)
+    if approximate and (workers > 1 or scheduler):
+        raise SettingsRefused("USAGE", "an approximate search is done here", todo="leave out --workers and --scheduler")
     with Engine(workers, scheduler) as engine:
         found = ask.lookalikes_of(
             surveys,
@@ -346,6 +354,7 @@ def search(
             frequency_mhz=frequency_mhz,
             collapse=not duplicates,
             engine=engine,
+            approximate=approximate,
         )
     if out is not None:
         write_table(found, out)

@@ -62,7 +62,7 @@ class OnDisk:
 
     def row_of(self, hit_id: int) -> int | None:
         """Return the row of a hit; None where it has no latent."""
-        found = np.flatnonzero(_column(self.latents, "hit_id") == hit_id)
+        found = np.flatnonzero(hit_ids(self.latents) == hit_id)
         return int(found[0]) if found.size else None
 
     def latent(self, row: int) -> NDArray[np.float32]:
@@ -226,6 +226,11 @@ def read_latents(path: Path, start: int, stop: int) -> tuple[NDArray[np.int64], 
     for at, name in enumerate(names):
         latents[:, at] = table[name].to_numpy()
     return table["hit_id"].to_numpy(), latents
+
+
+def hit_ids(path: Path) -> NDArray[np.int64]:
+    """Return the ids of all rows of a table."""
+    return np.asarray(_column(path, "hit_id"), np.int64)
 
 
 def _frequencies(piece: Piece, hit_id: NDArray[np.int64]) -> NDArray[np.float64]:

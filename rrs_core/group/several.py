@@ -13,7 +13,7 @@ Rows count through the surveys in the order given, so ties go to the survey that
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rrs_core.engine import Engine
-    from rrs_core.group.search import FrequencyTerm, Index
+    from rrs_core.group.search import FrequencyTerm
 
 Source = TypeVar("Source")
+Held = TypeVar("Held", bound="Listing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +51,27 @@ class Answer:
     drawn: Drawn
 
 
-def answer(index: Index, question: Question) -> Answer:
+class Listing(Protocol):
+    """What a part is asked: an `Index`, or something that answers nearly as it does."""
+
+    hit_id: NDArray[np.int64]
+
+    def top(
+        self, query: NDArray[np.float32], k: int, term: FrequencyTerm | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return rows and scores of the k best, best first; ties by row."""
+
+    def drawn(self, rows: NDArray[np.int64], term: FrequencyTerm | None = None) -> Drawn:
+        """Return some hits as they enter the score of a pair."""
+
+
+def answer(index: Listing, question: Question) -> Answer:
     """Return the best of an index, and the hits drawn from it."""
     rows, scores = index.top(question.query, question.k, question.term)
     return Answer(Best(rows, index.hit_id[rows], scores), index.drawn(question.drawn, question.term))
 
 
-def answer_here(job: Job[Index]) -> Answer:
+def answer_here(job: Job[Held]) -> Answer:
     """Answer a job whose part is in memory."""
     return answer(job.source, job.question)
 
