@@ -149,8 +149,10 @@ def options(asked: Sharing) -> list[str]:
 def environment(asked: Sharing, survey: Path, kind: str, given: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the environment of the dashboard: the given one, and what was asked for; `kind` is that of `sign_in`."""
     flags = {READ_ONLY: asked.read_only or is_set(given, READ_ONLY), PUBLIC: asked.public, OPEN: asked.without_sign_in}
+    also = [f"{Path(folder).resolve()}" for folder in given.get(ALSO, "").split(os.pathsep) if folder]
     return {
         **given,
+        ALSO: os.pathsep.join(also),
         SURVEY: f"{survey.resolve()}",
         SIGN_IN: kind,
         ROLES: f"{asked.roles.resolve()}" if asked.roles else "",

@@ -205,3 +205,11 @@ def test_a_server_that_was_asked_to_be_read_only_stays_so(tmp_path: Path) -> Non
         return made[serving.READ_ONLY]
 
     assert [read_only(True, ""), read_only(False, "1"), read_only(False, "0")] == ["1", "1", ""]
+
+
+def test_further_surveys_are_found_from_where_the_server_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {serving.ALSO: os.pathsep.join(["night-2", f"{tmp_path / 'night-3'}"])}
+    made = serving.environment(Sharing(), tmp_path, "", given)
+    assert made[serving.ALSO].split(os.pathsep) == [f"{tmp_path / 'night-2'}", f"{tmp_path / 'night-3'}"]
+    assert serving.environment(Sharing(), tmp_path, "", {})[serving.ALSO] == ""
