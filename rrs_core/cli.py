@@ -324,7 +324,7 @@ def search(
     out: Annotated[Path | None, typer.Option(help="Write .csv, .parquet or .json.")] = None,
     duplicates: Annotated[bool, typer.Option("--duplicates", help="Show near-duplicates too.")] = False,
     workers: Annotated[
-        int, typer.Option(help="Processes that search; worth it above some million hits.", min=1, max=256)
+        int, typer.Option(help="Processes that search; worth it above ten million hits.", min=1, max=256)
     ] = 1,
     scheduler: Scheduler = "",
     approximate: Annotated[

@@ -406,6 +406,17 @@ def test_surveys_of_different_models_are_refused(survey: Path, copied: Path, rrs
     assert is_refusal(rrs("search", survey, "--hit", "1", *both), "USAGE")
 
 
+@pytest.mark.parametrize(
+    ("options", "code"), [([], "EXTRA"), (["--workers", "2"], "USAGE"), (["--frequency-weight", "0.5"], "USAGE")]
+)
+def test_an_approximate_search_that_cannot_be_is_refused(
+    options: list[str], code: str, survey: Path, rrs: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    hit = rrs_core.load(survey).hits["hit_id"].iloc[0]
+    assert is_refusal(rrs("search", survey, "--hit", hit, "--approximate", *options), code)
+
+
 # Arrays, exports, doctor
 
 

@@ -360,9 +360,13 @@ def _panels_later(
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the latents")
 def _index(root: str, digest: str, _survey: Survey) -> Index:  # noqa: ARG001
+    return _indexed(_survey)
+
+
+def _indexed(found: Survey) -> Index:
     from rrs_core.group.search import index_of
 
-    made = index_of(_survey)
+    made = index_of(found)
     for array in (made.hit_id, made.latents, made.frequency_mhz, made.columns):
         array.setflags(write=False)
     return made
@@ -370,11 +374,9 @@ def _index(root: str, digest: str, _survey: Survey) -> Index:  # noqa: ARG001
 
 @st.cache_resource(max_entries=8, show_spinner="Reading another survey")
 def _other(root: str, digest: str) -> tuple[Survey, Index]:  # noqa: ARG001
-    from rrs_core.group.search import index_of
-
     found = Survey(root)
     _ = found.settings, found.table, found.searched, found.snippets_of([])
-    return found, index_of(found)
+    return found, _indexed(found)
 
 
 @st.cache_data(max_entries=64, show_spinner="Counting the hits")

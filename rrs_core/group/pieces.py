@@ -53,8 +53,7 @@ class OnDisk:
     @cached_property
     def n(self) -> int:
         """Rows of the table of latents."""
-        with _opened(self.latents) as file:
-            return int(file.metadata.num_rows)
+        return _n(self.latents)
 
     def pieces(self, rows: int = PIECE_ROWS) -> list[Piece]:
         """Return the pieces of so many rows each, in order."""
@@ -124,11 +123,7 @@ class OnDisk:
 
     @cached_property
     def _clustered(self) -> bool:
-        return self.survey.store.has_table("clusters") and len(_column(self._clusters, "hit_id")) > 0
-
-    @cached_property
-    def _clusters(self) -> Path:
-        return self.survey.store.table_path("clusters")
+        return self.survey.store.has_table("clusters") and _n(self.survey.store.table_path("clusters")) > 0
 
 
 def on_disk(surveys: Sequence[Survey]) -> list[OnDisk]:
@@ -252,6 +247,11 @@ def _rows(path: Path, start: int, stop: int, columns: list[str] | None = None) -
         skipped = int(ends[first - 1]) if first else 0
         groups = list(range(first, min(last + 1, len(ends))))
         return file.read_row_groups(groups, columns=columns).slice(start - skipped, stop - start)
+
+
+def _n(path: Path) -> int:
+    with _opened(path) as file:
+        return int(file.metadata.num_rows)
 
 
 def _column(path: Path, name: str) -> NDArray[Any]:
