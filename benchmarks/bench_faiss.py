@@ -75,7 +75,7 @@ def compared(n: int, probes: tuple[int, ...]) -> list[dict[str, float]]:
             truth, _ = _top(index, query)
             taken[at] = middle - start, time.process_time() - middle
             hits[at] = [len(set(near[:k].tolist()) & set(truth[:k].tolist())) / k for k in (10, K)]
-        lists_ms, exact_ms = 1e3 * np.median(taken, axis=0)
+        lists_ms, exact_ms = (1e3 * np.median(taken, axis=0)).tolist()
         kept = dict(zip(("recall_10", "recall_100"), hits.mean(axis=0).tolist(), strict=True))
         found.append({"probes": some, **kept, "lists_ms": lists_ms, "exact_ms": exact_ms, "built_s": built_s})
     return found
