@@ -1,8 +1,8 @@
 """An approximate search, for those who ask often and read from disk: faiss's inverted lists (the extra `approximate`).
 
 Latents are sorted once into lists by the nearest of some middles; a query looks into the few lists next to it. What it
-finds has its exact score and percentile; what lies in other lists is missed: of the hundred best of two million two in
-ten thousand (`benchmarks/bench_faiss.py`).
+finds has its exact score and percentile; what lies in other lists is missed: of the hundred best of twenty million two
+in a thousand, of the ten best none (`benchmarks/bench_faiss.py`).
 
 The exact scan is rarely what takes time: 3 ms a million hits, once they are in memory. From disk a question takes 0.4 s
 of computing a million hits, nearly all for reading; by lists, which are mapped into memory, a quarter of that. To make
