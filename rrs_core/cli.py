@@ -329,9 +329,7 @@ def search(
     scheduler: Scheduler = "",
     approximate: Annotated[
         bool,
-        typer.Option(
-            "--approximate", help="Look near the query alone, for 100 million hits (needs the extra approximate)."
-        ),
+        typer.Option("--approximate", help="Look near the query alone: misses a few (needs the extra approximate)."),
     ] = False,
     as_json: Json = False,
 ) -> None:
