@@ -173,6 +173,7 @@ def encode(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where their latents go, .npy.")] = None,
     model: Annotated[str, typer.Option(help="default, paper, or the path of a model.")] = "default",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
 ) -> None:
     """Encode a survey's snippets, or any array of snippets."""
     if snippets is None:
@@ -182,7 +183,7 @@ def encode(
             raise SettingsRefused(
                 "USAGE", "--out and --model go with --snippets", todo="a survey's model is in its survey.toml"
             )
-        _build(survey, [], only="encode")
+        _build(survey, [], only="encode", device=device)
         return
     if out is None or survey is not None:
         raise SettingsRefused("USAGE", "--snippets goes with --out and without a survey")
@@ -194,7 +195,7 @@ def encode(
     from rrs_core.survey.store import write_array
 
     stack = open_stack(snippets)
-    encoder = checkpoints.load(model)
+    encoder = checkpoints.load(model, device=device)
     with Console() as console:
         latents = encoder.encode(stack, progress=lambda done: console.progress("encode", done, len(stack)))
     write_array(out, latents.shape, np.float32, [latents])

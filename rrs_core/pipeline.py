@@ -41,6 +41,7 @@ def build(
     scheduler: str = "",
     only: str | None = None,
     refit: bool = False,
+    device: str = "cpu",
 ) -> list[RRSError]:
     """Bring a survey up to date and return the refusals of single files.
 
@@ -67,6 +68,8 @@ def build(
         Run this stage alone.
     refit : bool
         Fit seeds, clustering and maps anew to all scans; else those that came after the fit are judged by it.
+    device : {"cpu", "cuda", "auto"}
+        On which snippets are encoded.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def build(
         if only in (None, "features"):
             _features(store, settings, report, engine, refit=refit)
         if only in (None, "encode"):
-            _encode(store, settings, report)
+            _encode(store, settings, report, device)
         if only in (None, "cluster"):
             _cluster(store, settings, report, engine, refit=refit)
         if only in (None, "events"):
@@ -234,13 +237,13 @@ def _features(store: Store, settings: config.Settings, report: Report, engine: E
     _clear(store, "features")
 
 
-def _encode(store: Store, settings: config.Settings, report: Report) -> None:
+def _encode(store: Store, settings: config.Settings, report: Report, device: str) -> None:
     from rrs_core.describe import checkpoints
     from rrs_core.stages import encode
     from rrs_core.survey.catalogue import Survey
 
     hits = _table(store, "hits", "detect")
-    encoder = checkpoints.load(settings.encode.model)
+    encoder = checkpoints.load(settings.encode.model, device=device)
     inputs = {"detect": store.output_digest("detect"), "model": encoder.digest}
     # The model's digest is all that its setting comes to: a survey may be moved with its model.
     if not _told(report, "encode", store.why_stale("encode", inputs, "", encode.CODE)):

@@ -133,6 +133,28 @@ def test_half_precision_is_only_a_little_less_precise_whatever_the_batch(batch: 
     assert cosine.min() > 0.999
 
 
+def test_a_device_is_named_or_chosen_and_makes_no_other_vectors(model: Path) -> None:
+    whole = checkpoints.load(model).encode(snippets())
+    np.testing.assert_array_equal(checkpoints.load(model, device="cpu").encode(snippets(), device="cpu"), whole)
+    chosen = checkpoints.load(model, device="auto")
+    assert chosen.device == ("cuda" if torch.cuda.is_available() else "cpu")
+    found = chosen.encode(snippets(), device="auto", bfloat16=False)
+    np.testing.assert_allclose(found, checkpoints.load(model).encode(snippets(), bfloat16=False), atol=1e-4)
+
+
+@pytest.mark.parametrize("device", ["tpu", "", "CPU", "cuda"])
+def test_a_device_that_is_not_here_is_refused(device: str, model: Path) -> None:
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is one")
+    for asked in (
+        lambda: checkpoints.load(model, device=device),
+        lambda: checkpoints.load(model).encode(snippets(), device=device),
+    ):
+        with pytest.raises(SettingsRefused) as refused:
+            asked()
+        assert refused.value.code == "DEVICE"
+
+
 def test_lines_are_read_whatever_the_batch_and_only_by_networks_that_read_them(model: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     settings = encoders.ShiftInvariantSettings(kinds=("cw", "line"), line_latents=6)

@@ -434,6 +434,23 @@ def test_any_array_of_snippets_is_encoded_as_the_library_does(
     np.testing.assert_array_equal(latents, checkpoints.load(model).encode(stack))
 
 
+def test_encoding_takes_place_on_the_device_that_was_named(
+    survey: Path, copied: Path, tmp_path: Path, rrs: Callable[..., Answer]
+) -> None:
+    model = rrs_core.load(survey).settings.encode.model
+    np.save(tmp_path / "stack.npy", rrs_core.load(survey).snippets[:5])
+    array = ("encode", "--snippets", tmp_path / "stack.npy", "--out", tmp_path / "z.npy", "--model", model)
+    assert is_refusal(rrs(*array, "--device", "tpu"), "DEVICE")
+    assert not (tmp_path / "z.npy").exists()
+    assert is_refusal(rrs("encode", copied, "--device", "tpu"), "DEVICE")
+    assert rrs(*array, "--device", "cpu").code == 0
+    Store(copied).table_path("latents").unlink()
+    assert rrs("encode", copied, "--device", "cpu").code == 0
+    expected = rrs_core.load(survey).latent_matrix
+    np.testing.assert_array_equal(rrs_core.load(copied).latent_matrix, expected)
+    np.testing.assert_allclose(np.load(tmp_path / "z.npy", allow_pickle=False), expected[:5], atol=1e-5)
+
+
 def test_labels_of_a_copy_are_merged_and_counted(copied: Path, tmp_path: Path, rrs: Callable[..., Answer]) -> None:
     Labels(copied / FILE).add("ada", 1, "noise", "=cmd()")
     Labels(copied / FILE).add("ada", 1, "GPS", kind="cluster")

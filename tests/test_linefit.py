@@ -17,6 +17,17 @@ from rrs_core.simulate.noise import NOISE_STD, draw_noise, observe_power
 HALF_WAY = 7.5 * CHANNELS_PER_HZ_S
 
 
+@pytest.mark.parametrize("width", [1, 2, 7, 64])
+def test_medians_are_the_lower_ones_and_pass_over_what_is_no_number(width: int) -> None:
+    rng = np.random.default_rng(width)
+    values = torch.from_numpy(rng.normal(0, 1, (6, 3, width)).astype(np.float32))
+    assert torch.equal(linefit._median(values), values.median(dim=2, keepdim=True).values)
+    values[torch.from_numpy(rng.random((6, 3, width)) < 0.4)] = torch.nan
+    values[0] = torch.nan
+    expected = values.nanmedian(dim=2, keepdim=True).values
+    np.testing.assert_array_equal(linefit._nanmedian(values).numpy(), expected.numpy())
+
+
 class Lines:
     """Lines of the search paper's ranges on receiver noise."""
 

@@ -37,6 +37,26 @@ def test_the_kernel_sums_along_straight_tracks() -> None:
         np.testing.assert_allclose(found[number], total / units.SNIPPET_TIMES, atol=2e-5)
 
 
+def test_the_compiled_sums_are_those_of_the_convolution() -> None:
+    rng = np.random.default_rng(2)
+    kinds = [torch.from_numpy(rng.normal(0, 3, (5, 16, 256)).astype(np.float32)) for _ in range(3)]
+    expected = linereader._convolved(*kinds)
+    found = linereader._along_tracks(*kinds)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-5)
+    np.testing.assert_array_equal(linereader._along_tracks(*(kind[:2] for kind in kinds)).numpy(), found[:2].numpy())
+
+
+def test_a_copy_that_only_encodes_gives_the_same_scores() -> None:
+    torch.manual_seed(1)
+    reader = LineReader().eval()
+    x = torch.asinh(torch.randn(4, 1, 16, 256) * 3)
+    with torch.inference_mode():
+        expected = reader.scores(x)
+        reader.fuse()
+        np.testing.assert_allclose(reader.scores(x).numpy(), expected.numpy(), atol=1e-4)
+
+
 def test_a_cell_of_the_score_is_the_nearest_track() -> None:
     rates, middle = torch.tensor([-2.3, 0.0, 0.31, 2.3]), torch.tensor([4.0, 128.0, 131.0, 252.0])
     cell = linereader.cell(rates, middle)

@@ -64,19 +64,24 @@ class Encoder:
         progress: Callable[[int], None] | None = None,
         batch: int = BATCH,
         bfloat16: bool | None = None,
+        device: str | None = None,
     ) -> NDArray[np.float32]:
         """Return the vectors that the search compares, shape (n, d), of raw snippets (n, n_time, 256).
 
         Snippets may be of any real dtype and unit; they are normalised here, the one
         way that training used. `progress` is called with the count of finished rows.
         `bfloat16`: convolutions in half the precision; None takes it where the processor has it.
+        `device`: auto, cpu or cuda; None is the one that the encoder was loaded on.
 
         Raises
         ------
         FileRefused
             SHAPE, for anything but (n, n_time, 256); NO_FINITE for a snippet without a finite pixel.
+        SettingsRefused
+            DEVICE, for one that is not here.
         """
-        return self._apply(snippets, self._fast, self.dim, progress, batch, bfloat16)
+        chosen = self.device if device is None else encoders.device_of(device)
+        return self._apply(snippets, self._fast(chosen), self.dim, progress, batch, bfloat16, chosen)
 
     @property
     def reads_lines(self) -> bool:
@@ -95,12 +100,12 @@ class Encoder:
         FileRefused
             As `encode`.
         """
-        fast = self._fast
+        fast = self._fast(self.device)
         if not (self.reads_lines and isinstance(fast, encoders.ShiftInvariantEncoder)):
             raise SettingsRefused(
                 "NO_READER", "this encoder reads no lines", got=self.name, expected="a default network with a reader"
             )
-        return self._apply(snippets, fast.lines, len(encoders.LINE_NUMBERS), None, batch, bfloat16)
+        return self._apply(snippets, fast.lines, len(encoders.LINE_NUMBERS), None, batch, bfloat16, self.device)
 
     def _apply(
         self,
@@ -110,15 +115,16 @@ class Encoder:
         progress: Callable[[int], None] | None,
         batch: int,
         bfloat16: bool | None,
+        device: str,
     ) -> NDArray[np.float32]:
         """Return what a network makes of raw snippets, shape (n, width), a batch at a time."""
         if snippets.ndim != 3 or snippets.shape[2] != units.SNIPPET_CHANNELS or snippets.shape[1] == 0:
             raise FileRefused("SHAPE", "not an array of snippets", got=snippets.shape, expected="(n, 16, 256)")
         out = np.empty((len(snippets), width), np.float32)
-        bfloat16 = encoders.has_bfloat16(self.device) if bfloat16 is None else bfloat16
+        bfloat16 = encoders.has_bfloat16(device) if bfloat16 is None else bfloat16
         for start in range(0, len(snippets), batch):
-            x = self.inputs(snippets[start : start + batch])
-            with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=bfloat16):
+            x = self.inputs(snippets[start : start + batch]).to(device)
+            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bfloat16):
                 out[start : start + batch] = network(x).float().cpu().numpy()
             if progress:
                 progress(min(start + batch, len(snippets)))
@@ -148,8 +154,14 @@ class Encoder:
         return np.asarray(torch.cat(parts).numpy())
 
     @cached_property
-    def _fast(self) -> torch.nn.Module:
-        return encoders.for_inference(self.module)
+    def _copies(self) -> dict[str, torch.nn.Module]:
+        return {}
+
+    def _fast(self, device: str) -> torch.nn.Module:
+        """Return the copy that only encodes on a device, made once."""
+        if device not in self._copies:
+            self._copies[device] = encoders.for_inference(self.module).to(device)
+        return self._copies[device]
 
     def seen(self, snippets: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return snippets as the model sees them, shape (n, 16, 256)."""
@@ -169,7 +181,10 @@ def load(name: str | Path, *, device: str = "cpu") -> Encoder:
     ------
     FileRefused
         CHECKPOINT, with the reason; nothing is half-loaded.
+    SettingsRefused
+        DEVICE, for one that is not here; `device` is auto, cpu or cuda.
     """
+    device = encoders.device_of(device)
     path = SHIPPED / f"{name}.safetensors" if f"{name}" in SHIPPED_NAMES else Path(name)
     card_path = path.with_suffix(".json")
     for needed in (path, card_path):

@@ -31,6 +31,7 @@ from rrs_core.describe.linereader import (
     physical,
     softened,
 )
+from rrs_core.errors import SettingsRefused
 from rrs_core.simulate.lines import LINE
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class PaperNetwork(nn.Module):
             x = convolution(x)
             if layer < self.pools:
                 x = halve_frequency(x)  # before the ReLU: the same numbers for half the work
-            x = functional.relu(x)
+            x = functional.relu(x, inplace=True)
         hidden: Tensor = self.dense(x.flatten(1))
         return hidden
 
@@ -458,10 +459,27 @@ def for_inference(module: Network) -> nn.Module:
     return copied
 
 
+def device_of(name: str) -> str:
+    """Return the device that networks run on, `cpu` or `cuda`, by what a user named: one of these, or `auto`.
+
+    Raises
+    ------
+    SettingsRefused
+        DEVICE, for another name, and for `cuda` where there is none.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise SettingsRefused(
+            "DEVICE", "no such device here", got=name, expected="auto, cpu, or cuda where there is one"
+        )
+    return name
+
+
 def has_bfloat16(device: str) -> bool:
-    """Tell whether bfloat16 pays: on GPUs, and on CPUs with instructions for it."""
+    """Tell whether bfloat16 pays: on GPUs and CPUs with instructions for it."""
     if device != "cpu":
-        return True
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.backends.mkldnn.enabled and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

@@ -26,6 +26,7 @@ BESIDE_SIGMA = 2.5  #: pixels farther from the line than this are beside it
 OUTLIER = 2.5  #: pixels that are off by more than so many of the noise's standard deviations count less and less
 UNLIKE = 0.05  #: how far a real line's power departs from the fitted profile, as a share of it
 DAMPING = 0.02  #: of the normal equations (Levenberg)
+LEAST_EXPONENT = -40.0  #: of the line's profile; what lies farther out is as good as nothing, and is slow to compute
 FARTHEST_STEP = (4.0, 0.1, 0.4, 0.4)  #: middle [channels], drift [Hz/s], log width, log strength
 LOG_SIGMA, LOG_LEVEL = (-1.0, 3.2), (-1.0, 12.0)  #: bounds of the line's width [channels] and level [noise]
 
@@ -61,7 +62,7 @@ def fit_lines(pixels: Tensor, drift_rate_hz_s: Tensor, middle: Tensor, width_hz:
     """
     with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
         rate, middle = drift_rate_hz_s.float(), middle.float()
-        level, inside, channel = _in_own_noise(pixels.float(), rate, middle)
+        level, inside, channel = _in_own_noise(torch.sinh(pixels.float()), rate, middle)
         sigma = width_hz.float() / (units.FINE_CHANNEL_HZ * TO_SIGMA)
         theta = torch.stack([middle, rate, sigma.log(), torch.zeros_like(sigma)], dim=1)
         theta[:, 3] = _level(level, _compare(level, channel, theta)[1] * inside).log()
@@ -70,7 +71,7 @@ def fit_lines(pixels: Tensor, drift_rate_hz_s: Tensor, middle: Tensor, width_hz:
             residual, line, away, spread = _compare(level, channel, theta)
             if step == LEVELLED_AT:
                 beside = torch.where((away.abs() > BESIDE_SIGMA) & inside, residual, torch.nan)
-                base = beside.nanmedian(dim=2, keepdim=True).values.nan_to_num(0.0)
+                base = _nanmedian(beside).nan_to_num(0.0)
                 level, residual = level - base, residual - base
             change = _gauss_newton(residual, line, away, spread, inside)
             theta = theta + change.clamp(-farthest, farthest)
@@ -86,33 +87,36 @@ def straight(pixels: Tensor, drift_rate_hz_s: Tensor, middle: Tensor) -> Tensor:
     Asinh-scaled as `pixels` are.
     """
     with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
-        level, inside, _ = _in_own_noise(pixels.float(), drift_rate_hz_s.float(), middle.float())
-        return torch.asinh(level) * inside
+        level, inside, _ = _in_own_noise(torch.sinh(pixels.float()), drift_rate_hz_s.float(), middle.float())
+        return _asinh(level) * inside
 
 
-def _in_own_noise(pixels: Tensor, drift_rate_hz_s: Tensor, middle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _in_own_noise(linear: Tensor, drift_rate_hz_s: Tensor, middle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return pixels about a track in the noise beside it, which of them lie inside, and their channels.
 
-    Shapes (n, 16, PATCH_CHANNELS). A snippet is normalised with all its pixels, and a line adds to their
+    Shapes (n, 16, PATCH_CHANNELS). There may be k times as many tracks as snippets: k neighbouring ones are of one
+    snippet. A snippet is normalised with all its pixels, and a line adds to their
     median and spread: little where the noise is smooth, up to twice where it is a few
     steps of an 8-bit image. How strong a line is counts in the noise that there would be without it.
     Each spectrum has its own level, for many real windows have steps from one to the next.
     """
-    n_chan = pixels.shape[2]
-    centre = middle[:, None] - drift_rate_hz_s[:, None] * _times(pixels) * CHANNELS_PER_HZ_S
-    side = torch.arange(PATCH_CHANNELS, device=pixels.device) - PATCH_CHANNELS // 2
+    n_chan = linear.shape[2]
+    centre = middle[:, None] - drift_rate_hz_s[:, None] * _times(linear) * CHANNELS_PER_HZ_S
+    side = torch.arange(PATCH_CHANNELS, device=linear.device) - PATCH_CHANNELS // 2
     channel = torch.round(centre).long()[:, :, None] + side
-    twice = torch.cat([pixels, pixels], dim=2)  # so that what lies beside goes on round the window's edges
+    twice = torch.cat([linear, linear], dim=2)  # so that what lies beside goes on round the window's edges
     first = channel[:, :, :1] % n_chan + PATCH_CHANNELS
-    others = first + torch.arange(n_chan - PATCH_CHANNELS, device=pixels.device)
-    beside = torch.sinh(torch.gather(twice, 2, others))
+    # A run of one length from a place of its own for each row: picked from all that there are, none copied.
+    of = torch.arange(len(middle), device=linear.device)[:, None] // (len(middle) // max(1, len(linear)) or 1)
+    time = torch.arange(linear.shape[1], device=linear.device)
+    beside = twice.unfold(2, n_chan - PATCH_CHANNELS, 1)[of, time, first[:, :, 0]]
     rows = _median(beside)
     flat = beside.flatten(1)
     deviation = (flat - _median(flat)).abs_()
     scale = NORMAL_MAD * _median(deviation)
     scale = torch.where(scale > 0, scale, NORMAL_MEAN_DEVIATION * deviation.mean(dim=1, keepdim=True))
     inside = (channel >= 0) & (channel < n_chan)
-    along = torch.sinh(torch.gather(pixels, 2, channel.clamp(0, n_chan - 1)))
+    along = linear[of[:, :, None], time[:, None], channel.clamp(0, n_chan - 1)]
     return (along - rows) / scale.clamp_min(1e-6)[:, :, None], inside, channel.float()
 
 
@@ -122,6 +126,22 @@ def _median(values: Tensor) -> Tensor:
         return values.median(dim=-1, keepdim=True).values
     middle = (values.shape[-1] - 1) // 2
     return torch.from_numpy(np.partition(values.numpy(), middle, axis=-1)[..., middle : middle + 1])
+
+
+def _nanmedian(values: Tensor) -> Tensor:
+    """Return the lower median along the last axis of what is a number; NaN where nothing is; see `_median`."""
+    if values.device.type != "cpu":
+        return values.nanmedian(dim=-1, keepdim=True).values
+    ordered = np.sort(values.numpy(), axis=-1)  # NaN comes last
+    middle = (np.isfinite(ordered).sum(axis=-1, keepdims=True) - 1) // 2
+    return torch.from_numpy(np.take_along_axis(ordered, np.maximum(middle, 0), axis=-1))
+
+
+def _asinh(values: Tensor) -> Tensor:
+    """Return asinh; on a CPU numpy takes it of many values at a time, and torch of one."""
+    if values.device.type != "cpu":
+        return torch.asinh(values)
+    return torch.from_numpy(np.arcsinh(values.numpy()))
 
 
 def _times(pixels: Tensor) -> Tensor:
@@ -134,7 +154,7 @@ def _compare(level: Tensor, channel: Tensor, theta: Tensor) -> tuple[Tensor, Ten
     sigma = theta[:, 2].exp()
     centre = theta[:, :1] - theta[:, 1:2] * _times(level) * CHANNELS_PER_HZ_S
     away = (channel - centre[:, :, None]) / sigma[:, None, None]
-    line = theta[:, 3].exp()[:, None, None] * torch.exp(-0.5 * away * away)
+    line = theta[:, 3].exp()[:, None, None] * torch.exp((-0.5 * away * away).clamp_min(LEAST_EXPONENT))
     return level - line, line, away, sigma
 
 
@@ -146,7 +166,7 @@ def _level(level: Tensor, profile: Tensor) -> Tensor:
     size = profile.square().sum(dim=2)
     there = size > 0.5 * size.amax(dim=1, keepdim=True)
     each = torch.where(there, (level * profile).sum(dim=2) / size.clamp_min(1e-3), torch.nan)
-    return each.nanmedian(dim=1).values.nan_to_num(1.0).clamp_min(1.0)
+    return _nanmedian(each)[:, 0].nan_to_num(1.0).clamp_min(1.0)
 
 
 def _gauss_newton(residual: Tensor, line: Tensor, away: Tensor, sigma: Tensor, inside: Tensor) -> Tensor:
@@ -162,22 +182,22 @@ def _gauss_newton(residual: Tensor, line: Tensor, away: Tensor, sigma: Tensor, i
     powers = [twice]
     for _ in range(4):
         powers.append(powers[-1] * away)
-    p0, p1, p2, p3, p4 = (power.sum(dim=2) for power in powers)
-    r0, r1, r2 = (part.sum(dim=2) for part in (once, once * away, once * away * away))
+    once_away = once * away
+    summed = (*powers, once, once_away, once_away * away)
     time = _times(residual) * CHANNELS_PER_HZ_S
+    moments = torch.stack([torch.ones_like(time), time, time * time], dim=1)
+    rows = torch.stack([part.sum(dim=2) for part in summed], dim=1)[..., None]
+    # shape (n, 3) each: sums over the spectra, these times their time, and times its square
+    p0, p1, p2, p3, p4, r0, r1, r2 = (rows * moments).sum(dim=2).unbind(dim=1)
     s = 1 / sigma
-
-    def total(rows: Tensor, moment: int = 0) -> Tensor:
-        return (rows * time**moment).sum(dim=1)
-
     entries = [
-        [total(p2) * s * s, -total(p2, 1) * s * s, total(p3) * s, total(p1) * s],
-        [-total(p2, 1) * s * s, total(p2, 2) * s * s, -total(p3, 1) * s, -total(p1, 1) * s],
-        [total(p3) * s, -total(p3, 1) * s, total(p4), total(p2)],
-        [total(p1) * s, -total(p1, 1) * s, total(p2), total(p0)],
+        [p2[:, 0] * s * s, -p2[:, 1] * s * s, p3[:, 0] * s, p1[:, 0] * s],
+        [-p2[:, 1] * s * s, p2[:, 2] * s * s, -p3[:, 1] * s, -p1[:, 1] * s],
+        [p3[:, 0] * s, -p3[:, 1] * s, p4[:, 0], p2[:, 0]],
+        [p1[:, 0] * s, -p1[:, 1] * s, p2[:, 0], p0[:, 0]],
     ]
     normal = torch.stack([torch.stack(row, dim=1) for row in entries], dim=1)
-    right = torch.stack([total(r1) * s, -total(r1, 1) * s, total(r2), total(r0)], dim=1)
+    right = torch.stack([r1[:, 0] * s, -r1[:, 1] * s, r2[:, 0], r0[:, 0]], dim=1)
     diagonal = torch.diagonal(normal, dim1=1, dim2=2)
     solved: Tensor = torch.linalg.solve(normal + torch.diag_embed(DAMPING * diagonal + 1e-3), right)
     return solved

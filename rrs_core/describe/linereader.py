@@ -73,20 +73,27 @@ def drifts() -> Tensor:
 
 
 @cache
+def moved() -> tuple[Tensor, Tensor]:
+    """Return the bins of `BINNED` channels that each track has moved by, whole ones and the rest, (n_drifts, 16).
+
+    A track is where it is in the middle of the scan.
+    """
+    times = torch.arange(units.SNIPPET_TIMES) - 0.5 * (units.SNIPPET_TIMES - 1)
+    bins = -drifts()[:, None] * times * CHANNELS_PER_HZ_S / BINNED
+    whole = bins.floor()
+    return whole.long(), bins - whole
+
+
+@cache
 def track_kernel(device: str = "cpu") -> Tensor:
     """Return the convolution that averages along every track, shape (n_drifts, 16, 1, width).
 
-    Over the bins of `BINNED` channels; a track is where it is in the middle of the scan,
-    and what falls between two bins is divided among them.
+    Over the bins of `BINNED` channels; what falls between two bins is divided among them.
     """
-    rates = drifts()
-    times = torch.arange(units.SNIPPET_TIMES) - 0.5 * (units.SNIPPET_TIMES - 1)
-    moved = -rates[:, None] * times * CHANNELS_PER_HZ_S / BINNED
-    reach = int(moved.abs().max().ceil()) + 1
-    low = moved.floor()
-    share = moved - low
-    kernel = torch.zeros(len(rates), units.SNIPPET_TIMES, 2 * reach + 1)
-    place = (low.long() + reach)[..., None]
+    low, share = moved()
+    reach = int(torch.maximum(-low, low + 1).max()) + 1
+    kernel = torch.zeros(len(low), units.SNIPPET_TIMES, 2 * reach + 1)
+    place = (low + reach)[..., None]
     kernel.scatter_add_(2, place, (1 - share)[..., None])
     kernel.scatter_add_(2, place + 1, share[..., None])
     return (kernel / units.SNIPPET_TIMES)[:, :, None].to(device)
@@ -122,6 +129,7 @@ class LineReader(nn.Module):
         self.hidden = nn.Linear(48 * (units.SNIPPET_TIMES // 4) * (PATCH_CHANNELS // 4), FEATURES)
         self.numbers = nn.Linear(FEATURES, READ + 2)
         self.score_counts = nn.Parameter(torch.ones(()))
+        self.fused = False  #: a copy that only encodes, see `fuse`
 
     def scores(self, x: Tensor) -> Tensor:
         """Return the score of every drift and place, shape (n, n_drifts, n_places), of inputs (n, 1, 16, 256)."""
@@ -129,11 +137,8 @@ class LineReader(nn.Module):
             pixels = x[:, 0]
             linear = torch.sinh(pixels.clamp(-3.0, LOUDEST))
             standing_out = torch.sigmoid(2 * (linear.clamp(-10, 10) - 2))
-            kinds = functional.avg_pool2d(torch.stack([pixels, 0.1 * linear, standing_out], dim=1), (1, BINNED))
-            kernel = track_kernel(x.device.type)
-            flat = kinds.reshape(-1, units.SNIPPET_TIMES, 1, kinds.shape[-1])
-            summed = functional.conv2d(flat, kernel, padding=(0, kernel.shape[-1] // 2))
-            summed = summed.view(len(x), 3, len(kernel), -1).contiguous(memory_format=torch.channels_last)
+            along = _along_tracks if self.fused and x.device.type == "cpu" else _convolved
+            summed = along(pixels, 0.1 * linear, standing_out)
         for convolution, norm in zip(self.sums, self.sum_norms, strict=True):
             summed = functional.relu(norm(convolution(summed)), inplace=True)
         score: Tensor = self.score(summed)[:, 0].float()
@@ -160,11 +165,14 @@ class LineReader(nn.Module):
         return torch.stack(tracks, dim=1), torch.stack(heights, dim=1)
 
     def look(self, x: Tensor, tracks: Tensor, heights: Tensor) -> Guess:
-        """Return what is seen along given tracks, shape (n, 2), of given scores, (n,)."""
+        """Return what is seen along given tracks, shape (n, 2), of given scores, (n,).
+
+        Of n inputs, or of fewer: several neighbouring tracks are then of one input.
+        """
         rate, middle = tracks.unbind(dim=1)
         pixels = straight(x[:, 0], rate, middle)
-        seen = torch.stack([pixels, 0.1 * torch.sinh(pixels.clamp(-3.0, LOUDEST))], dim=1)
-        seen = seen.contiguous(memory_format=torch.channels_last)
+        seen = torch.stack([pixels, 0.1 * torch.sinh(pixels.clamp(-3.0, LOUDEST))], dim=-1)
+        seen = seen.permute(0, 3, 1, 2)  # channels last
         for convolution, norm in zip(self.patches, self.patch_norms, strict=True):
             seen = functional.relu(norm(convolution(seen)), inplace=True)
         with torch.autocast(x.device.type, enabled=False):
@@ -177,9 +185,8 @@ class LineReader(nn.Module):
     def read(self, x: Tensor, scores: Tensor) -> Reading:
         """Read the line that is trusted most among the candidates."""
         tracks, heights = self.candidates(scores)
-        each = x.repeat_interleave(CANDIDATES, dim=0)
-        guess = self.look(each, tracks.flatten(0, 1), heights.flatten())
-        first = torch.arange(0, len(each), CANDIDATES, device=x.device)
+        guess = self.look(x, tracks.flatten(0, 1), heights.flatten())
+        first = CANDIDATES * torch.arange(len(x), device=x.device)
         chosen = first + guess.trust.view(-1, CANDIDATES).argmax(dim=1)
         rate = DRIFT_UNIT_HZ_S * guess.parameters[chosen, 0].clamp(-1.2, 1.2)
         width = MIDDLE * torch.exp(HALF_RANGE * guess.parameters[chosen, 1].clamp(-4, 3))
@@ -195,6 +202,28 @@ class LineReader(nn.Module):
                 if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     convolutions[place] = fuse_conv_bn_eval(convolution, norm)
                     norms[place] = nn.Identity()
+        self.fused = True
+
+
+def _convolved(*kinds: Tensor) -> Tensor:
+    """Return means of kinds of pixels, (n, 16, 256) each, along all tracks, shape (n, kinds, n_drifts, bins)."""
+    binned = functional.avg_pool2d(torch.stack(kinds, dim=1), (1, BINNED))
+    kernel = track_kernel(binned.device.type)
+    flat = binned.reshape(-1, units.SNIPPET_TIMES, 1, binned.shape[-1])
+    summed = functional.conv2d(flat, kernel, padding=(0, kernel.shape[-1] // 2))
+    return summed.view(len(binned), len(kinds), len(kernel), -1).contiguous(memory_format=torch.channels_last)
+
+
+def _along_tracks(*kinds: Tensor) -> Tensor:
+    """Return what `_convolved` does, on a CPU: a convolution multiplies by zero for the most part."""
+    from rrs_core.describe.track_sums import along_tracks
+
+    low, share = moved()
+    bins = kinds[0].shape[2] // BINNED
+    out = torch.empty(len(kinds[0]), len(low), bins, len(kinds))
+    pixels = (kind.contiguous().numpy() for kind in kinds)
+    along_tracks(*pixels, low.numpy(), share.numpy(), out.flatten(2).numpy())
+    return out.permute(0, 3, 1, 2)  # channels last
 
 
 def cell(drift_rate_hz_s: Tensor, middle: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def run(
     if averaged and start is None:
         raise SettingsRefused("CONFIG", "there is no model to average with", todo="name one with --from")
     grounds = None if telescope is None else np.asarray(open_stack(telescope))
-    chosen = _device(device)
+    chosen = encoders.device_of(device)
     rng = np.random.default_rng([seed, 0])
     torch.manual_seed(seed)
     opened = [load(root) for root in surveys]
@@ -238,16 +238,6 @@ def _module(
             "MODEL", "the model to go on from has another architecture", got=before.architecture, expected=architecture
         )
     return before.module
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
-        raise SettingsRefused(
-            "DEVICE", "no such device here", got=name, expected="auto, cpu, or cuda where there is one"
-        )
-    return name
 
 
 def _gather(surveys: list[Survey], rng: np.random.Generator) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
