@@ -10,18 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 NAMES = (
-    "read",
-    "energy",
-    "drift",
-    "features",
-    "clusters",
-    "encode",
-    "search",
-    "faiss",
-    "lookalikes",
-    "hits",
+    "read", "energy", "drift", "features", "clusters", "encode", "search", "faiss", "lookalikes", "hits", "start",
     "explorer",
-)
+)  # fmt: skip
 OUT = Path(__file__).parent / "results.json"
 
 
@@ -33,7 +24,7 @@ def main() -> None:
     chosen = sys.argv[1:] or list(NAMES)
     before = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}
     results = {name: before[name] for name in NAMES if name in before}
-    table = Table("figure", "ours", "reference", "ratio", "goal", "met", title="rrs benchmarks")
+    table = Table("figure", "ours", "reference", "ratio", "quartiles", "goal", "met", title="rrs benchmarks")
     for name in chosen:
         rows = importlib.import_module(f"benchmarks.bench_{name}").run()
         if not rows:  # what it compares with is not installed
@@ -48,6 +39,7 @@ def main() -> None:
                 f"{row.ours:.4g} {row.unit}",
                 f"{row.reference:.4g} {row.unit}",
                 f"{row.ratio:.3g}",
+                "" if row.spread is None else "{:.3g} to {:.3g}".format(*row.spread),
                 row.goal,
                 "yes" if row.met else "NO",
             )
