@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,10 +86,11 @@ def separate(score: NDArray[np.float64], cells: Cells, width: int) -> NDArray[np
             taken[max(0, at - reach + 1) : at + reach] = True
     windows, tops = (np.array(column, np.int64) for column in zip(*sorted(kept), strict=True))
     runs = runs_of_cells(cells.loud, cells.peak, width)
-    edges = np.flatnonzero(np.diff(runs[tops])) + 1
+    edges = [0, *(np.flatnonzero(np.diff(runs[tops])) + 1).tolist(), len(tops)]
     out: list[int] = []
-    for run, peaks in zip(np.split(windows, edges), np.split(tops, edges), strict=True):
-        out += _own_signals(run, peaks, score, cells) if len(run) > 1 else [int(run[0])]
+    for first, stop in pairwise(edges):
+        alone = stop - first == 1
+        out += [int(windows[first])] if alone else _own_signals(windows[first:stop], tops[first:stop], score, cells)
     return np.array(out, np.int64)
 
 
@@ -150,6 +152,14 @@ def place(flat: FlatBlock, starts: NDArray[np.int64], width: int, sigma: float) 
         Placed(c, within(c + d // 2, width, n_chan), s)
         for c, d, s in zip(channel.tolist(), drift.tolist(), snr.tolist(), strict=True)
     ]
+
+
+def strengths(flat: FlatBlock, starts: NDArray[np.int64], width: int, sigma: float) -> NDArray[np.float64]:
+    """Return the signal-to-noise ratio of the signal within each window, shape (n_windows,); see `place`."""
+    no_boxes = tracks.WIDTHS[:0]
+    return tracks.best_tracks(
+        flat.block, flat.points, flat.step, starts, width, sigma if sigma > 0 else 1.0, tracks.DRIFTS, no_boxes
+    )[0]
 
 
 def within(centre: int, width: int, n_chan: int) -> int:

@@ -49,8 +49,14 @@ def paper(
     flat = FlatBlock(block, divisor(level, float(np.sqrt(np.median(m2[quieter])))))
     sigma = float(np.median(np.sqrt(m2[quieter]) / flat.points[at[quieter]]))
     above = np.flatnonzero(k2 > threshold)
-    placed = _in_the_middle(hits.place(flat, above * stride, width, sigma), above * stride, width, n_chan)
-    columns = columns_of(placed, k2[above], np.full(len(above), "shape"))
+    middles = above * stride + width // 2
+    columns = {
+        "channel": middles,
+        "centre": np.array([hits.within(middle, width, n_chan) for middle in middles.tolist()], np.int64),
+        "snr": hits.strengths(flat, above * stride, width, sigma),
+        "s_statistic": k2[above],
+        "trigger": np.full(len(above), "shape"),
+    }
     return Detection(columns, k2, float(threshold), k2 <= threshold, flat, sigma, masked, width, stride)
 
 
@@ -86,8 +92,10 @@ def default(
     sums = triggers.Sums(stripes.table, stripes.rows, stride, level, scale)
     cells = width // stride
     few = int(alive.sum()) - cells + 1 < noise.ENOUGH
-    living = np.repeat(alive, stride) if alive.any() else slice(None)
-    dof, spread = noise.noise_of_pixels(block[:, : len(level) * stride][:, living]) if few else (None, 0.0)
+    dof, spread = None, 0.0
+    if few:
+        living = np.repeat(alive, stride) if alive.any() else slice(None)
+        dof, spread = noise.noise_of_pixels(block[:, : len(level) * stride][:, living])
     probability = settings.false_hits_per_coarse / len(triggers.NAMES) / ((COARSE_CHANNEL - width) // stride + 1)
     judged = triggers.judge(
         sums, stripes=cells, probability=probability, fixed=settings.threshold, dof_floor=dof_floor, dof=dof

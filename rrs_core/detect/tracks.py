@@ -85,7 +85,7 @@ def best_track(
     drifts : ndarray of int
         Channels from the first to the last spectrum, tried in this order; the first best wins.
     widths : ndarray of int
-        Odd box widths [channels].
+        Odd box widths [channels]; none where the ratio is all that is wanted.
 
     Returns
     -------
@@ -112,20 +112,25 @@ def best_track(
                 narrow, start, drift = highest, at, d
         step //= 2
     best = narrow
+    running = np.zeros(len(total) + 1 if len(widths) else 0)
     for d in (drift, 0):
+        if not len(widths):
+            break
         low, n = _along(patch, first, last, d, total)
+        for j in range(n):
+            running[j + 1] = running[j] + total[j]
         for w in widths:
             if w > n:
                 break
             scale = 1 / np.sqrt(w)
-            box = 0.0
-            for j in range(w):
-                box += total[j]
+            highest = -np.inf
             for j in range(n - w + 1):
-                if j:
-                    box += total[j + w - 1] - total[j - 1]
-                if box * scale > best:
-                    best, start, drift = box * scale, low + j + w // 2, d
+                highest = max(highest, running[j + w] - running[j])
+            if highest * scale > best:
+                j = 0
+                while running[j + w] - running[j] < highest:
+                    j += 1
+                best, start, drift = highest * scale, low + j + w // 2, d
         if d == 0:
             break
     return narrow / np.sqrt(n_time), start, drift

@@ -67,7 +67,7 @@ class Judged:
     @property
     def trigger(self) -> NDArray[np.str_]:
         """Which of `NAMES` each window stands out by most; the shape where it does at all."""
-        return np.array(NAMES)[np.where(self.ratios[0] >= 1, 0, 1 + self.ratios[1:].argmax(axis=0))]
+        return np.array(NAMES)[np.where(self.ratios[0] >= 1, 0, np.where(self.ratios[1] >= self.ratios[2], 1, 2))]
 
 
 def judge(
@@ -145,7 +145,8 @@ def _above_surroundings(excess: NDArray[np.float64]) -> NDArray[np.float64]:
     first, last = np.median(excess[:half]), np.median(excess[-half:])
     padded = np.concatenate([2 * first - excess[half:0:-1], excess, 2 * last - excess[-2 : -half - 2 : -1]])
     knots = np.append(np.arange(0, n - 1, half), n - 1)
-    around = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)[knots], axis=1)
+    # the median of an odd number, without what numpy's does besides
+    around = np.partition(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)[knots], half, axis=1)[:, half]
     above = excess - np.interp(np.arange(n), knots, around)
     spread = 1.4826 * float(np.median(-above[above < 0])) if (above < 0).any() else 1.0
     ratio: NDArray[np.float64] = above / max(1.0, spread)
