@@ -126,7 +126,7 @@ def run() -> list[Row]:
         f"{N_HITS} hits in {N_CHAN} channels x {N_TIME} spectra, all work on the block included; "
         f"the plain way from {SAMPLE} hits, data in memory, Astropy's algorithm"
     )
-    goals = dict.fromkeys(((method, name) for method in ("paper", "default") for name in ALGORITHMS), 250)
+    goals = dict.fromkeys(((method, name) for method in ("paper", "default") for name in ALGORITHMS), 400)
     return [
         row(
             f"features of a hit, {method} method, against the plain way ({algorithm})",

@@ -276,15 +276,16 @@ def shapes(
 
 
 @nb.njit(cache=True, error_model="numpy", nogil=True)
-def series_along(
+def sides_along(
     block: NDArray[np.float32],
     channels: NDArray[np.int64],
     offsets: NDArray[np.int64],
     inside: NDArray[np.int64],
     outside: NDArray[np.int64],
-    sides: int,
-) -> NDArray[np.float64]:
-    """Return each hit's power in its own channels, along its drift, less the median of its neighbours.
+    signal: NDArray[np.float64],
+    pool: NDArray[np.float64],
+) -> None:
+    """Take each hit's mean power in its own channels, and its neighbours', along its drift.
 
     Parameters
     ----------
@@ -297,36 +298,28 @@ def series_along(
     outside : ndarray of int, shape (n_hits, 2)
         Where the neighbours begin: those below it, and from it upwards. 0 on a side where
         the signal goes on; there is never one on both.
-    sides : int
-        Neighbours on each side [channels].
-
-    Returns
-    -------
-    ndarray, shape (n_hits, n_time)
-        Differences that are rounding are exactly 0.
+    signal : ndarray, shape (n_hits, n_time)
+        Out: mean power of the signal.
+    pool : ndarray, shape (n_hits, n_time, 2 * sides)
+        Out: the neighbours, the first half where there are some on one side only.
     """
     n_time, n_chan = block.shape
-    series = np.zeros((len(channels), n_time))
-    pool = np.empty(2 * sides)
+    sides = pool.shape[2] // 2
     for i in range(len(channels)):
         for t in range(n_time):
             zero = channels[i] + offsets[i, t]
-            signal = 0.0
+            total = 0.0
             for c in range(zero + inside[i, 0], zero + inside[i, 1]):
-                signal += np.float64(block[t, c]) if 0 <= c < n_chan else 1.0
-            signal /= inside[i, 1] - inside[i, 0]
+                total += np.float64(block[t, c]) if 0 <= c < n_chan else 1.0
+            signal[i, t] = total / (inside[i, 1] - inside[i, 0])
             n = 0
             for side in range(2):
                 if outside[i, side] == 0:
                     continue
                 first = zero + outside[i, side] - (sides if side == 0 else 0)
                 for c in range(first, first + sides):
-                    pool[n] = np.float64(block[t, c]) if 0 <= c < n_chan else 1.0
+                    pool[i, t, n] = np.float64(block[t, c]) if 0 <= c < n_chan else 1.0
                     n += 1
-            level = np.median(pool[:n])
-            if abs(signal - level) > ROUNDING * 10 * abs(signal):
-                series[i, t] = signal - level
-    return series
 
 
 @nb.njit(cache=True, error_model="numpy", fastmath=_FAST, nogil=True)

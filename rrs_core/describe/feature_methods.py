@@ -52,7 +52,7 @@ def measure_paper(
     # Only row means are taken from running sums: they lose nothing that a mean of 35,790 channels shows.
     total = np.concatenate([np.zeros((1, n_time)), np.cumsum(rows, axis=0)])
     series = (total[last] - total[first]) / (2 * half)
-    middles = np.median(series, axis=1)
+    middles = _medians(series)
     tws, _, time_std = shapes(series, middles)
 
     kurtoses = np.empty((n_hits, KURTOSES))
@@ -93,7 +93,7 @@ def measure_default(
         level, noise = feature_widths.level_and_noise(np.sort(near, axis=1))
         inside, outside = np.empty((n, 2), np.int64), np.empty((n, 2), np.int64)
         widths = feature_widths.own_widths(near, level, noise, window.own, GAP, inside, outside)
-        series = kernels.series_along(block, channels[some], offsets[some], inside, outside, SIDES)
+        series = _series(block, channels[some], offsets[some], inside, outside)
         above = (central - level[:, None]) / np.where(noise > 0, noise, NO_NOISE)[:, None]
         _keep(found, _spectral(central, window))
         _keep(found, _modulation(series))
@@ -136,10 +136,31 @@ def _turning_point(kurtoses: NDArray[np.float64], window: Windows) -> Columns:
     }
 
 
+def _series(
+    block: NDArray[np.float32],
+    channels: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    inside: NDArray[np.int64],
+    outside: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return each hit's power in its own channels, along its drift, less the median of its neighbours, (n_hits, n_time).
+
+    Differences that are rounding are exactly 0. See `feature_kernels.sides_along`.
+    """
+    signal = np.empty(offsets.shape)
+    pool = np.empty((*offsets.shape, 2 * SIDES))
+    kernels.sides_along(block, channels, offsets, inside, outside, signal, pool)
+    level = np.empty(offsets.shape)
+    both = (outside != 0).all(axis=1)
+    level[both] = _medians(pool[both])
+    level[~both] = _medians(pool[~both, :, :SIDES])
+    return np.where(np.abs(signal - level) > kernels.ROUNDING * 10 * np.abs(signal), signal - level, 0.0)
+
+
 def _modulation(series: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     """Return our features 9 and 10 of power above the neighbours, shape (n_hits, n_time)."""
     n_time = series.shape[1]
-    skewness, _, _ = shapes(series, np.median(series, axis=1))
+    skewness, _, _ = shapes(series, _medians(series))
     deviation, mean = series.std(axis=1), series.mean(axis=1)
     least = deviation / np.sqrt(max(1, n_time - 1))
     scale = np.maximum(mean, least)
@@ -197,10 +218,12 @@ def _middle(central: NDArray[np.float64], half: int) -> NDArray[np.float64]:
 
 
 def _medians(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the median of each row of finite values, of even number."""
-    half = values.shape[1] // 2
-    parted = np.partition(values, (half - 1, half), axis=1)
-    medians: NDArray[np.float64] = 0.5 * (parted[:, half - 1] + parted[:, half])
+    """Return the medians along the last axis of finite values: `numpy.median`'s, several times faster."""
+    half = values.shape[-1] // 2
+    parted = np.partition(values, half, axis=-1)  # one place: of two numpy finds neither many at a time
+    if values.shape[-1] % 2:
+        return parted[..., half]
+    medians: NDArray[np.float64] = 0.5 * (parted[..., :half].max(axis=-1) + parted[..., half])
     return medians
 
 

@@ -173,7 +173,7 @@ def own_widths(
     gap : int
         Channels between the signal and its neighbours.
     inside, outside : ndarray of int, shape (n_hits, 2)
-        Out: see `series_along`. A signal ends on one side at least: half of the channels
+        Out: see `feature_kernels.sides_along`. A signal ends on one side at least: half of the channels
         are not above the median.
     """
     n_hits, n = spectra.shape

@@ -145,13 +145,24 @@ def location_and_scale(flat: NDArray[np.floating]) -> tuple[NDArray[np.floating]
     Where more than half of the pixels are equal (8-bit images of strong signals) the
     median absolute deviation is zero: the mean absolute deviation stands in.
     """
-    middle = np.median(flat, axis=1, keepdims=True)
+    middle = _medians(flat)
     deviation = np.abs(flat - middle)
-    scale = NORMAL_MAD * np.median(deviation, axis=1, keepdims=True)
+    scale = NORMAL_MAD * _medians(deviation)
     flatlined = scale[:, 0] <= 0
     if flatlined.any():
         scale[flatlined] = NORMAL_MEAN_DEVIATION * deviation[flatlined].mean(axis=1, keepdims=True)
     return middle, scale
+
+
+def _medians(flat: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the median of each row of finite values, shape (n, 1): `numpy.median`'s, several times faster."""
+    half = flat.shape[1] // 2
+    parted = np.partition(flat, half, axis=1)
+    upper = parted[:, half : half + 1]
+    if flat.shape[1] % 2:
+        return upper
+    middle: NDArray[np.floating] = 0.5 * (parted[:, :half].max(axis=1, keepdims=True) + upper)
+    return middle
 
 
 def standardised(snippets: NDArray[np.generic]) -> NDArray[np.float32]:
