@@ -221,8 +221,8 @@ def _along_tracks(*kinds: Tensor) -> Tensor:
     low, share = moved()
     bins = kinds[0].shape[2] // BINNED
     out = torch.empty(len(kinds[0]), len(low), bins, len(kinds))
-    pixels = (kind.contiguous().numpy() for kind in kinds)
-    along_tracks(*pixels, low.numpy(), share.numpy(), out.flatten(2).numpy())
+    first, second, third = (kind.contiguous().numpy() for kind in kinds)
+    along_tracks(first, second, third, low.numpy(), share.numpy(), out.flatten(2).numpy())
     return out.permute(0, 3, 1, 2)  # channels last
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MIDDLE = (0.05, 0.95)  #: share of the sorted spectrum that turboSETI takes its noise from
 BOXES = 6  #: boxes of 1, 2, ... 32 channels
+NARROWEST = 2048  #: fine channels below which a block is not summed in boxes
 CREST = 3  #: channels about a candidate that must be lower
 
 
@@ -109,18 +110,18 @@ def _default(block: NDArray[Any], least: float, limit: int, step: float, sigma: 
         box = 2**level
         if level:
             n //= 2
-            if n < 2 * tree.TILE // box:
+            if n < NARROWEST // box:
                 break
             smaller = np.zeros((n_rows, n + _margin(n_rows, n_time, limit // box)), np.float32)
             standout.binned(view, n, smaller)
             view = smaller
-        best, channel, drift = _tracks(view, n_time, n, math.ceil(limit / box))
-        above += 0 if level else sum(int((b >= least * math.sqrt(n_time)).sum()) for b in best)
-        for b, c, d in zip(best, channel, drift, strict=True):
-            spot = np.empty(len(b), np.int64)
-            spot = spot[: standout.crests(b, 0.8 * least * math.sqrt(n_time), CREST, spot)]
-            middle = box // 2
-            found.append(np.stack([b[spot], c[spot] * box + middle, d[spot] * box, np.full(len(spot), box)]))
+        ways = _tracks(view, n_time, n, math.ceil(limit / box))
+        above += 0 if level else sum(int((way.best >= least * math.sqrt(n_time)).sum()) for way in ways)
+        for way in ways:
+            spot = np.empty(n, np.int64)
+            spot = spot[: standout.crests(way.best, 0.8 * least * math.sqrt(n_time), CREST, spot)]
+            c, d = way.tracks(spot)
+            found.append(np.stack([way.best[spot], c * box + box // 2, d * box, np.full(len(spot), box)]))
     strength, channel_, drift_, width = np.concatenate(found, axis=1)
     inside = (channel_ >= 0) & (channel_ < n_chan) & (np.abs(drift_) < limit + width)
     order = np.lexsort((channel_, -strength))
@@ -141,52 +142,51 @@ def _paper(block: NDArray[Any], least: float, limit: int, reach: int, step: floa
     middle = np.sort(summed)[int(MIDDLE[0] * n_chan) : max(1, int(MIDDLE[1] * n_chan))]
     median, spread = float(np.median(middle)), float(middle.std()) or 1.0
     rows[:n_time, :n_chan] -= np.float32(median / n_time)
-    best, channel, drift = _tracks(rows, n_time, n_chan, limit)
-    highest, way = _by_start(best, channel, drift, n_chan)
+    highest, way = _by_start(_tracks(rows, n_time, n_chan, limit), n_chan)
     highest /= np.float32(spread)
     at = tophits.highest_within(highest, least, reach)
     above = int((highest >= least).sum())
     return _lines(at, way[at], highest[at].astype(np.float64), np.ones(len(at), np.int64), step, above)
 
 
-def _by_start(
-    best: list[NDArray[np.float32]], channel: list[NDArray[np.int64]], drift: list[NDArray[np.int64]], n_chan: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """Best tracks of one way: to the right, by the channel they begin in, or to the left, by the one they end in."""
+
+    best: NDArray[np.float32]  #: (n,) highest sum
+    moved: NDArray[np.int32]  #: (n,) its drift, always positive, over the rows of the tree
+    left: bool
+    share: float  #: of the tree's rows that are the scan's: those beyond it are empty, of the same slope
+
+    def tracks(self, spot: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the channels in the first spectrum of the best at some channels, and their drifts to the last one."""
+        moved = self.moved[spot]
+        drift = np.rint(moved * self.share).astype(np.int64)
+        return (spot + moved, -drift) if self.left else (spot, drift)
+
+
+def _by_start(ways: list[_Way], n_chan: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the best track of every channel of the first spectrum, whichever way it runs."""
-    highest, way = best[0].copy(), drift[0].copy()
-    if len(best) > 1:
-        inside = np.flatnonzero((channel[1] < n_chan) & (channel[1] >= 0))
-        inside = inside[np.argsort(best[1][inside], kind="stable")]  # the best is written last
-        other = np.full(n_chan, -np.inf, np.float32)
-        turned = np.zeros(n_chan, np.int64)
-        other[channel[1][inside]] = best[1][inside]
-        turned[channel[1][inside]] = drift[1][inside]
+    everywhere = np.arange(n_chan)
+    highest, way = ways[0].best, ways[0].tracks(everywhere)[1]
+    if len(ways) > 1:
+        other, turned = tophits.best_of_each(ways[1].best, *ways[1].tracks(everywhere), n_chan)
         higher = other > highest
         highest[higher], way[higher] = other[higher], turned[higher]
     return highest, way
 
 
-def _tracks(
-    rows: NDArray[np.float32], n_time: int, n: int, limit: int
-) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-    """Search tracks to the right, by the channel they begin in, then to the left, by the channel they end in.
-
-    Returns, for each way: highest sums, channels in the first spectrum, drifts from the first spectrum to the last.
-    """
+def _tracks(rows: NDArray[np.float32], n_time: int, n: int, limit: int) -> list[_Way]:
+    """Search tracks to the right, then to the left; where nothing can drift, to the right alone."""
     n_rows = len(rows)
     if n_time == 1 or limit == 0:
-        return [rows[:n_time, :n].sum(axis=0)], [np.arange(n)], [np.zeros(n, np.int64)]
-    fans = _fans(n_time, limit)
-    sums, starts, ways = [], [], []
-    for reverse in (False, True):
-        best, drifts = np.full(n, -np.inf, np.float32), np.zeros(n, np.int32)
-        tree.search(rows, n, fans, reverse, best, drifts, limit * (n_rows - 1) // (n_time - 1))
-        # Rows beyond the scan are empty: the same slope, over fewer spectra.
-        moved = np.rint(drifts * ((n_time - 1) / (n_rows - 1))).astype(np.int64)
-        sums.append(best)
-        starts.append(np.arange(n) + (drifts.astype(np.int64) if reverse else 0))
-        ways.append(-moved if reverse else moved)
-    return sums, starts, ways
+        return [_Way(rows[:n_time, :n].sum(axis=0), np.zeros(n, np.int32), False, 1.0)]
+    ways = []
+    for left in (False, True):
+        best, moved = np.full(n, -np.inf, np.float32), np.zeros(n, np.int32)
+        tree.search(rows, n, _fans(n_time, limit), left, best, moved, limit * (n_rows - 1) // (n_time - 1))
+        ways.append(_Way(best, moved, left, (n_time - 1) / (n_rows - 1)))
+    return ways
 
 
 def _fans(n_time: int, limit: int) -> int:

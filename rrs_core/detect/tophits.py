@@ -256,6 +256,22 @@ def separate(
 
 
 @nb.njit(cache=True, error_model="numpy", nogil=True)
+def best_of_each(
+    best: NDArray[np.float32], channel: NDArray[np.int64], drift: NDArray[np.int64], n_chan: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the highest of the sums that share a channel, and its drift, shapes (n_chan,); the last of equal ones.
+
+    Where there is none the sum is -inf; what lies outside the block is left out.
+    """
+    highest, way = np.full(n_chan, -np.inf, np.float32), np.zeros(n_chan, np.int64)
+    for i in range(len(best)):
+        at = channel[i]
+        if 0 <= at < n_chan and best[i] >= highest[at]:
+            highest[at], way[at] = best[i], drift[i]
+    return highest, way
+
+
+@nb.njit(cache=True, error_model="numpy", nogil=True)
 def highest_within(best: NDArray[np.float32], least: float, reach: int) -> NDArray[np.int64]:
     """Return the channels with at least `least` and nothing higher within `reach`: turboSETI's top hits.
 
