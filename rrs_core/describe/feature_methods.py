@@ -143,7 +143,7 @@ def _series(
     inside: NDArray[np.int64],
     outside: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return each hit's power in its own channels, along its drift, less its neighbours' median, shape (n_hits, n_time).
+    """Return each hit's power in its own channels, along its drift, less its neighbours' median, (n_hits, n_time).
 
     Differences that are rounding are exactly 0. See `feature_kernels.sides_along`.
     """

@@ -116,12 +116,12 @@ def _default(block: NDArray[Any], least: float, limit: int, step: float, sigma: 
             standout.binned(view, n, smaller)
             view = smaller
         ways = _tracks(view, n_time, n, math.ceil(limit / box))
-        above += 0 if level else sum(int((way.best >= least * math.sqrt(n_time)).sum()) for way in ways)
-        for way in ways:
+        above += 0 if level else sum(int((one.best >= least * math.sqrt(n_time)).sum()) for one in ways)
+        for one in ways:
             spot = np.empty(n, np.int64)
-            spot = spot[: standout.crests(way.best, 0.8 * least * math.sqrt(n_time), CREST, spot)]
-            c, d = way.tracks(spot)
-            found.append(np.stack([way.best[spot], c * box + box // 2, d * box, np.full(len(spot), box)]))
+            spot = spot[: standout.crests(one.best, 0.8 * least * math.sqrt(n_time), CREST, spot)]
+            c, d = one.tracks(spot)
+            found.append(np.stack([one.best[spot], c * box + box // 2, d * box, np.full(len(spot), box)]))
     strength, channel_, drift_, width = np.concatenate(found, axis=1)
     inside = (channel_ >= 0) & (channel_ < n_chan) & (np.abs(drift_) < limit + width)
     order = np.lexsort((channel_, -strength))
