@@ -30,7 +30,7 @@ def main() -> None:
         if not rows:  # what it compares with is not installed
             continue
         results[name] = {
-            "machine": f"{platform.machine()}, Python {platform.python_version()}",
+            "machine": f"{_processor()}, Python {platform.python_version()}",
             "rows": [asdict(row) for row in rows],
         }
         for row in rows:
@@ -45,6 +45,17 @@ def main() -> None:
             )
         OUT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     Console(width=150).print(table)
+
+
+def _processor() -> str:
+    """Return what is computed on, and with which instructions for bfloat16, where the system tells."""
+    told = Path("/proc/cpuinfo")
+    words = dict(
+        line.split(":", 1) for line in (told.read_text() if told.is_file() else "").splitlines() if ":" in line
+    )
+    known = {name.strip(): text.strip() for name, text in words.items()}
+    flags = sorted({"avx512_bf16", "amx_bf16"} & set(known.get("flags", "").split()))
+    return ", ".join([platform.machine(), *filter(None, [known.get("model name", "")]), *flags])
 
 
 if __name__ == "__main__":

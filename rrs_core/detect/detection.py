@@ -46,9 +46,9 @@ class Detection:
         """
         import pandas as pd
 
-        table = pd.DataFrame({name: values for name, values in self.columns.items() if name != "trigger"})
-        table["trigger"] = pd.Series(self.columns["trigger"].tolist(), dtype="str")
-        return table
+        names = pd.array(self.columns["trigger"].tolist(), dtype="str")
+        others = {name: values for name, values in self.columns.items() if name != "trigger"}
+        return pd.DataFrame({**others, "trigger": names}, copy=False)
 
     def noise_windows(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw windows of noise for training: the threshold inverted (Ma et al. 2023, section 2.2).

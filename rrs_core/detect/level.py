@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rrs_core.detect import noise
 from rrs_core.observe import blocks
 
 if TYPE_CHECKING:
@@ -98,9 +99,10 @@ def robust_level(points: NDArray[np.float64]) -> NDArray[np.floating]:
     clipped = None
     for _ in range(ROUNDS):
         away = points - fit
-        away -= np.median(away)
-        limit = np.maximum(CLIP * 1.4826 * float(np.median(np.abs(away))), WEAK * np.abs(fit))
-        again = np.where(np.abs(away) > limit, fit, points)
+        away -= noise.median(away)
+        away = np.abs(away)
+        limit = np.maximum(CLIP * 1.4826 * noise.median(away), WEAK * np.abs(fit))
+        again = np.where(away > limit, fit, points)
         if clipped is not None and np.array_equal(again, clipped):
             break
         clipped = again
@@ -115,7 +117,7 @@ def divisor(level: NDArray[np.floating], spread: float) -> NDArray[np.floating]:
     nothing to divide by but the noise's `spread`.
     """
     sample = level[:: max(1, len(level) // 8192)]  # smooth: a sample will do
-    middle = float(np.median(sample[sample > 0])) if (sample > 0).any() else 0.0
+    middle = noise.median(sample[sample > 0]) if (sample > 0).any() else 0.0
     if middle <= REMOVED * spread:
         return np.full(len(level), spread if spread > 0 else 1.0)
     floor = FLOOR * middle

@@ -45,9 +45,9 @@ def paper(
     at = np.arange(len(m2)) * stride + width // 2
     k2 = moments.k_squared(FLAT_CONSTANT * np.abs(level[at]), m2, m3, m4, width * n_time)
     threshold = settings.threshold or config.PAPER_THRESHOLD
-    quieter = np.flatnonzero(k2 <= np.median(k2))
-    flat = FlatBlock(block, divisor(level, float(np.sqrt(np.median(m2[quieter])))))
-    sigma = float(np.median(np.sqrt(m2[quieter]) / flat.points[at[quieter]]))
+    quieter = np.flatnonzero(k2 <= noise.median(k2))
+    flat = FlatBlock(block, divisor(level, float(np.sqrt(noise.median(m2[quieter])))))
+    sigma = noise.median(np.sqrt(m2[quieter]) / flat.points[at[quieter]])
     above = np.flatnonzero(k2 > threshold)
     middles = above * stride + width // 2
     columns = {
@@ -87,7 +87,7 @@ def default(
     pixels = stride * n_time
     variance = stripes.table[:, moments.S2] / pixels - (stripes.table[:, moments.S1] / pixels) ** 2
     alive = variance > 0  # not so in a dead part of the band
-    scale = divisor(level, float(np.sqrt(np.median(variance[alive]))) if alive.any() else 0.0)
+    scale = divisor(level, float(np.sqrt(noise.median(variance[alive]))) if alive.any() else 0.0)
     flat = FlatBlock(block, scale, stride)
     sums = triggers.Sums(stripes.table, stripes.rows, stride, level, scale)
     cells = width // stride

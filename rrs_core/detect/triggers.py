@@ -110,7 +110,7 @@ def judge(
     level, scale = (sum(one[k : k + n] for k in range(stripes)) / stripes for one in (sums.level, sums.scale))
     relative = np.sqrt(m2) / scale
     quiet = alive & (k2 <= noise.upper_quantile(middle, noise.QUIET, pixels))
-    sigma = float(np.median(relative[quiet] if quiet.any() else relative))
+    sigma = noise.median(relative[quiet] if quiet.any() else relative)
     ratios = np.zeros((3, n))
     ratios[0] = k2 / threshold
     if fixed <= 0 and sums.n_time > 1:
@@ -142,12 +142,12 @@ def _above_surroundings(excess: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     n = len(excess)
     half = min(AROUND // 2, max(6, n // 128))  # narrower coarse channels have shorter bandpass intervals
-    first, last = np.median(excess[:half]), np.median(excess[-half:])
+    first, last = noise.median(excess[:half]), noise.median(excess[-half:])
     padded = np.concatenate([2 * first - excess[half:0:-1], excess, 2 * last - excess[-2 : -half - 2 : -1]])
     knots = np.append(np.arange(0, n - 1, half), n - 1)
     # the median of an odd number, without what numpy's does besides
     around = np.partition(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)[knots], half, axis=1)[:, half]
     above = excess - np.interp(np.arange(n), knots, around)
-    spread = 1.4826 * float(np.median(-above[above < 0])) if (above < 0).any() else 1.0
+    spread = 1.4826 * noise.median(-above[above < 0]) if (above < 0).any() else 1.0
     ratio: NDArray[np.float64] = above / max(1.0, spread)
     return ratio
