@@ -90,7 +90,21 @@ def mean_along(block: NDArray[np.float32], first: int, offsets: NDArray[np.int64
         part[:] = 0.0
         low = first + start
         t = 0
-        while t + 4 <= n_time:  # four rows a turn: a quarter of the loads and stores of the sums
+        while t + 8 <= n_time:  # eight rows a turn: an eighth of the loads and stores of the sums, which stay the same
+            a = block[t, low + offsets[t] : low + offsets[t] + n]
+            b = block[t + 1, low + offsets[t + 1] : low + offsets[t + 1] + n]
+            d = block[t + 2, low + offsets[t + 2] : low + offsets[t + 2] + n]
+            e = block[t + 3, low + offsets[t + 3] : low + offsets[t + 3] + n]
+            f = block[t + 4, low + offsets[t + 4] : low + offsets[t + 4] + n]
+            g = block[t + 5, low + offsets[t + 5] : low + offsets[t + 5] + n]
+            h = block[t + 6, low + offsets[t + 6] : low + offsets[t + 6] + n]
+            i = block[t + 7, low + offsets[t + 7] : low + offsets[t + 7] + n]
+            for c in range(n):
+                four = (np.float64(a[c]) + np.float64(b[c])) + (np.float64(d[c]) + np.float64(e[c]))
+                more = (np.float64(f[c]) + np.float64(g[c])) + (np.float64(h[c]) + np.float64(i[c]))
+                part[c] = (part[c] + four) + more
+            t += 8
+        while t + 4 <= n_time:
             a = block[t, low + offsets[t] : low + offsets[t] + n]
             b = block[t + 1, low + offsets[t + 1] : low + offsets[t + 1] + n]
             d = block[t + 2, low + offsets[t + 2] : low + offsets[t + 2] + n]
@@ -105,7 +119,7 @@ def mean_along(block: NDArray[np.float32], first: int, offsets: NDArray[np.int64
             t += 1
         for c in range(n):
             part[c] /= n_time
-    four = np.empty(4)
+    few = np.empty(4)
     for j in range(size):
         if begin <= j < end:
             continue
@@ -114,12 +128,12 @@ def mean_along(block: NDArray[np.float32], first: int, offsets: NDArray[np.int64
         while t < n_time:  # added in the same order
             for k in range(min(4, n_time - t)):
                 c = first + offsets[t + k] + j
-                four[k] = np.float64(block[t + k, c]) if 0 <= c < n_chan else 1.0
+                few[k] = np.float64(block[t + k, c]) if 0 <= c < n_chan else 1.0
             if t + 4 <= n_time:
-                total += (four[0] + four[1]) + (four[2] + four[3])
+                total += (few[0] + few[1]) + (few[2] + few[3])
             else:
                 for k in range(n_time - t):
-                    total += four[k]
+                    total += few[k]
             t += 4
         out[j] = total / n_time
 
