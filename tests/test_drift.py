@@ -600,3 +600,14 @@ def test_a_line_is_found_where_most_of_the_band_is_dead(power: float) -> None:
     add_tone(block, 3000, 0.0, 60)
     block[:, 6400:] = 0
     assert search(block * np.float32(power)).channel.tolist() == [3000]
+
+
+def test_the_best_of_tracks_that_share_a_channel_is_kept_and_the_last_of_equal_ones() -> None:
+    rng = np.random.default_rng(4)
+    best = rng.integers(0, 5, 300).astype(np.float32)  # many are equal
+    channel, drift = rng.integers(-5, 45, 300), rng.integers(0, 100, 300)
+    highest, way = tophits.best_of_each(best, channel, drift, 40)
+    for c in range(40):
+        here = np.flatnonzero(channel == c)
+        assert highest[c] == (best[here].max() if len(here) else -np.inf)
+        assert way[c] == (drift[here[best[here] == best[here].max()][-1]] if len(here) else 0)

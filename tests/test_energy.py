@@ -610,3 +610,10 @@ def test_a_coarse_channel_that_does_not_fit_into_memory_is_refused(
     with open_scan(path) as scan, pytest.raises(FileRefused) as refused:
         next(iter_detections(scan))
     assert refused.value.code == "TOO_LARGE"
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 8191])
+def test_a_median_is_numpys(n: int) -> None:
+    values = np.random.default_rng(n).normal(0, 1, n)
+    assert noise.median(values) == np.median(values)
+    assert noise.median(np.zeros(n)) == 0
