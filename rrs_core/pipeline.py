@@ -232,7 +232,7 @@ def _features(store: Store, settings: config.Settings, report: Report, engine: E
         alike, _ = resolutions.commonest(scans, hits.set_index("hit_id")["scan_id"].reindex(measured["hit_id"]))
         seeds, seeded = seeding.seed_features(scans[alike], settings, report), keys
     outputs = [store.write_table("features", measured), store.write_table("seeds", seeds)]
-    more = {"method": settings.features.method, "scan_keys": keys, "seeded": seeded}
+    more = {"method": settings.features.method, "scan_keys": keys, "seeded": seeded if _is_whole(store) else {}}
     store.finish("features", inputs, key, features.CODE, outputs, **more)
     _clear(store, "features")
 
@@ -282,7 +282,7 @@ def _cluster(store: Store, settings: config.Settings, report: Report, engine: En
     else:
         made = cluster.run(store, hits, scans, settings, report, engine=engine)
         cluster.write_fit(store, made)
-        found = growth.Growth(fitted=keys)
+        found = growth.Growth(fitted=keys if _is_whole(store) else {})
     outputs = [store.write_table(name, frame) for name, frame in made.tables.items()]
     outputs += [path for name in cluster.FIT if (path := store.root / name).is_file()]
     more = {"method": settings.cluster.method, "fit": fit, "fitted": found.fitted, "added": found.added}
@@ -380,8 +380,15 @@ def _project(store: Store, settings: config.Settings, report: Report, engine: En
     )  # fmt: skip
     written = [store.write_table(name, frame) for name, frame in maps.items()]
     methods = {name: frame["method"].iloc[0] for name, frame in maps.items() if len(frame)}
-    more = {"method": methods, "drawn": drawn or keys, "fit": fit}
+    more = {"method": methods, "drawn": (drawn or keys) if _is_whole(store) else {}, "fit": fit}
     store.finish("project", inputs, key, projection.CODE, written, **more)
+
+
+def _is_whole(store: Store) -> bool:
+    """Tell whether no scan is missing for want of a worker: what is fitted without it is fitted again with it."""
+    from rrs_core.stages.detect import LOST
+
+    return LOST not in (store.manifest("detect") or {}).get("inputs", {}).values()
 
 
 def _scan_keys(store: Store, stage: str) -> dict[str, str]:

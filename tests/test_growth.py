@@ -223,10 +223,8 @@ def test_new_hits_have_verdicts_kinds_and_places_and_the_survey_says_whose(
 
 def test_a_new_hit_is_told_to_have_been_judged_by_the_fit(grown: Path) -> None:
     survey = rrs_core.load(grown)
-    ids = survey.clusters.groupby("added")["hit_id"].first()
-    old, new = (
-        lineage.in_words(survey, row) for _, row in lineage.with_lineage(survey, ids.loc[[False, True]]).iterrows()
-    )
+    ids = survey.clusters.groupby("added")["hit_id"].first().tolist()  # of the fit, and added
+    old, new = (lineage.in_words(survey, row) for _, row in lineage.with_lineage(survey, ids).iterrows())
     words = "Its scan came after the fit: it was judged among the hits that the survey was fitted on."
     assert words in new
     assert words not in old

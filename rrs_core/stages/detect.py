@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rrs_core.stages.searching import Bands
     from rrs_core.survey.store import Store
 
-CODE = "detect-7"
+CODE = "detect-8"
 LOST = "WORKER_LOST"  #: the code of a scan that every worker died of
 MERGED = 4096  #: snippets that are held while tables are put together
 JOB_CHANNELS = 2**20  #: fine channels of a job at least: a coarse channel of the usual width, several of narrow ones

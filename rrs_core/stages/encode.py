@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "encode-1"
+CODE = "encode-2"
 PART_ROWS = 16_384  #: snippets whose latents are kept together while the work goes on
 
 
@@ -55,7 +55,7 @@ def run(
             latents[rows] = np.load(part, allow_pickle=False)
             known += len(rows)
             continue
-        latents[rows] = encoder.encode(snippets[rows], progress=partial(_tell, report, len(left), start))
+        latents[rows] = encoder.encode(snippets[rows], progress=partial(_tell, report, len(left), start), whole=True)
         write_array(part, (len(rows), encoder.dim), np.float32, [latents[rows]])
     if known := known + int(taken.sum()):
         report.note(f"encode: {known} of {len(hits)} snippets were done before")

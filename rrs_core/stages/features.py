@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rrs_core.stages.report import Report
     from rrs_core.survey.store import Store
 
-CODE = "features-5"
+CODE = "features-6"
 
 
 @dataclass(frozen=True)

@@ -66,12 +66,12 @@ def run(
 
     settings, seed = survey.settings.project, survey.settings.seed
     latents = survey.latents["hit_id"].to_numpy(np.int64)
-    stays = _stays(survey.projection, latents, drawn)
+    stays = _stays(survey, "projection", latents, drawn)
     jobs = [Job("projection", latents, survey.latent_matrix, "cosine", settings, seed, stays)]
     clustered = survey.clusters["hit_id"].to_numpy(np.int64)
     if len(clustered):
         features = scaled_features(survey).astype(np.float32)
-        stays = _stays(survey.feature_projection, clustered, drawn_features)
+        stays = _stays(survey, "feature_projection", clustered, drawn_features)
         jobs.append(Job("feature_projection", clustered, features, "euclidean", settings, seed, stays))
     found = {"projection": tables.empty("projection"), "feature_projection": tables.empty("feature_projection")}
     total = sum(len(job.points) for job in jobs)
@@ -84,8 +84,9 @@ def run(
     return found
 
 
-def _stays(table: pd.DataFrame, hit_id: NDArray[np.int64], drawn: Collection[int]) -> pd.DataFrame:
+def _stays(survey: Survey, name: str, hit_id: NDArray[np.int64], drawn: Collection[int]) -> pd.DataFrame:
     """Return the rows of a map that stay: those of scans it was drawn with, whose hits are all still there."""
+    table = survey.store.read_table(name) if drawn else tables.empty(name)
     rows = table[tables.scan_of(table["hit_id"]).isin(list(drawn))]
     return rows if rows["hit_id"].isin(hit_id).all() else rows.iloc[:0]
 
