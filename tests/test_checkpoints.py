@@ -402,13 +402,3 @@ def test_a_model_is_written_whole_with_the_card_last(tmp_path: Path, monkeypatch
     checkpoints.save(tmp_path / "m.safetensors", network())
     assert renamed == ["m.safetensors", "m.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.json", "m.safetensors"]
-
-
-@pytest.mark.parametrize("name", ["default", "paper"])
-def test_the_bytes_of_a_vector_do_not_hang_on_what_it_is_encoded_with(name: str) -> None:
-    """As for a survey that grows: old vectors are kept, and would be the same if all were made at once."""
-    encoder = checkpoints.load(name)
-    snippets = np.random.default_rng(4).chisquare(204, (300, 16, 256)).astype(np.float16) / 204
-    at_once = encoder.encode(snippets, whole=True)
-    for some in (slice(0, 7), slice(130, 131), slice(60, 290, 3)):
-        assert np.array_equal(encoder.encode(snippets[some], whole=True), at_once[some])

@@ -65,7 +65,6 @@ class Encoder:
         batch: int = BATCH,
         bfloat16: bool | None = None,
         device: str | None = None,
-        whole: bool = False,
     ) -> NDArray[np.float32]:
         """Return the vectors that the search compares, shape (n, d), of raw snippets (n, n_time, 256).
 
@@ -73,7 +72,6 @@ class Encoder:
         way that training used. `progress` is called with the count of finished rows.
         `bfloat16`: convolutions in half the precision; None takes it where the processor has it.
         `device`: auto, cpu or cuda; None is the one that the encoder was loaded on.
-        `whole`: fill up the last batch, so that the bytes of a vector do not hang on how many snippets come with it.
 
         Raises
         ------
@@ -83,7 +81,7 @@ class Encoder:
             DEVICE, for one that is not here.
         """
         chosen = self.device if device is None else encoders.device_of(device)
-        return self._apply(snippets, self._fast(chosen), self.dim, progress, batch, bfloat16, chosen, whole)
+        return self._apply(snippets, self._fast(chosen), self.dim, progress, batch, bfloat16, chosen)
 
     @property
     def reads_lines(self) -> bool:
@@ -118,7 +116,6 @@ class Encoder:
         batch: int,
         bfloat16: bool | None,
         device: str,
-        whole: bool = False,
     ) -> NDArray[np.float32]:
         """Return what a network makes of raw snippets, shape (n, width), a batch at a time."""
         if snippets.ndim != 3 or snippets.shape[2] != units.SNIPPET_CHANNELS or snippets.shape[1] == 0:
@@ -127,11 +124,8 @@ class Encoder:
         bfloat16 = encoders.has_bfloat16(device) if bfloat16 is None else bfloat16
         for start in range(0, len(snippets), batch):
             x = self.inputs(snippets[start : start + batch]).to(device)
-            n = len(x)
-            if whole and n < batch:
-                x = torch.cat([x, x[-1:].expand(batch - n, *x.shape[1:])])
             with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-                out[start : start + n] = network(x)[:n].float().cpu().numpy()
+                out[start : start + batch] = network(x).float().cpu().numpy()
             if progress:
                 progress(min(start + batch, len(snippets)))
         return out

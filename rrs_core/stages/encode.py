@@ -1,4 +1,4 @@
-"""Stage 3: snippets to latents, in parts, resumable."""
+"""Stage 4: snippets to latents, a scan at a time, resumable."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rrs_core import config
 from rrs_core.survey.store import write_array
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -45,23 +46,36 @@ def run(
     if taken.any():
         old = store.read_table("latents").set_index("hit_id").reindex(hits["hit_id"][taken])
         latents[taken] = old.to_numpy(np.float32)
-    left = np.flatnonzero(~taken)
-    work = config.digest(sorted(keys.items()), same)[:16]
-    known = 0
-    for start in range(0, len(left), PART_ROWS):
-        rows = left[start : start + PART_ROWS]
-        part = store.work / "encode" / f"{start}-{work}.npy"
-        if part.is_file():
-            latents[rows] = np.load(part, allow_pickle=False)
-            known += len(rows)
-            continue
-        latents[rows] = encoder.encode(snippets[rows], progress=partial(_tell, report, len(left), start), whole=True)
-        write_array(part, (len(rows), encoder.dim), np.float32, [latents[rows]])
+    left = int((~taken).sum())
+    done = known = 0
+    for scan, rows in _by_scan(hits, ~taken):
+        for start in range(0, len(rows), PART_ROWS):
+            own = rows[start : start + PART_ROWS]
+            part = store.work / "encode" / f"{scan}-{start}-{keys[str(scan)][:16]}.npy"
+            if part.is_file():
+                latents[own] = np.load(part, allow_pickle=False)
+                known += len(own)
+            else:
+                latents[own] = encoder.encode(snippets[own], progress=partial(_tell, report, left, done))
+                write_array(part, (len(own), encoder.dim), np.float32, [latents[own]])
+            done += len(own)
     if known := known + int(taken.sum()):
         report.note(f"encode: {known} of {len(hits)} snippets were done before")
     frame = pd.DataFrame(latents, columns=[f"z{i}" for i in range(encoder.dim)])
     frame.insert(0, "hit_id", hits["hit_id"].to_numpy())
     return frame
+
+
+def _by_scan(hits: pd.DataFrame, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield each scan and its wanted hits, which are encoded by themselves.
+
+    In other batches the last bits of a vector are others: it would hang on which scans were there before.
+    """
+    rows = np.flatnonzero(wanted)
+    scan = hits["scan_id"].to_numpy(np.int64)[rows]
+    for own in np.split(rows, np.flatnonzero(np.diff(scan)) + 1):
+        if len(own):
+            yield int(hits["scan_id"].iloc[own[0]]), own
 
 
 def _tell(report: Report, most: int, before: int, rows: int) -> None:
