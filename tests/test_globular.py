@@ -516,8 +516,8 @@ def scans_on_and_off() -> pd.DataFrame:
 
 def test_seeds_are_put_into_on_scans_with_room_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(features, "open_scan", lambda path: opened.append(str(path)) or nullcontext(path))
-    monkeypatch.setattr(features, "seeds_in", lambda _, __, count, rng: pd.DataFrame({"x": rng.random(count)}))
+    monkeypatch.setattr(seeding, "open_scan", lambda path: opened.append(str(path)) or nullcontext(path))
+    monkeypatch.setattr(seeding, "seeds_in", lambda _, __, count, rng: pd.DataFrame({"x": rng.random(count)}))
     settings = Settings.of("default", 3)
     found = seeding.seed_features(scans_on_and_off(), settings, Silent())
     assert set(opened) == {"on.h5"}
@@ -533,7 +533,7 @@ def test_a_seed_is_the_strongest_line_near_it_and_a_line_is_one_seed(
     sloped: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All seeds are drawn into one place; of three lines there only the strongest is a seed, once."""
-    monkeypatch.setattr(features, "search_block", lambda *_, **__: lines)
+    monkeypatch.setattr(seeding, "search_block", lambda *_, **__: lines)
     settings = Settings.of("paper", 0)
     with open_scan(sloped[0]) as scan:
         header = scan.header
@@ -545,9 +545,9 @@ def test_a_seed_is_the_strongest_line_near_it_and_a_line_is_one_seed(
             np.random.default_rng(0), float(header.frequency_mhz(place)), method="paper", max_drift_hz_s=0.0,
             foff_mhz=header.foff_mhz,
         )  # fmt: skip
-        monkeypatch.setattr(features.seeds, "draw_seed", lambda *_, **__: one)
+        monkeypatch.setattr(seeding.seeds, "draw_seed", lambda *_, **__: one)
         rng = SimpleNamespace(integers=lambda low, high=None: coarse if high is None else low)
-        found = features.seeds_in(scan, settings, 5, rng)  # type: ignore[arg-type]
+        found = seeding.seeds_in(scan, settings, 5, rng)  # type: ignore[arg-type]
     assert found["snr"].tolist() == [90.0]
     assert found["frequency_mhz"].iloc[0] == pytest.approx(one.frequency_mhz, abs=1e-9)
     assert found["drawn_snr"].tolist() == [one.snr]
@@ -563,9 +563,9 @@ def test_a_seed_is_found_as_bright_as_it_was_drawn(
         place, words = float(header.frequency_mhz(30_000)), {"max_drift_hz_s": 0.0, "foff_mhz": header.foff_mhz}
         drawn = [seeds.draw_seed(rng, place, method="paper", **words) for _ in range(40)]
         one = next(source for source in drawn if source.width_hz < 1.5 * FOFF_HZ)
-        monkeypatch.setattr(features.seeds, "draw_seed", lambda *_, **__: dataclasses.replace(one, snr=300.0))
+        monkeypatch.setattr(seeding.seeds, "draw_seed", lambda *_, **__: dataclasses.replace(one, snr=300.0))
         places = SimpleNamespace(integers=lambda low, high=None: 1 if high is None else low)
-        found = features.seeds_in(scan, Settings.of("default", 0), 1, places)  # type: ignore[arg-type]
+        found = seeding.seeds_in(scan, Settings.of("default", 0), 1, places)  # type: ignore[arg-type]
     assert found["drawn_snr"].tolist() == [300]
     assert found["snr"].iloc[0] == pytest.approx(300, rel=0.3)
 
