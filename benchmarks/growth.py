@@ -36,6 +36,8 @@ def main() -> None:
     chosen = parser.parse_args()
     survey = rrs_core.load(chosen.survey)
     settings, table = survey.settings, survey.clusters
+    if table["added"].any():  # verdicts of the judge would be compared with themselves
+        parser.error("a survey that was fitted to all its scans is needed: rrs build SURVEY --refit")
     named = survey.hits.set_index("hit_id").loc[table["hit_id"]].reset_index()
     on = named.merge(survey.scans[["scan_id", "on"]], on="scan_id")["on"].fillna(True).to_numpy(bool)
     hits = joining.Hits(
