@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,6 +71,45 @@ def paper(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Survey:
 def survey(request: pytest.FixtureRequest) -> Survey:
     found: Survey = request.getfixturevalue(request.param)
     return found
+
+
+MORTAL = """
+import os, signal
+from pathlib import Path
+from rrs_core.stages import features, project
+def mortal(room, name):
+    work = getattr(room, name)
+    def dying(job):
+        try:
+            (Path(os.environ["DEATHS"]) / name).touch(exist_ok=False)
+        except FileExistsError:
+            return work(job)
+        os.kill(os.getpid(), signal.SIGKILL)
+    setattr(room, name, dying)
+def dask_setup(worker):
+    for room, name in ((features, "measure_one"), (project, "_draw")):
+        mortal(room, name)
+"""
+
+
+def test_workers_that_are_killed_while_they_measure_or_draw_change_nothing(
+    default: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(shutil.copytree(default.store.root, tmp_path / "survey"))
+    tables_of = (*GLOBULAR, "projection", "feature_projection")
+    for name in tables_of:
+        (root / "tables" / f"{name}.parquet").unlink()
+    for stage in ("features", "cluster", "events", "project"):
+        (root / "manifests" / f"{stage}.json").unlink()
+    (tmp_path / "mortal.py").write_text(MORTAL)
+    (deaths := tmp_path / "deaths").mkdir()
+    monkeypatch.setenv("DEATHS", f"{deaths}")
+    with dask.config.set({"distributed.worker.preload": [f"{tmp_path / 'mortal.py'}"]}):
+        pipeline.build(root, [], Silent(), workers=2)
+    assert {path.name for path in deaths.iterdir()} == {"measure_one", "_draw"}
+    for name in tables_of:
+        path = Path("tables", f"{name}.parquet")
+        assert (root / path).read_bytes() == (default.store.root / path).read_bytes(), name
 
 
 @pytest.mark.parametrize("name", GLOBULAR)
