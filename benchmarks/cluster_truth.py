@@ -1,4 +1,4 @@
-"""Clusters against what the simulator put there: `python -m benchmarks.cluster_truth [--preset demo] [--seed N]`.
+"""Clusters against what the simulator put there: `python -m benchmarks.cluster_truth [--preset demo] [--seed N]...`.
 
 Simulates a survey, builds it by the papers' methods and by ours (kept under cache/), and
 prints how well clusters agree with two truths: the *source* that made a hit (one
@@ -167,17 +167,24 @@ def main() -> None:
     """Simulate, build, measure, print."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--preset", default="demo")
-    asked.add_argument("--seed", type=int, default=20261201)
+    asked.add_argument("--seed", type=int, action="append", help="of a survey; 20261201 if none is given")
     asked.add_argument("--workers", type=int, default=2)
     chosen = asked.parse_args()
-    scans = CACHE / f"truth-{chosen.preset}-{chosen.seed}-scans"
-    simulate(scans, chosen.preset, chosen.seed)
+    for seed in chosen.seed or [20261201]:
+        print(json.dumps({"preset": chosen.preset, "seed": seed}))
+        one_survey(chosen.preset, seed, chosen.workers)
+
+
+def one_survey(preset: str, seed: int, workers: int) -> None:
+    """Do so for one survey."""
+    scans = CACHE / f"truth-{preset}-{seed}-scans"
+    simulate(scans, preset, seed)
     for method in ("paper", "default"):
-        folder = CACHE / f"truth-{chosen.preset}-{chosen.seed}-{method}"
+        folder = CACHE / f"truth-{preset}-{seed}-{method}"
         with Console() as console:
-            build(folder, [scans], console, method=method, workers=chosen.workers)
+            build(folder, [scans], console, method=method, workers=workers)
         survey = load(folder)
-        known = true_sources(survey, chosen.preset, chosen.seed, "doppler")
+        known = true_sources(survey, preset, seed, "doppler")
         for row in measured(survey, known):
             print(json.dumps(row))
         if method == "default":

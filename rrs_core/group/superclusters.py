@@ -10,7 +10,7 @@ the answer does not hang on where an embedding began; a map is for the eye alone
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-KEPT_VARIANCE = 0.95
+KEPT_VARIANCE = 0.99
 # paper
 COMPONENTS = 6  #: which keep more than 95 % of the variance there
 MOST_SHARED = 10  #: hits of one centroid; the published code leaves out larger groups, the text does not say so
@@ -46,6 +46,7 @@ FIT_ROWS = 40_000  #: groups that the cells are fitted on
 COMPARED = 4000  #: groups that two halves are compared on, at most
 STEPS = 50  #: of Lloyd's, at most
 FEWEST = 4  #: groups that can be halved
+ENOUGH_SHARED = 0.9  #: of the most information that halves share on any number of superclusters
 DOUBTFUL = 0.5  #: stability below which a note says so
 
 
@@ -62,8 +63,8 @@ class Superclusters:
     variance: Floats  #: of the centroids (`paper`: of each hit's): cumulative share of principal components, shape (d,)
     sample: Integers = field(default_factory=lambda: np.empty(0, np.int64))  #: `paper`: rows of the embedded hits
     embedding: Floats = field(default_factory=lambda: np.empty((0, 2)))  #: `paper`: t-SNE, shape (len(sample), 2)
-    #: `default`: number, share of the variance explained, adjusted mutual information of halves
-    tried: Floats = field(default_factory=lambda: np.empty((0, 3)))
+    #: `default`: number, share of the variance explained, adjusted mutual information of halves, the same in nats
+    tried: Floats = field(default_factory=lambda: np.empty((0, 4)))
     kinds: Kinds | None = None  #: `default`: where the middles of superclusters lie
     notes: tuple[str, ...] = ()
 
@@ -90,13 +91,16 @@ def match(
     starts. The published draws are not seeded; these are.
 
     `default`: equal centroids are one, and each counts once, however many its hits: a loud comb is one transmitter.
-    As many principal components as keep 95 % of the variance, and Ward's joining of nearest groups, settled by k-means.
-    The number of superclusters is read off: among the numbers up to 100 that explain 60 to 95 % of the variance between
-    groups (`explained`, the granularity: nearer to 1 more and finer ones), the finest on which random halves of the
-    groups (of at most 4,000), each clustered by itself, agree as well as on any, to their standard deviation; in mutual
-    information, adjusted for chance, for the adjusted Rand index counts pairs, and nearly all pairs are of the few
-    largest kinds. `agreement` is that of other halves, which had no part in the choice. More than 4,000 groups are
-    first gathered into as many k-means cells: memory grows with m, time with m log m.
+    As many principal components as keep 99 % of the variance, and Ward's joining of nearest groups, settled by k-means.
+    The number of superclusters is read off: numbers up to 100 that explain 60 to 95 % of the variance between
+    groups are tried (`explained`, the granularity: nearer to 1 more and finer ones). Random halves of the groups (of at
+    most 4,000), each clustered by itself, share some information about the groups, adjusted for chance: it grows with
+    the number as long as halves tell the same kinds apart, then falls. Of the numbers that share at least nine tenths
+    of the most, that is taken on which they agree best (adjusted mutual information: the same as a share of what each
+    half tells). Best agreement alone is a matter of luck: few broad kinds agree about as well as many. Neither is the
+    adjusted Rand index, which counts pairs, and nearly all pairs are of the few largest kinds. `agreement` is that of
+    other halves, which had no part in the choice. More than 4,000 groups are first gathered into as many k-means cells:
+    memory grows with m, time with m log m.
 
     Parameters
     ----------
@@ -111,7 +115,8 @@ def match(
     explained : tuple of float
         Least and largest share of the variance between groups, 0-1 (`default`).
     repeats : int, optional
-        Of the stability; 10 in `default`, 2 in `paper`, where one takes as long as the embedding.
+        Of the stability, and twice as many of the choice; 10 in `default`, 2 in `paper`, where one takes as long as the
+        embedding.
     progress : callable, optional
         Called with the parts done and how many there are.
 
@@ -151,7 +156,7 @@ def principal_components(rows: Floats, weights: Floats, count: int | None = None
 def principal_axes(rows: Floats, weights: Floats, count: int | None = None) -> tuple[Floats, Floats, Floats]:
     """Return the middle of rows, their principal axes and the cumulative share of the variance.
 
-    Shapes (d,), (d, q) and (d,). `count` axes, or as many as keep 95 % of the variance. Signs are fixed by the
+    Shapes (d,), (d, q) and (d,). `count` axes, or as many as keep 99 % of the variance. Signs are fixed by the
     largest loading. The share is 1 where there is no variance.
     """
     d = rows.shape[1]
@@ -193,6 +198,33 @@ def adjusted_rand(first: Integers, second: Integers, weights: Floats | None = No
     return float((pairs[0] - chance) / (most - chance)) if most != chance else 1.0
 
 
+def shared_information(first: Integers, second: Integers) -> tuple[float, float]:
+    """Return what two clusterings of the same rows tell of each other beyond chance [nats], and as a share of the most.
+
+    The share is the adjusted mutual information: 1 the same, about 0 by chance.
+
+    References
+    ----------
+    Vinh, Epps and Bailey 2010, JMLR 11, 2837; the most is the mean of the two entropies.
+
+    Examples
+    --------
+    >>> told, share = shared_information(np.array([0, 0, 1, 1]), np.array([5, 5, 2, 2]))
+    >>> round(share, 12), 0 < told < 0.6931
+    (1.0, True)
+    """
+    from scipy.stats import entropy
+    from sklearn.metrics import mutual_info_score
+    from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
+
+    both = contingency_matrix(first, second, sparse=True).astype(np.int64)
+    chance = expected_mutual_information(both, len(first))
+    told = float(mutual_info_score(None, None, contingency=both) - chance)
+    most = float((entropy(np.bincount(first)) + entropy(np.bincount(second))) / 2 - chance)
+    # both in one cluster, or each row in its own: chance tells all there is
+    return told, told / most if abs(most) > np.finfo(np.float64).eps else 1.0
+
+
 def _default(
     centroids: Floats,
     sizes: Integers,
@@ -202,27 +234,27 @@ def _default(
     repeats: int,
     progress: Callable[[int, int], None],
 ) -> Superclusters:
-    from sklearn.metrics import adjusted_mutual_info_score
-
     rows, group = np.unique(centroids, axis=0, return_inverse=True)
     group = group.reshape(-1)
     middle, axes, variance = principal_axes(rows, np.ones(len(rows)))
     placed = (rows - middle) @ axes
-    steps = 2 * repeats + 1
+    steps = 3 * repeats + 1
     tree = _Tree(placed, np.random.default_rng([seed, 0]))
     progress(1, steps)
     counts, shares, notes = _counts(tree, explained)
-    halves = np.full((2 * repeats, len(counts)), np.nan)
-    for repeat in range(2 * repeats):
+    choice, report = np.full((2 * repeats, len(counts), 2), np.nan), np.full((repeats, len(counts)), np.nan)
+    for repeat in range(3 * repeats):
         if len(rows) >= FEWEST:
-            index = adjusted_mutual_info_score if repeat < repeats else adjusted_rand
-            halves[repeat] = _halves(placed, counts, np.random.default_rng([seed, 1 + repeat]), index)
+            rng = np.random.default_rng([seed, 1 + repeat])
+            if repeat < 2 * repeats:
+                choice[repeat] = _halves(placed, counts, rng, shared_information)
+            else:
+                report[repeat - 2 * repeats] = _halves(placed, counts, rng, adjusted_rand)
         progress(2 + repeat, steps)
-    choice, report = halves[:repeats], halves[repeats:]
     known = bool(choice.size) and not np.isnan(choice).any()
-    mean = choice.mean(axis=0) if known else np.zeros(len(counts))
-    spread = choice[:, mean.argmax()].std() if known else 0.0
-    best = int(np.flatnonzero(mean >= mean.max() - spread)[-1]) if len(counts) else 0
+    shared, mean = choice.mean(axis=0).T if known else np.zeros((2, len(counts)))
+    enough = np.flatnonzero(shared >= ENOUGH_SHARED * shared.max(initial=0))
+    best = int(enough[mean[enough].argmax()]) if len(counts) else 0
     label = tree.settled(counts[best])[group] if len(counts) else np.empty(0, np.int64)
     agreement = report[:, best] if known else np.empty(0)
     number = _by_weight(label, sizes.astype(np.float64))
@@ -238,7 +270,7 @@ def _default(
         agreement=agreement,
         variance=variance,
         kinds=kinds.fitted(middle, axes, placed, number[label][np.unique(group, return_index=True)[1]]),
-        tried=np.column_stack([counts, shares, mean]).astype(np.float64),
+        tried=np.column_stack([counts, shares, mean, shared]).astype(np.float64),
         notes=tuple(notes),
     )
 
@@ -337,7 +369,7 @@ def _counts(tree: _Tree, explained: tuple[float, float]) -> tuple[list[int], lis
 
 
 def _halves(
-    rows: Floats, counts: list[int], rng: np.random.Generator, index: Callable[[Integers, Integers], float]
+    rows: Floats, counts: list[int], rng: np.random.Generator, index: Callable[[Integers, Integers], Any]
 ) -> Floats:
     """Return how far two random halves of the rows, each clustered by itself, agree on all rows, for each number."""
     from scipy.spatial import cKDTree
