@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import signal
 import threading
+import time
 from collections import deque
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -27,6 +29,7 @@ Result = TypeVar("Result")
 
 AHEAD = 3  #: jobs a worker that are handed out: enough to keep it busy, few enough to hold in memory
 ATTEMPTS = 3  #: of a job whose worker is killed
+ASK_S = 1.0  #: after which the scheduler is asked again how many workers there are
 CONNECT_S = 20.0  #: that a scheduler has to answer, and its first worker to come
 
 
@@ -85,24 +88,25 @@ class Engine:
         with self._guarded() as client:
             from distributed import as_completed
 
+            slots = _Slots(client)
             waiting: dict[Future[Result], Job] = {}
             done = as_completed(loop=client.loop)
             suspects: list[Job] = []
 
-            def hand_out(most: int) -> None:
-                for job in islice(jobs, most):
+            def hand_out() -> None:
+                for job in islice(jobs, slots.missing(len(waiting))):
                     future = client.submit(work, job, pure=False)
                     waiting[future] = job
                     done.add(future)
 
-            hand_out(AHEAD * _slots(client))
+            hand_out()
             for future in done:
                 job = waiting.pop(future)
                 if _was_lost(future):
                     suspects.append(job)
                 else:
                     yield job, future.result()
-                hand_out(1)
+                hand_out()
             for job in suspects:  # alone: whoever was on a worker with a job that kills it is suspected with it
                 future = client.submit(work, job, pure=False)
                 if not _was_lost(future):
@@ -119,10 +123,10 @@ class Engine:
             yield from map(work, jobs)
             return
         with self._guarded() as client:
-            ahead = AHEAD * _slots(client)
+            slots = _Slots(client)
             waiting: deque[tuple[Job, Future[Result]]] = deque()
             while True:
-                for job in islice(jobs, ahead - len(waiting)):
+                for job in islice(jobs, slots.missing(len(waiting))):
                     waiting.append((job, client.submit(work, job, pure=False)))
                 if not waiting:
                     return
@@ -212,9 +216,19 @@ def _client_of(address: str) -> Client:
     return client
 
 
-def _slots(client: Client) -> int:
-    """Return how many jobs the workers do at a time."""
-    return sum(client.nthreads().values())
+class _Slots:
+    """How many jobs the workers do at a time: counted again while jobs go on, for workers come and go."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._asked_s, self._count = -math.inf, 0
+
+    def missing(self, waiting: int) -> int:
+        """Return how many jobs to hand out beside those that wait; never none where none waits."""
+        if time.monotonic() >= self._asked_s + ASK_S:
+            self._count = sum(self._client.nthreads().values())
+            self._asked_s = time.monotonic()
+        return max(0, AHEAD * max(1, self._count) - waiting)
 
 
 def _was_lost(future: Future[Any]) -> bool:

@@ -51,6 +51,8 @@ def scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         yield json.loads(told.read_text())["address"], process
 
 
-def worker(address: str, folder: Path) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-    command = ["-m", "distributed.cli.dask_worker", address, "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard"]
-    return started([*command, "--local-directory", f"{folder}"])
+def worker(
+    address: str, folder: Path, *, threads: int = 1
+) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    command = ["-m", "distributed.cli.dask_worker", address, "--host", "127.0.0.1", "--nthreads", f"{threads}"]
+    return started([*command, "--no-dashboard", "--local-directory", f"{folder}"])

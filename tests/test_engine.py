@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from dask_cluster import LONG_S, scheduler, started, wait_for, worker
 
-from rrs_core.engine import AHEAD, Engine
+from rrs_core.engine import AHEAD, ASK_S, Engine, _Slots
 from rrs_core.errors import FileRefused, RRSError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if __name__ == "__main__":
         list(engine.each(beat, [f"{sys.argv[1]}.{number}" for number in range(2)]))
 """
 JOBS = list(range(20))
+MEET_S = 15.0  #: that jobs which should be done at the same time wait for each other
 
 
 # Jobs: functions of a module, which other processes find
@@ -69,6 +71,23 @@ def slow(number: int) -> int:
     """Take half a second."""
     time.sleep(0.5)
     return number
+
+
+def meeting(number: int, *, folder: Path, count: int) -> int:
+    """Return the process, once as many jobs are being done at a time, this one among them; 0 if they never are.
+
+    The first jobs, which number -1, meet nobody: from them the scheduler learns that a job is worth moving.
+    """
+    if number < 0:
+        time.sleep(0.3)
+    else:
+        (folder / f"{number}").touch()
+        until = time.monotonic() + MEET_S
+        while len(list(folder.iterdir())) < count:
+            if time.monotonic() > until:
+                return 0
+            time.sleep(0.02)
+    return os.getpid()
 
 
 # Answers
@@ -171,6 +190,52 @@ def test_workers_of_a_running_cluster_do_the_jobs_and_outlive_them(tmp_path: Pat
                 found = dict(engine.each(squared, JOBS))
             assert {job: square for job, (square, _) in found.items()} == {job: job**2 for job in JOBS}
             assert os.getpid() not in {process for _, process in found.values()}
+
+
+@pytest.mark.parametrize("way", ["each", "ordered"])
+def test_a_worker_that_joins_in_the_middle_is_used_fully(way: str, tmp_path: Path) -> None:
+    """Jobs that wait for each other: one more than were handed out for the one worker of the beginning."""
+    room = tmp_path / "room"
+    room.mkdir()
+    with contextlib.ExitStack() as stack:
+        address, _ = stack.enter_context(scheduler(tmp_path))
+        stack.enter_context(worker(address, tmp_path))
+        engine = stack.enter_context(Engine(scheduler=address))
+
+        def coming() -> Iterator[int]:
+            yield from [-1] * AHEAD
+            stack.enter_context(worker(address, tmp_path, threads=5))
+            until = time.monotonic() + LONG_S
+            while len(engine._connected().nthreads()) < 2 and time.monotonic() < until:
+                time.sleep(0.1)
+            time.sleep(ASK_S)  # the answers that come now find the new worker
+            yield from [-1] * AHEAD
+            yield from range(2 * AHEAD)
+
+        jobs = getattr(engine, way)(partial(meeting, folder=room, count=AHEAD + 1), coming())
+        processes = [one if way == "ordered" else one[1] for one in jobs]
+    assert len(processes) == 4 * AHEAD
+    assert len(set(processes)) == 2
+    assert 0 not in processes
+
+
+def test_the_scheduler_is_asked_for_its_workers_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    now = 100.0
+
+    class Cluster:
+        def nthreads(self) -> dict[str, int]:
+            asked.append(now)
+            return {"one": 2, "other": 1} if now < 101.5 else {}
+
+    monkeypatch.setattr("rrs_core.engine.time.monotonic", lambda: now)
+    slots = _Slots(Cluster())
+    assert [slots.missing(waiting) for waiting in (0, 4, 20)] == [3 * AHEAD, 3 * AHEAD - 4, 0]
+    now += ASK_S
+    slots.missing(0)
+    assert asked == [100.0, 101.0]
+    now += ASK_S
+    assert slots.missing(0) == AHEAD  # where every worker left, the jobs wait for one to come back
 
 
 def test_a_scheduler_that_is_killed_is_a_refusal(tmp_path: Path) -> None:
