@@ -19,10 +19,14 @@ LONG_S = 60.0
 
 
 @contextlib.contextmanager
-def started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run Python with this package and these tests on its path; end it at the end."""
+def started(command: list[str], *, inside: str = "", **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Python with this package and these tests on its path, and `more` in its environment; end it at the end.
+
+    `inside` names the network namespace that it sees the network of.
+    """
     path = os.pathsep.join([f"{HERE}", f"{HERE.parent}"])
-    process = subprocess.Popen([sys.executable, *command], env=os.environ | {"PYTHONPATH": path})
+    prefix = ["ip", "netns", "exec", inside] if inside else []
+    process = subprocess.Popen([*prefix, sys.executable, *command], env=os.environ | {"PYTHONPATH": path} | more)
     try:
         yield process
     finally:
@@ -42,17 +46,21 @@ def wait_for(paths: list[Path]) -> None:
 
 
 @contextlib.contextmanager
-def scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run a scheduler on a free port of this machine; give its address and process."""
+def scheduler(
+    folder: Path, *, host: str = "127.0.0.1", inside: str = "", **more: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run a scheduler on a free port; give its address and process."""
     told = folder / "scheduler.json"
-    command = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-    with started([*command, "--scheduler-file", f"{told}", "--dashboard-address", ":0"]) as process:
+    command = ["-m", "distributed.cli.dask_scheduler", "--host", host, "--port", "0", "--scheduler-file", f"{told}"]
+    with started([*command, "--dashboard-address", ":0"], inside=inside, **more) as process:
         wait_for([told])
         yield json.loads(told.read_text())["address"], process
 
 
 def worker(
-    address: str, folder: Path, *, threads: int = 1
+    address: str, folder: Path, *options: str, threads: int = 1, host: str = "127.0.0.1", inside: str = "", **more: str
 ) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-    command = ["-m", "distributed.cli.dask_worker", address, "--host", "127.0.0.1", "--nthreads", f"{threads}"]
-    return started([*command, "--no-dashboard", "--local-directory", f"{folder}"])
+    """Run a worker, with further `options` of `dask worker`."""
+    command = ["-m", "distributed.cli.dask_worker", address, "--host", host, "--nthreads", f"{threads}"]
+    command += ["--no-dashboard", "--local-directory", f"{folder}", *options]
+    return started(command, inside=inside, **more)
