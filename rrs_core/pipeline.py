@@ -214,7 +214,8 @@ def _detect(store: Store, settings: config.Settings, report: Report, engine: Eng
 def _features(store: Store, settings: config.Settings, report: Report, engine: Engine, *, refit: bool) -> None:
     from rrs_core.stages import features, resolutions, seeding
 
-    hits, scans = _table(store, "hits", "detect"), store.read_table("scans")
+    _require(store, "hits", "detect")
+    scans = store.read_table("scans")
     inputs = {"detect": store.output_digest("detect")}
     key = config.digest(settings.features, settings.doppler, settings.seed)
     keys = features.scan_keys(_scan_keys(store, "detect"), settings)
@@ -225,13 +226,13 @@ def _features(store: Store, settings: config.Settings, report: Report, engine: E
         why, seeds_stay = why or "seeds of all scans", False
     if not _told(report, "features", why):
         return
-    measured = features.run(store, scans, hits, settings, report, keys=keys, engine=engine)
+    measured = features.run(store, scans, settings, report, keys=keys, engine=engine)
     if seeds_stay:
         seeds = store.read_table("seeds")
     else:
-        alike, _ = resolutions.commonest(scans, hits.set_index("hit_id")["scan_id"].reindex(measured["hit_id"]))
+        alike, _ = resolutions.commonest(scans, measured)
         seeds, seeded = seeding.seed_features(scans[alike], settings, report), keys
-    outputs = [store.write_table("features", measured), store.write_table("seeds", seeds)]
+    outputs = [store.table_path("features"), store.write_table("seeds", seeds)]
     more = {"method": settings.features.method, "scan_keys": keys, "seeded": seeded if _is_whole(store) else {}}
     store.finish("features", inputs, key, features.CODE, outputs, **more)
     _clear(store, "features")
@@ -240,27 +241,25 @@ def _features(store: Store, settings: config.Settings, report: Report, engine: E
 def _encode(store: Store, settings: config.Settings, report: Report, device: str) -> None:
     from rrs_core.describe import checkpoints
     from rrs_core.stages import encode
-    from rrs_core.survey.catalogue import Survey
 
-    hits = _table(store, "hits", "detect")
+    _require(store, "hits", "detect")
     encoder = checkpoints.load(settings.encode.model, device=device)
     inputs = {"detect": store.output_digest("detect"), "model": encoder.digest}
     # The model's digest is all that its setting comes to: a survey may be moved with its model.
     if not _told(report, "encode", store.why_stale("encode", inputs, "", encode.CODE)):
         return
     keys = {scan: config.digest(key, encoder.digest, encode.CODE) for scan, key in _scan_keys(store, "detect").items()}
-    latents = encode.run(store, Survey(store.root).snippets, hits, encoder, report, keys=keys)
-    path = store.write_table("latents", latents)
+    encode.run(store, encoder, report, keys=keys)
     more = {"model": encoder.name, "model_sha256": encoder.digest, "architecture": encoder.architecture}
-    store.finish("encode", inputs, "", encode.CODE, [path], **more, scan_keys=keys)
+    store.finish("encode", inputs, "", encode.CODE, [store.table_path("latents")], **more, scan_keys=keys)
     _clear(store, "encode")
 
 
 def _cluster(store: Store, settings: config.Settings, report: Report, engine: Engine, *, refit: bool) -> None:
     from rrs_core.stages import cluster, growth
 
-    _table(store, "features", "features")
-    _table(store, "latents", "encode")
+    _require(store, "features", "features")
+    _require(store, "latents", "encode")
     inputs = {stage: store.output_digest(stage) for stage in ("detect", "features", "encode")}
     inputs["cadences"] = _cadences(store)
     key = config.digest(settings.cluster, settings.events.tolerance_hz, settings.seed)
@@ -312,7 +311,7 @@ def _events(store: Store, settings: config.Settings, report: Report) -> None:
         searched=searched,
         as_written=True,
     )
-    notes = [doubles.told(double)] * bool(double.any()) + found.notes
+    notes = [doubles.told(int(double.sum()))] * bool(double.any()) + found.notes
     for note in notes:
         report.note(f"events: {note}")
     skipped = {f"{cadence}": why for cadence, why in found.skipped.items()}
@@ -355,7 +354,7 @@ def _project(store: Store, settings: config.Settings, report: Report, engine: En
     from rrs_core.group import projection
     from rrs_core.stages import project
 
-    _table(store, "latents", "encode")
+    _require(store, "latents", "encode")
     clustered = store.manifest("cluster") is not None
     inputs = {stage: store.output_digest(stage) for stage in ("encode", *(("cluster",) if clustered else ()))}
     key = config.digest(settings.project, settings.seed)
@@ -416,7 +415,13 @@ def _clear(store: Store, stage: str) -> None:
 
 
 def _table(store: Store, name: str, stage: str) -> pd.DataFrame:
-    """Return the table that a stage made, which the next one reads.
+    """Return the table that a stage made, which the next one reads; see `_require`."""
+    _require(store, name, stage)
+    return store.read_table(name)
+
+
+def _require(store: Store, name: str, stage: str) -> None:
+    """Refuse where a stage's table, which the next one reads, is not there as it was made.
 
     Raises
     ------
@@ -431,7 +436,6 @@ def _table(store: Store, name: str, stage: str) -> pd.DataFrame:
     if damage is not None:
         again = f"rrs ingest {store.root} PATH..." if stage == "ingest" else f"rrs build {store.root}"
         raise SurveyRefused("DAMAGED", damage, where=store.root, todo=f"make it anew: {again}")
-    return store.read_table(name)
 
 
 def _told(report: Report, stage: str, why: str | None) -> bool:

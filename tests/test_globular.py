@@ -482,10 +482,10 @@ def test_hits_of_another_resolution_are_not_clustered_with_the_others_and_it_is_
 
 def test_hits_of_one_resolution_need_no_word(default: Survey) -> None:
     scans = default.scans.assign(tsamp_s=default.scans["tsamp_s"] * np.linspace(1, 1.0001, len(default.scans)))
-    alike, note = resolutions.commonest(scans, default.hits["scan_id"])
+    alike, note = resolutions.commonest(scans, default.hits["scan_id"].value_counts())
     assert alike.all()
     assert note == ""
-    nobody, nothing = resolutions.commonest(scans.iloc[:0], default.hits["scan_id"].iloc[:0])
+    nobody, nothing = resolutions.commonest(scans.iloc[:0], {})
     assert (len(nobody), nothing) == (0, "")
 
 
@@ -744,13 +744,13 @@ def of_resolutions(*rows: tuple[float, float]) -> pd.DataFrame:
 def test_the_resolution_of_most_hits_counts_not_that_of_most_scans() -> None:
     # Case 82
     scans = of_resolutions((2.79, 18.25), (2.79, 18.25), (2.79, 18.25), (1.5, 9.0), (3.5, 9.0))
-    alike, note = resolutions.commonest(scans, pd.Series([4] * 7 + [1, 2]))
+    alike, note = resolutions.commonest(scans, {4: 7, 1: 1, 2: 1})
     assert alike.tolist() == [False, False, False, True, False]
     assert "only the 7 hits at 1.5 Hz x 9 s are clustered, not 2 at 2.79 Hz x 18.2 s:" in note  # the fifth has no hit
 
 
 def test_scans_without_hits_of_another_resolution_need_no_word() -> None:
-    alike, note = resolutions.commonest(of_resolutions((2.79, 18.25), (1.5, 9.0)), pd.Series([1, 1]))
+    alike, note = resolutions.commonest(of_resolutions((2.79, 18.25), (1.5, 9.0)), {1: 2})
     assert (alike.tolist(), note) == ([True, False], "")
 
 

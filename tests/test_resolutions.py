@@ -26,6 +26,6 @@ def test_widths_either_side_of_a_rounded_one_are_alike() -> None:
 
 def test_the_resolution_of_most_hits_wins_not_that_of_most_scans() -> None:
     table = scans((2.79, 18.3), (1.4, 18.3), (1.4, 18.3), (5.0, 1.0))
-    alike, note = commonest(table, pd.Series([1] * 5 + [2, 3]))
+    alike, note = commonest(table, {1: 5, 2: 1, 3: 1})
     assert alike.tolist() == [True, False, False, False]
     assert "only the 5 hits at 2.79 Hz x 18.3 s are clustered, not 2 at 1.4 Hz x 18.3 s:" in note

@@ -58,9 +58,9 @@ def find_doubles(hits: pd.DataFrame, scans: pd.DataFrame) -> NDArray[np.bool_]:
     return double
 
 
-def told(double: NDArray[np.bool_]) -> str:
-    """Return what to say of doubles, "" where there are none."""
-    return f"{double.sum():,} hits that files of hits have too are left out, once is enough" if double.any() else ""
+def told(doubles: int) -> str:
+    """Return what to say of so many doubles, "" where there are none."""
+    return f"{doubles:,} hits that files of hits have too are left out, once is enough" if doubles else ""
 
 
 def _coincide(placed: Placed, rows: Integers, others: Integers) -> NDArray[np.bool_]:

@@ -6,7 +6,6 @@ memory anyway, as the dashboard has them, are a piece each.
 
 from __future__ import annotations
 
-import contextlib
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,9 +16,10 @@ from rrs_core.errors import SurveyRefused
 from rrs_core.group.ranking import snippet_width_mhz
 from rrs_core.group.search import Index, span
 from rrs_core.group.several import Answer, Part, Several, Told, answer, answer_here
+from rrs_core.survey.partitions import count_rows, damaged, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -53,7 +53,7 @@ class OnDisk:
     @cached_property
     def n(self) -> int:
         """Rows of the table of latents."""
-        return _n(self.latents)
+        return count_rows(self.latents)
 
     def pieces(self, rows: int = PIECE_ROWS) -> list[Piece]:
         """Return the pieces of so many rows each, in order."""
@@ -119,11 +119,11 @@ class OnDisk:
         try:
             return pd.read_parquet(path, columns=columns, filters=[("hit_id", "in", np.asarray(hit_id).tolist())])
         except (OSError, ValueError) as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
 
     @cached_property
     def _clustered(self) -> bool:
-        return self.survey.store.has_table("clusters") and _n(self.survey.store.table_path("clusters")) > 0
+        return self.survey.store.has_table("clusters") and count_rows(self.survey.store.table_path("clusters")) > 0
 
 
 def on_disk(surveys: Sequence[Survey]) -> list[OnDisk]:
@@ -241,7 +241,7 @@ def _frequencies(piece: Piece, hit_id: NDArray[np.int64]) -> NDArray[np.float64]
 
 def _rows(path: Path, start: int, stop: int, columns: list[str] | None = None) -> Any:  # noqa: ANN401 - pyarrow's table
     """Return some rows of a table, reading the groups of rows that hold them; fewer where it ends before."""
-    with _opened(path) as file:
+    with opened(path) as file:
         ends = np.cumsum([file.metadata.row_group(at).num_rows for at in range(file.metadata.num_row_groups)])
         first, last = int(np.searchsorted(ends, start, side="right")), int(np.searchsorted(ends, stop, side="left"))
         skipped = int(ends[first - 1]) if first else 0
@@ -249,30 +249,7 @@ def _rows(path: Path, start: int, stop: int, columns: list[str] | None = None) -
         return file.read_row_groups(groups, columns=columns).slice(start - skipped, stop - start)
 
 
-def _n(path: Path) -> int:
-    with _opened(path) as file:
-        return int(file.metadata.num_rows)
-
-
 def _column(path: Path, name: str) -> NDArray[Any]:
-    with _opened(path) as file:
+    with opened(path) as file:
         column: NDArray[Any] = file.read(columns=[name])[name].to_numpy()
     return column
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Give a Parquet file; what is wrong with it is a refusal."""
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:  # type: ignore[no-untyped-call]
-            yield file
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> SurveyRefused:
-    return SurveyRefused(
-        "TABLE", f"table cannot be read: {error}", where=path, todo="run rrs build again: it is made anew"
-    )

@@ -70,7 +70,7 @@ def run(
         report.note("cluster: no hit has features; the tables are empty")
         return Clustered({name: tables.empty(name) for name in TABLES}, {})
     scan_ids = hits.set_index("hit_id").loc[features["hit_id"], "scan_id"]
-    alike, mixed = resolutions.commonest(scans, scan_ids)
+    alike, mixed = resolutions.commonest(scans, scan_ids.value_counts())
     if mixed:
         report.note(f"cluster: {mixed}")
     features = features[scan_ids.isin(scans["scan_id"][alike]).to_numpy()].reset_index(drop=True)

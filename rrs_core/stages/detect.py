@@ -22,8 +22,8 @@ from rrs_core.engine import HERE, Engine
 from rrs_core.errors import FileRefused, RRSError, SurveyRefused
 from rrs_core.stages.ingest import is_stack
 from rrs_core.stages.searching import Counts, Search, search_scan, search_stack
-from rrs_core.survey import tables
-from rrs_core.survey.store import atomic, sha256_of, write_array, write_text
+from rrs_core.survey.partitions import by_scan, columns_of, count_rows, growing_table, in_order
+from rrs_core.survey.store import atomic, growing_array, sha256_of, write_array, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -258,37 +258,52 @@ def _lost(job: Job) -> FileRefused:
 
 
 def _merge(store: Store, keys: dict[str, str], done_before: set[str], jobs: dict[str, list[Job]]) -> None:
-    """Put the parts together, in order of scan and hit; row i of snippets.npy is the hit with snippet_row i."""
+    """Put the parts together, in order of scan and hit; row i of snippets.npy is the hit with snippet_row i.
+
+    A scan at a time: what is held does not grow with the scans.
+    """
+    new = {int(scan): [job.part for job in jobs[scan]] for scan in sorted(set(keys) - done_before, key=int)}
+    stays = {int(scan) for scan in done_before & set(keys)}
+    counts = [count_rows(part.with_suffix(".parquet")) for parts in new.values() for part in parts]
+    if stays:
+        counts += [len(hits) for scan, hits in by_scan(store, "hits", ["hit_id"]) if scan in stays]
+    paths = [store.table_path("hits")] if stays else []
+    paths += [part.with_suffix(".parquet") for parts in new.values() for part in parts]
+    shape = (sum(counts), units.SNIPPET_TIMES, units.SNIPPET_CHANNELS)
+    old = ((scan, hits) for scan, hits in (by_scan(store, "hits") if stays else ()) if scan in stays)
+    fresh = ((scan, hits) for scan, parts in new.items() if len(hits := _hits_of(parts)))
+    first = 0
+    with (
+        growing_table(store, "hits", columns_of(paths, "hits")) as append,
+        growing_array(store.snippets_path, shape, np.float16) as append_snippets,
+    ):
+        for scan, hits in in_order(old, fresh):
+            sources = [part.with_suffix(".npy") for part in new[scan]] if scan in new else [store.snippets_path]
+            for chunk in _snippets_of(hits, sources):
+                append_snippets(chunk)
+            rows = np.arange(first, first + len(hits))
+            append(hits.drop(columns="source", errors="ignore").assign(snippet_row=rows))
+            first += len(hits)
+
+
+def _hits_of(parts: list[Path]) -> pd.DataFrame:
+    """Return the hits of a scan's parts in order; `source` is the number of the part that each is of."""
     import pandas as pd
 
-    old_hits = store.read_table("hits") if done_before else tables.empty("hits")
-    pieces: list[tuple[pd.DataFrame, list[Path]]] = []
-    for scan in sorted(keys, key=int):
-        if scan in done_before:
-            own, sources = [old_hits[old_hits["scan_id"] == int(scan)]], [store.snippets_path]
-        else:
-            own = [pd.read_parquet(job.part.with_suffix(".parquet")) for job in jobs[scan]]
-            sources = [job.part.with_suffix(".npy") for job in jobs[scan]]
-        full = [hits.assign(source=number) for number, hits in enumerate(own) if len(hits)]
-        if full:
-            pieces.append((pd.concat(full, ignore_index=True).sort_values("hit_id", ignore_index=True), sources))
-    hits = [hits.drop(columns="source") for hits, _ in pieces]
-    table = pd.concat(hits, ignore_index=True) if hits else tables.empty("hits")
-    shape = (len(table), units.SNIPPET_TIMES, units.SNIPPET_CHANNELS)
-    rows = (chunk for hits, sources in pieces for chunk in _snippets_of(hits, sources))
-    write_array(store.snippets_path, shape, np.float16, rows)
-    table["snippet_row"] = np.arange(len(table))
-    store.write_table("hits", table)
+    read = [pd.read_parquet(part.with_suffix(".parquet")).assign(source=number) for number, part in enumerate(parts)]
+    full = [hits for hits in read if len(hits)] or read
+    return pd.concat(full, ignore_index=True).sort_values("hit_id", ignore_index=True)
 
 
 def _snippets_of(hits: pd.DataFrame, sources: list[Path]) -> Iterator[NDArray[np.float16]]:
     """Yield the snippets of a scan's hits in their order, some at a time, from the arrays that each is in."""
-    arrays = [np.load(source, mmap_mode="r", allow_pickle=False) for source in sources]
-    source, row = hits["source"].to_numpy(), hits["snippet_row"].to_numpy()
+    row = hits["snippet_row"].to_numpy()
+    source = hits["source"].to_numpy() if "source" in hits else np.zeros(len(hits), np.int64)
     for start in range(0, len(hits), MERGED):
         here = slice(start, start + MERGED)
         chunk = np.empty((len(source[here]), units.SNIPPET_TIMES, units.SNIPPET_CHANNELS), np.float16)
         for number in np.unique(source[here]).tolist():
             mine = source[here] == number
-            chunk[mine] = arrays[number][row[here][mine]]
+            # mapped anew: pages that were read count as memory for as long as the map is there
+            chunk[mine] = np.load(sources[number], mmap_mode="r", allow_pickle=False)[row[here][mine]]
         yield chunk

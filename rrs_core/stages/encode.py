@@ -2,80 +2,101 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rrs_core.survey.partitions import by_scan, growing_table, in_order
 from rrs_core.survey.store import write_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
 
     from rrs_core.describe.checkpoints import Encoder
     from rrs_core.stages.report import Report
+    from rrs_core.survey.partitions import ScanRows
     from rrs_core.survey.store import Store
 
 CODE = "encode-2"
 PART_ROWS = 16_384  #: snippets whose latents are kept together while the work goes on
 
 
-def run(
-    store: Store,
-    snippets: NDArray[np.float16],
-    hits: pd.DataFrame,
-    encoder: Encoder,
-    report: Report,
-    *,
-    keys: dict[str, str],
-) -> pd.DataFrame:
-    """Return the table of latents of all snippets, row by row those of `hits`.
+@dataclass(frozen=True)
+class Part:
+    """Snippets of one scan that are encoded together, and where their latents go."""
+
+    rows: slice
+    path: Path
+
+    def __len__(self) -> int:
+        return int(self.rows.stop - self.rows.start)
+
+
+def run(store: Store, encoder: Encoder, report: Report, *, keys: dict[str, str]) -> None:
+    """Make the table of latents of all snippets, row by row those of the hits.
 
     `keys` says what the latents of each scan depend on: those of the finished table under the same key are taken over,
-    and parts of an interrupted run.
+    and parts of an interrupted run. A scan is encoded by itself: in other batches the last bits of a vector are others,
+    and would hang on which scans were there before.
     """
+    before = (store.manifest("encode") or {}).get("scan_keys", {}) if store.why_damaged("encode") is None else {}
+    same = {int(scan) for scan, key in keys.items() if before.get(scan) == key}
+    parts: dict[int, list[Part]] = {}
+    total = 0
+    for scan, hits in by_scan(store, "hits", ["hit_id"]):
+        stop = total + len(hits)
+        if scan not in same:
+            name = f"{scan}-{{}}-{keys[f'{scan}'][:16]}.npy"
+            parts[scan] = [
+                Part(slice(start, min(start + PART_ROWS, stop)), store.work / "encode" / name.format(start - total))
+                for start in range(total, stop, PART_ROWS)
+            ]
+        total = stop
+    left = [part for own in parts.values() for part in own]
+    known = total - sum(len(part) for part in left if not part.path.is_file())
+    old = ((scan, latents) for scan, latents in (by_scan(store, "latents") if same else ()) if scan in same)
+    new = _encoded(store, parts, encoder, partial(_tell, report, sum(map(len, left))))
+    with growing_table(
+        store, "latents", _table(np.empty(0, np.int64), np.empty((0, encoder.dim), np.float32))
+    ) as append:
+        for _, latents in in_order(old, new):
+            append(latents)
+    if known:
+        report.note(f"encode: {known} of {total} snippets were done before")
+
+
+def _encoded(
+    store: Store, parts: dict[int, list[Part]], encoder: Encoder, tell: Callable[[int, int], None]
+) -> Iterator[ScanRows]:
+    """Yield the table of latents of each scan that has parts."""
+    done = 0
+    for scan, hits in by_scan(store, "hits", ["hit_id"]):
+        found = []
+        for part in parts.get(scan, []):
+            if part.path.is_file():
+                found.append(np.load(part.path, allow_pickle=False))
+            else:
+                # mapped anew: pages that were read count as memory for as long as the map is there
+                snippets = np.load(store.snippets_path, mmap_mode="r", allow_pickle=False)
+                found.append(encoder.encode(snippets[part.rows], progress=partial(tell, done)))
+                write_array(part.path, found[-1].shape, np.float32, found[-1:])
+            done += len(part)
+        if found:
+            yield scan, _table(hits["hit_id"].to_numpy(np.int64), np.concatenate(found))
+
+
+def _table(hit_id: NDArray[np.int64], latents: NDArray[np.float32]) -> pd.DataFrame:
     import pandas as pd
 
-    before = (store.manifest("encode") or {}).get("scan_keys", {}) if store.why_damaged("encode") is None else {}
-    same = [int(scan) for scan, key in keys.items() if before.get(scan) == key]
-    latents = np.empty((len(hits), encoder.dim), np.float32)
-    taken = hits["scan_id"].isin(same).to_numpy()
-    if taken.any():
-        old = store.read_table("latents").set_index("hit_id").reindex(hits["hit_id"][taken])
-        latents[taken] = old.to_numpy(np.float32)
-    left = int((~taken).sum())
-    done = known = 0
-    for scan, rows in _by_scan(hits, ~taken):
-        for start in range(0, len(rows), PART_ROWS):
-            own = rows[start : start + PART_ROWS]
-            part = store.work / "encode" / f"{scan}-{start}-{keys[str(scan)][:16]}.npy"
-            if part.is_file():
-                latents[own] = np.load(part, allow_pickle=False)
-                known += len(own)
-            else:
-                latents[own] = encoder.encode(snippets[own], progress=partial(_tell, report, left, done))
-                write_array(part, (len(own), encoder.dim), np.float32, [latents[own]])
-            done += len(own)
-    if known := known + int(taken.sum()):
-        report.note(f"encode: {known} of {len(hits)} snippets were done before")
-    frame = pd.DataFrame(latents, columns=[f"z{i}" for i in range(encoder.dim)])
-    frame.insert(0, "hit_id", hits["hit_id"].to_numpy())
+    frame = pd.DataFrame(latents, columns=[f"z{i}" for i in range(latents.shape[1])])
+    frame.insert(0, "hit_id", hit_id)
     return frame
-
-
-def _by_scan(hits: pd.DataFrame, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Yield each scan and its wanted hits, which are encoded by themselves.
-
-    In other batches the last bits of a vector are others: it would hang on which scans were there before.
-    """
-    rows = np.flatnonzero(wanted)
-    scan = hits["scan_id"].to_numpy(np.int64)[rows]
-    for own in np.split(rows, np.flatnonzero(np.diff(scan)) + 1):
-        if len(own):
-            yield int(hits["scan_id"].iloc[own[0]]), own
 
 
 def _tell(report: Report, most: int, before: int, rows: int) -> None:

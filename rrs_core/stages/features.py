@@ -22,9 +22,12 @@ from rrs_core.observe.blocks import clean_block, read_mended
 from rrs_core.observe.filterbank import open_scan
 from rrs_core.stages.detect import JOB_CHANNELS
 from rrs_core.survey import tables
+from rrs_core.survey.partitions import by_scan, columns_of, growing_table, in_order
 from rrs_core.survey.store import atomic
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     from rrs_core.survey.store import Store
 
 CODE = "features-6"
+COLUMNS = [
+    "hit_id", "scan_id", "detector", "frequency_mhz", "drift_rate_hz_s", "snr", "coarse_channel", "channel",
+]  # fmt: skip  #: of the hits that are read
 
 
 @dataclass(frozen=True)
@@ -55,57 +61,94 @@ def scan_keys(detected: dict[str, str], settings: config.Settings) -> dict[str, 
 def run(
     store: Store,
     scans: pd.DataFrame,
-    hits: pd.DataFrame,
     settings: config.Settings,
     report: Report,
     *,
     keys: dict[str, str],
     engine: Engine = HERE,
-) -> pd.DataFrame:
-    """Return the table of features: all hits that have a drift rate and room on each side, in hit_id order.
+) -> dict[int, int]:
+    """Make the table of features: all hits that have a drift rate and room on each side, in hit_id order.
 
-    A hit of the own search that a file of hits has too is measured once, as the file's.
+    A hit of the own search that a file of hits has too is measured once, as the file's. Hits are read a scan at a time.
 
     `keys` says what each scan's features depend on: those of the finished table under the same key are taken over, and
-    parts of an interrupted run.
+    parts of an interrupted run. Returns how many hits of each scan have features.
     """
+    before = (store.manifest("features") or {}).get("scan_keys", {}) if store.why_damaged("features") is None else {}
+    same = {int(scan) for scan, key in keys.items() if before.get(scan) == key}
+    rows = {
+        int(row["scan_id"]): row
+        for row in scans[scans["fch1_mhz"].notna() & ~scans["scan_id"].isin(same)].to_dict("records")
+    }
+
+    def jobs_in(scan: int, drifting: pd.DataFrame) -> list[Job]:
+        part = store.work / "features" / f"{scan}-{keys[f'{scan}'][:16]}"
+        return jobs_of(rows[scan], drifting, settings.features.method, part)
+
+    count: dict[int, int] = {}
+    parts: dict[int, list[Path]] = {}
+    left: dict[int, int] = {}
+    doubles = 0
+    for scan, drifting, double in _drifting(store, scans):
+        count[scan], doubles = len(drifting), doubles + double
+        if scan in rows and len(drifting):
+            jobs = jobs_in(scan, drifting)
+            parts[scan] = [job.part for job in jobs]
+            if to_do := sum(len(job.hits) for job in jobs if not job.part.is_file()):
+                left[scan] = to_do
+    if doubles:
+        report.note(f"features: {told(doubles)}")
+    drift = sum(map(bool, count.values()))
+    if 0 < len(left) < drift:
+        report.note(f"features: {drift - len(left)} of {drift} scans were done before")
+    total = sum(count.values())
+    done = total - sum(left.values())
+    outside: dict[int, int] = dict.fromkeys(left, 0)
+    jobs_left = (
+        job
+        for scan, drifting, _ in (_drifting(store, scans) if left else ())
+        if scan in left
+        for job in jobs_in(scan, drifting)
+        if not job.part.is_file()
+    )
+    for job, left_out in engine.each(measure_one, jobs_left):
+        done += len(job.hits)
+        outside[job.scan_id] += left_out
+        report.progress("features", done, total)
+    for scan in sorted(scan for scan, hits in outside.items() if hits):
+        of = f"{outside[scan]} of {count[scan]} hits"
+        report.note(f"{Path(rows[scan]['path']).name}: {of} lie within 50 kHz of the scan's edge: no features")
+    return _merge(store, same, parts)
+
+
+def _drifting(store: Store, scans: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame, int]]:
+    """Yield each scan with its hits that have a drift rate, each once, and how many doubles are left out."""
+    for scan, hits in by_scan(store, "hits", COLUMNS):
+        drifting = hits[hits["drift_rate_hz_s"].notna() & hits["frequency_mhz"].notna()]
+        double = find_doubles(drifting, scans)
+        yield scan, drifting[~double], int(double.sum())
+
+
+def _merge(store: Store, same: set[int], parts: dict[int, list[Path]]) -> dict[int, int]:
+    """Put the parts of scans, and the rows of those whose features stay, together; return how many each has."""
+    paths = [store.table_path("features")] if same and store.has_table("features") else []
+    paths += [part for scan in sorted(parts) for part in parts[scan]]
+    old = ((scan, frame) for scan, frame in (by_scan(store, "features") if same else ()) if scan in same)
+    new = ((scan, frame) for scan in sorted(parts) if len(frame := _measured(parts[scan])))
+    count: dict[int, int] = {}
+    with growing_table(store, "features", columns_of(paths, "features")) as append:
+        for scan, frame in in_order(old, new):
+            append(frame)
+            count[scan] = len(frame)
+    return count
+
+
+def _measured(parts: list[Path]) -> pd.DataFrame:
     import pandas as pd
 
-    drifting = hits[hits["drift_rate_hz_s"].notna() & hits["frequency_mhz"].notna()]
-    double = find_doubles(drifting, scans)
-    if double.any():
-        report.note(f"features: {told(double)}")
-    drifting = drifting[~double]
-    before = (store.manifest("features") or {}).get("scan_keys", {}) if store.why_damaged("features") is None else {}
-    same = [int(scan) for scan, key in keys.items() if before.get(scan) == key]
-    old = store.read_table("features") if same else tables.empty("features")
-    old = old[tables.scan_of(old["hit_id"]).isin(same)]
-    parts: list[Path] = []
-    jobs: list[Job] = []
-    by_scan = {int(own["scan_id"].iloc[0]): own for _, own in drifting.groupby("scan_id")}
-    for row in scans[scans["fch1_mhz"].notna() & ~scans["scan_id"].isin(same)].to_dict("records"):
-        own = by_scan.get(int(row["scan_id"]))
-        if own is not None:
-            part = store.work / "features" / f"{row['scan_id']}-{keys[str(row['scan_id'])][:16]}"
-            mine = jobs_of(row, own, settings.features.method, part)
-            parts += [job.part for job in mine]
-            jobs += [job for job in mine if not job.part.is_file()]
-    begun = len({job.scan_id for job in jobs})
-    if 0 < begun < len(by_scan):
-        report.note(f"features: {len(by_scan) - begun} of {len(by_scan)} scans were done before")
-    done = sum(len(own) for own in by_scan.values()) - sum(len(job.hits) for job in jobs)
-    outside: dict[int, int] = {}
-    for job, left_out in engine.each(measure_one, jobs):
-        done += len(job.hits)
-        outside[job.scan_id] = outside.get(job.scan_id, 0) + left_out
-        report.progress("features", done, len(drifting))
-    names = {job.scan_id: Path(job.path).name for job in jobs}
-    for scan in sorted(scan for scan, count in outside.items() if count):
-        of = f"{outside[scan]} of {len(by_scan[scan])} hits"
-        report.note(f"{names[scan]}: {of} lie within 50 kHz of the scan's edge: no features")
-    measured = [frame for part in parts if len(frame := pd.read_parquet(part))]
-    measured += [old] if len(old) else []
-    return pd.concat(measured).sort_values("hit_id", ignore_index=True) if measured else tables.empty("features")
+    read = [pd.read_parquet(part) for part in parts]
+    full = [frame for frame in read if len(frame)] or read
+    return pd.concat(full, ignore_index=True).sort_values("hit_id", ignore_index=True)
 
 
 def jobs_of(row: dict[Any, Any], hits: pd.DataFrame, method: config.Method, part: Path) -> list[Job]:

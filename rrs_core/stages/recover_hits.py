@@ -82,7 +82,7 @@ def prepare(folders: list[Path], run: Run) -> Prepared:
         part = pd.read_parquet(folder / f"hits-{method}.parquet")
         parts.append(part[part["set"].isin(("", run.set))])
     hits = pd.concat(parts, ignore_index=True)
-    alike, note = resolutions.commonest(scans, hits["scan_id"])
+    alike, note = resolutions.commonest(scans, hits["scan_id"].value_counts())
     ids = scans["scan_id"][alike]
     usable = hits["has_features"].to_numpy(bool) & hits["scan_id"].isin(ids).to_numpy()
     given = hits[usable | ~hits["on"].to_numpy(bool)].reset_index(drop=True)

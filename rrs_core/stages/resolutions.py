@@ -30,20 +30,20 @@ def resolution_of(scans: pd.DataFrame) -> NDArray[np.object_]:
     return np.array(words, object)
 
 
-def commonest(scans: pd.DataFrame, scan_ids: pd.Series[int]) -> tuple[NDArray[np.bool_], str]:
+def commonest(scans: pd.DataFrame, hits: dict[int, int] | pd.Series[int]) -> tuple[NDArray[np.bool_], str]:
     """Tell which scans are of the resolution that most hits have, and what to say of the others, "" if nothing.
 
     Parameters
     ----------
     scans : DataFrame
         scan_id, foff_mhz [MHz], tsamp_s [s].
-    scan_ids : Series of int
-        Scan of each hit.
+    hits : dict or Series of int
+        How many hits each scan has, by scan_id; none where it is not there.
     """
     resolution = resolution_of(scans)
-    hits = scans["scan_id"].map(scan_ids.value_counts()).fillna(0).to_numpy(np.int64)
+    each = scans["scan_id"].map(hits).fillna(0).to_numpy(np.int64)
     names, of_scan = np.unique(resolution, return_inverse=True)
-    count = np.bincount(of_scan, hits, len(names)).astype(np.int64)
+    count = np.bincount(of_scan, each, len(names)).astype(np.int64)
     if not len(names):
         return np.zeros(0, bool), ""
     best = int(count.argmax())

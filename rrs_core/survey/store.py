@@ -23,7 +23,7 @@ from rrs_core.errors import RRSError, SurveyRefused
 from rrs_core.survey import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     import pandas as pd
@@ -77,15 +77,15 @@ class Store:
         """Tell whether a table was written."""
         return self.table_path(name).is_file()
 
-    def read_table(self, name: str) -> pd.DataFrame:
-        """Read a table; an absent one is empty with the right columns."""
+    def read_table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """Read a table, or some of its columns; an absent one is empty with the right columns."""
         import pandas as pd
 
         path = self.table_path(name)
         if not path.is_file():
-            return tables.empty(name)
+            return tables.empty(name)[columns or list(tables.SCHEMAS[name])]
         try:
-            return pd.read_parquet(path)
+            return pd.read_parquet(path, columns=columns)
         except (OSError, ValueError) as error:
             raise SurveyRefused(
                 "TABLE", f"table cannot be read: {error}", where=path, todo="run rrs build again: it is made anew"
@@ -288,8 +288,11 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic], parts: Iterable[NDArray[Any]]) -> None:
-    """Write a .npy file atomically, part by part along its first axis.
+@contextlib.contextmanager
+def growing_array(
+    path: Path, shape: tuple[int, ...], dtype: type[np.generic]
+) -> Iterator[Callable[[NDArray[Any]], None]]:
+    """Give a function that appends to a .npy file along its first axis; it takes its name when all are there.
 
     Not `np.save`, whose error on a full disk names no cause, and not a memory map, where a full disk kills the process.
     """
@@ -298,8 +301,18 @@ def write_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic], par
     with atomic(path) as temporary, temporary.open("wb") as handle:
         described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(handle, described)
-        for part in parts:
+
+        def append(part: NDArray[Any]) -> None:
             handle.write(np.ascontiguousarray(part, dtype).data)
+
+        yield append
+
+
+def write_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic], parts: Iterable[NDArray[Any]]) -> None:
+    """Write a .npy file atomically, part by part along its first axis."""
+    with growing_array(path, shape, dtype) as append:
+        for part in parts:
+            append(part)
 
 
 def sha256_of(path: Path) -> str:
