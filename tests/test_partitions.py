@@ -223,7 +223,7 @@ store, what, times = Store(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 rng = np.random.default_rng(0)
 if what == "hits":
     units.SNIPPET_TIMES = units.SNIPPET_CHANNELS = 1
-rows = 3_000 if what == "snippets" else 60_000
+rows = 3_000 if what == "snippets" else 120_000
 jobs = {}
 for scan in range(1, times + 1):
     jobs[f"{scan}"] = jobs_in(store, scan, 1)
