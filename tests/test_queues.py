@@ -16,6 +16,7 @@ from rrs_core.errors import RRSError
 from rrs_core.group.alike import most_alike
 from rrs_core.group.search import Index
 from rrs_core.survey import labels, queues
+from rrs_core.survey.lookup import Lookup
 from rrs_core.survey.queues import queue_of
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def made(**tables: pd.DataFrame) -> Survey:
     )  # fmt: skip
     table = hits.assign(on=pd.array(ids % 2 == 0, "boolean"))
     survey = {"hits": hits, "clusters": clusters, "superclusters": superclusters, "events": events, "table": table}
-    return cast("Survey", SimpleNamespace(**(survey | tables)))
+    kept = survey | tables
+    rows_of = Lookup(kept["hits"]["hit_id"].to_numpy(np.int64)).rows
+    return cast("Survey", SimpleNamespace(**kept, rows_of=rows_of))
 
 
 def ids(word: str, survey: Survey | None = None, **more: Any) -> list[int]:  # noqa: ANN401 - what queue_of takes
@@ -168,7 +171,7 @@ def test_words_that_name_no_queue_are_refused_in_words(word: str) -> None:
 @pytest.mark.parametrize("word", queues.WORDS)
 def test_a_survey_without_anything_has_empty_queues(word: str) -> None:
     full = made()
-    nothing = {name: frame.iloc[:0] for name, frame in vars(full).items()}
+    nothing = {name: frame.iloc[:0] for name, frame in vars(full).items() if name != "rows_of"}
     assert ids(word, made(**nothing)) == []
 
 

@@ -61,8 +61,7 @@ def show(survey: Survey) -> None:
 def ranked(survey: Survey, order: str) -> pd.DataFrame:
     """Return the anomalies, the most anomalous first: rows of `table` with rank and what clustering says of each."""
     kept = survey.clusters[survey.clusters["status"] == "anomaly"]
-    table = survey.table[survey.table["hit_id"].isin(kept["hit_id"])]
-    kept = kept.merge(table, on="hit_id", how="inner", validate="one_to_one")
+    kept = kept.merge(survey.hits_of(kept["hit_id"]), on="hit_id", how="inner", validate="one_to_one")
     kept = kept.sort_values([order, "hit_id"], ascending=[False, True], kind="stable", ignore_index=True)
     kept.insert(0, "rank", np.arange(1, len(kept) + 1))
     return kept

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from rrs_core.survey.catalogue import Survey
+
 
 def chosen_id(state: dict[str, Any], ids: list[int]) -> int | None:
     """Return the id in the row that a table's state says is selected; None where there is none.
@@ -46,10 +48,19 @@ def opener(word: str, key: str, ids: list[int]) -> Callable[[], None]:
 
 def named(word: str, known: pd.Series[int], what: str) -> int | None:
     """Return the id that the address names, None where it names none; say so where it is not one of `known`."""
+    return _named(word, lambda number: bool((known == number).any()), what)
+
+
+def named_hit(survey: Survey, word: str = "hit") -> int | None:
+    """Return the hit that the address names, as `named` does."""
+    return _named(word, lambda number: int(survey.rows_of([number])[0]) >= 0, "hit")
+
+
+def _named(word: str, holds: Callable[[int], bool], what: str) -> int | None:
     text = st.query_params.get(word, "")
     if not text:
         return None
-    if text.isascii() and text.isdecimal() and len(text) < 17 and (known == int(text)).any():
+    if text.isascii() and text.isdecimal() and len(text) < 17 and holds(int(text)):
         return int(text)
     st.info(f"There is no {what} {markdown_text(text, 40)} in this survey.", icon=":material/search_off:")
     return None

@@ -139,9 +139,7 @@ def _members(survey: Survey, named: list[int], what: str, *, key: str) -> int | 
     if not named:
         st.caption("It has one hit alone, which is its middle.")
         return None
-    ids = [int(hit) for hit in named]
-    rows = survey.table[survey.table["hit_id"].isin(ids)].set_index("hit_id")
-    rows = rows.loc[[hit for hit in ids if hit in rows.index]].reset_index()
+    rows = survey.hits_of(named)
     if rows.empty:
         st.caption("None is left.")
         return None
@@ -156,7 +154,8 @@ def _features(survey: Survey, hits: pd.DataFrame) -> None:
     """Show chosen features of the supercluster against those of all hits."""
     st.session_state.setdefault(CHOSEN, list(SHOWN))
     wanted = st.multiselect("Features", list(FEATURES), format_func=title, key=CHOSEN)
-    inside = survey.features["hit_id"].isin(hits["hit_id"])
+    inside = survey.rows_of(hits["hit_id"], "features")
+    inside = inside[inside >= 0]
     for start in range(0, len(wanted), 3):
         for cell, name in zip(st.columns(3), wanted[start : start + 3], strict=False):
             values = survey.features[name].to_numpy(np.float64)

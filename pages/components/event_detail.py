@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -61,8 +62,8 @@ def hit_ids(survey: Survey, row: pd.Series[Any]) -> tuple[list[int], int]:
     off = row.get("off_hit_id")
     if not pd.isna(off) and int(off) not in wanted:
         wanted.append(int(off))
-    known = set(survey.hits.loc[survey.hits["hit_id"].isin(wanted), "hit_id"])
-    return [hit for hit in wanted if hit in known], sum(hit not in known for hit in wanted)
+    known = (survey.rows_of(wanted) >= 0).tolist()
+    return [hit for hit, held in zip(wanted, known, strict=True) if held], known.count(False)
 
 
 def hits_of(survey: Survey, ids: list[int], row: pd.Series[Any]) -> pd.DataFrame:
@@ -180,8 +181,8 @@ def _lineage(survey: Survey, hits: pd.DataFrame, number: int, *, event: bool) ->
     group = hit.get("group_id")
     if pd.isna(group) or group < 0:
         return None
-    members = survey.clusters.loc[survey.clusters["group_id"] == group, "hit_id"]
-    drawn = survey.table[survey.table["hit_id"].isin(members)].head(MOST_MEMBERS)
+    members = survey.clusters["hit_id"].to_numpy(np.int64)[survey.clusters["group_id"].to_numpy() == group]
+    drawn = survey.hits_of(np.sort(members)).head(MOST_MEMBERS)
     more = f"; {MOST_MEMBERS} are shown" if len(members) > MOST_MEMBERS else ""
     st.caption(f"The {len(members):,} hits of its batch cluster{more}:")
     return gallery.show(survey, drawn, hitmap.caption, key=f"events.group.{number}.{int(group)}")

@@ -30,7 +30,7 @@ MOST_CANDIDATES = 5  #: of a hit that are told in words; the others are counted
 
 def asked(survey: Survey) -> int | None:
     """Return the hit that the address names; None, and say so, where there is no such hit."""
-    hit_id = choice.named(WORD, survey.hits["hit_id"], "hit")
+    hit_id = choice.named_hit(survey, WORD)
     # A link from one hit to another is to the same page: Streamlit leaves the address behind. From another page it does
     # not; an address that is set then may reach the browser before the page does, and spoil that page's in its history.
     if hit_id is not None and st.session_state[frame.BEFORE] == st.session_state[frame.NOW]:

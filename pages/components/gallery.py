@@ -182,8 +182,8 @@ def _labels(ids: Sequence[int]) -> dict[int, str]:
 
 def _snippets(survey: Survey, ids: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the snippets of hits; of one that the survey does not hold, as after a new build, NaN."""
-    there = np.isin(ids, survey.hits["hit_id"].to_numpy())
-    known = survey.snippets_of(ids[there].tolist())
+    there = survey.rows_of(ids) >= 0
+    known = survey.snippets_of(ids[there])
     if there.all():
         return known
     power = np.full((len(ids), *known.shape[1:]), np.nan, np.float32)

@@ -188,7 +188,7 @@ def _choose(hit_id: int | None) -> None:
 
 def opened(survey: Survey, line: DeltaGenerator) -> None:
     """Show the waterfall of the hit that the address names, once each time that it is chosen; again by a button."""
-    hit_id = choice.named(HIT, survey.hits["hit_id"], "hit")
+    hit_id = choice.named_hit(survey, HIT)
     if hit_id is None:
         st.session_state.pop(OPENED, None)
         return

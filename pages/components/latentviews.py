@@ -86,7 +86,7 @@ def decoded(survey: Survey, name: str) -> None:
         st.info("This survey has no hits to decode.", icon=":material/inbox:")
         return
     st.subheader("One latent moved at a time")
-    asked = choice.named(HIT, survey.hits["hit_id"], "hit")
+    asked = choice.named_hit(survey, HIT)
     hit_id = survey.strongest() if asked is None else asked
     st.text_input("Hit", value=f"{hit_id}", key=f"latents.hit.{hit_id}", width=220, on_change=_another, args=(hit_id,))
     tiles = loaders.traversed(name, hit_id, SAMPLE)

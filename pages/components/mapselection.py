@@ -51,7 +51,7 @@ ORDERS = {
 
 def picked(survey: Survey) -> None:
     """Show the hit that was clicked, or how to use the map."""
-    hit_id = choice.named(HIT, survey.hits["hit_id"], "hit")
+    hit_id = choice.named_hit(survey, HIT)
     if hit_id is None:
         st.markdown(HOW_TO)
         return

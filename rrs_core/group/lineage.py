@@ -24,10 +24,11 @@ def with_lineage(survey: Survey, ids: Sequence[int]) -> pd.DataFrame:
     Empty cells where clustering, or the whole survey, does not know the hit.
     """
     wanted = np.array(ids, np.int64)
-    hits = survey.table[survey.table["hit_id"].isin(wanted)].set_index("hit_id")
+    hits = survey.hits_of(np.unique(wanted)).set_index("hit_id")
     hits = hits.reindex(wanted).rename_axis("hit_id").reset_index()
     columns = [name for name in LINEAGE if name in survey.clusters]
-    known = survey.clusters[survey.clusters["hit_id"].isin(wanted)]
+    rows = survey.rows_of(np.unique(wanted), "clusters")
+    known = survey.clusters.iloc[rows[rows >= 0]]
     hits = hits.merge(known[["hit_id", *columns]], on="hit_id", how="left")
     if {"group_id", "size"} <= set(survey.groups) and "group_id" in hits:
         hits = hits.merge(survey.groups[["group_id", "size"]], on="group_id", how="left")

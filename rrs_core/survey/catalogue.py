@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from rrs_core import config, units
 from rrs_core.errors import SurveyRefused
+from rrs_core.survey.lookup import Lookup
 from rrs_core.survey.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 #: Stages that the pages ask about, in order, and what each makes.
 STAGES = {
@@ -28,6 +27,10 @@ STAGES = {
     "events": "signals in the ON scans alone",
     "project": "the maps of latents and of features",
 }
+
+
+#: Tables with one row a hit, or none.
+Named = Literal["hits", "features", "clusters", "latents", "projection", "feature_projection"]
 
 
 class Survey:
@@ -197,18 +200,33 @@ class Survey:
         SurveyRefused
             NO_HIT, for an id that the survey does not hold.
         """
-        rows = self.table[self.table["hit_id"] == hit_id]
-        if rows.empty:
+        (row,) = self.rows_of([hit_id])
+        if row < 0:
             raise SurveyRefused(
                 "NO_HIT", f"no hit {hit_id} in this survey", where=self.name, todo="take an id from the table of hits"
             )
-        return rows.iloc[0]
+        found: pd.Series[Any] = self.table.iloc[row]
+        return found
 
     @cached_property
-    def _snippet_rows(self) -> pd.Series[int]:
-        return self.hits.set_index("hit_id")["snippet_row"]
+    def _lookups(self) -> dict[str, Lookup]:
+        return {}
 
-    def snippets_of(self, hit_ids: Sequence[int]) -> NDArray[np.float32]:
+    def rows_of(self, hit_ids: ArrayLike, name: Named = "hits") -> NDArray[np.int64]:
+        """Return the row of each hit in a table of hits, shape (n,); -1 of one that it does not hold.
+
+        Rows of `hits` are those of `table` too.
+        """
+        if name not in self._lookups:
+            self._lookups[name] = Lookup(getattr(self, name)["hit_id"].to_numpy(np.int64))
+        return self._lookups[name].rows(hit_ids)
+
+    def hits_of(self, hit_ids: ArrayLike) -> pd.DataFrame:
+        """Return the rows of `table` of hits, in the order of their ids, without those that the survey lacks."""
+        rows = self.rows_of(hit_ids)
+        return self.table.iloc[rows[rows >= 0]].reset_index(drop=True)
+
+    def snippets_of(self, hit_ids: ArrayLike) -> NDArray[np.float32]:
         """Return the snippets of hits in the order of their ids, shape (n, 16, 256).
 
         Raises
@@ -216,11 +234,13 @@ class Survey:
         SurveyRefused
             NO_HIT, for an id that the survey does not hold.
         """
-        try:
-            rows = self._snippet_rows.loc[list(hit_ids)].to_numpy()
-        except KeyError as error:
-            raise SurveyRefused("NO_HIT", f"hits that this survey does not hold: {error}", where=self.name) from error
-        return np.asarray(self.snippets[rows], dtype=np.float32)
+        wanted = np.asarray(hit_ids, np.int64)
+        rows = self.rows_of(wanted)
+        if (rows < 0).any():
+            lost = ", ".join(f"{hit_id}" for hit_id in wanted[rows < 0][:10])
+            raise SurveyRefused("NO_HIT", f"hits that this survey does not hold: {lost}", where=self.name)
+        at = self.hits["snippet_row"].to_numpy()[rows]
+        return np.asarray(self.snippets[at], dtype=np.float32)
 
     def snippet(self, hit_id: int) -> NDArray[np.float32]:
         """Return the snippet of a hit, shape (16, 256)."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from rrs_core.errors import SettingsRefused
 from rrs_core.survey.labels import CHOICES as CHOSEN
+from rrs_core.survey.lookup import Lookup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -238,7 +239,7 @@ def columns_of(survey: Survey) -> Columns:
     numbers = {name: table[name].to_numpy(np.float64) for name in HITS_NUMBERS}
     attached = {}
     own = survey.clusters
-    place = _places(hit_id, own["hit_id"].to_numpy(np.int64))
+    place = _places(hit_id, own)
     for name in CLUSTER_NUMBERS:
         if name in own:
             attached[name] = (place, own[name].to_numpy(np.float64))
@@ -248,7 +249,7 @@ def columns_of(survey: Survey) -> Columns:
         status[known] = own["status"].to_numpy(object)[place[known]]
         cluster[known] = own["cluster_id"].to_numpy(np.int64)[place[known]]
     features = survey.features
-    place = _places(hit_id, features["hit_id"].to_numpy(np.int64))
+    place = _places(hit_id, features)
     for name in map(str, features):
         if name not in numbers and name != "hit_id" and pd.api.types.is_float_dtype(features[name]):
             attached[name] = (place, features[name].to_numpy(np.float64))
@@ -281,7 +282,7 @@ def with_labels(columns: Columns, hit_id: NDArray[np.int64], now: pd.DataFrame) 
         `labels.current`: hit_id and label, a row for each person and hit. Labels by the name `NONE` are left out, as
         are hits that the survey does not hold. Once there is any, all of `labels.CHOICES` can be asked for.
     """
-    rows = _places(now["hit_id"].to_numpy(np.int64), hit_id)
+    rows = Lookup(hit_id).rows(now["hit_id"].to_numpy(np.int64))
     others = sorted(set(now["label"]) - {NONE, *CHOSEN})
     said = {
         f"{label}": np.unique(rows[(now["label"] == label).to_numpy() & (rows >= 0)]).astype(np.int64)
@@ -290,14 +291,9 @@ def with_labels(columns: Columns, hit_id: NDArray[np.int64], now: pd.DataFrame) 
     return replace(columns, said=said if any(map(len, said.values())) else {})
 
 
-def _places(hit_id: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return where in `own` each hit lies, -1 where it does not; shapes (n,) and (m,)."""
-    if not len(own):
-        return np.full(len(hit_id), -1, np.int32)
-    order = np.argsort(own, kind="stable")
-    at = np.minimum(np.searchsorted(own, hit_id, sorter=order), len(own) - 1)
-    place = order[at]
-    return np.where(own[place] == hit_id, place, -1).astype(np.int32)
+def _places(hit_id: NDArray[np.int64], own: pd.DataFrame) -> NDArray[np.int32]:
+    """Return the row of each hit in a table of some of them, -1 where it has none."""
+    return Lookup(own["hit_id"].to_numpy(np.int64)).rows(hit_id).astype(np.int32)
 
 
 def _category(values: pd.Series, order: tuple[str, ...] = ()) -> Category:

@@ -280,7 +280,7 @@ def _named(survey: Survey, word: str, kind: str, text: str, selection: Callable[
 
 def _kept(survey: Survey, queue: Queue) -> Queue:
     """Return a queue without the hits that the survey does not hold, which it says."""
-    known = np.isin(queue.ids, survey.hits["hit_id"].to_numpy(np.int64))
+    known = survey.rows_of(queue.ids) >= 0
     ids = queue.ids[known]
     ids.setflags(write=False)
     lost = len(known) - len(ids)

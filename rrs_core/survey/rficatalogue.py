@@ -53,7 +53,7 @@ def exemplar(survey: Survey, number: int) -> int | None:
     """Return the hit that a name of a supercluster is kept with: the nearest to its middle that is still there."""
     found = survey.superclusters.loc[survey.superclusters["cluster_id"] == number, "exemplars"]
     own = survey.clusters.loc[survey.clusters["cluster_id"] == number, "hit_id"]
-    own = own[own.isin(survey.hits["hit_id"])]
+    own = own[survey.rows_of(own) >= 0]
     inside = set(own.tolist())
     named = [int(hit) for hit in (found.iloc[0] if len(found) else ()) if int(hit) in inside]
     return named[0] if named else (int(own.min()) if len(own) else None)
@@ -81,8 +81,9 @@ def catalogue(survey: Survey, rows: pd.DataFrame) -> pd.DataFrame:
 def _described(survey: Survey, number: int) -> dict[str, Any]:
     """Return what is known of one supercluster, from its hits."""
     ids = survey.clusters.loc[survey.clusters["cluster_id"] == number, "hit_id"]
-    hits = survey.table[survey.table["hit_id"].isin(ids)]
-    features = survey.features[survey.features["hit_id"].isin(ids)]
+    hits = survey.hits_of(ids)
+    described = survey.rows_of(ids, "features")
+    features = survey.features.iloc[np.sort(described[described >= 0])]
     kept = survey.superclusters.loc[survey.superclusters["cluster_id"] == number, ["exemplars", "likely_source"]]
     drift, sides = hits["drift_rate_hz_s"], hits["on"].dropna()
     return {
