@@ -30,7 +30,19 @@ from make_scans import FCH1_MHZ, write_scan
 from make_survey import FOFF_MHZ, draw_snippet, make_large_survey, make_survey
 from streamlit.testing.v1 import AppTest
 
-from pages.components import export, gallery, hitmap, loaders, mapdata, mapselection, mapstate, mapview, uploads
+from pages.components import (
+    export,
+    gallery,
+    hitmap,
+    loaders,
+    mapdata,
+    mapdrawn,
+    mapsample,
+    mapselection,
+    mapstate,
+    mapwebgl,
+    uploads,
+)
 from rrs_core.errors import FileRefused, RRSError
 from rrs_core.group.search import index_of
 from rrs_core.observe.snippetfiles import Snippet
@@ -746,14 +758,14 @@ def test_what_a_session_keeps_of_a_map_of_a_million_points_is_small(
 def test_the_map_has_the_names_that_people_gave_to_superclusters(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = SimpleNamespace(named=True, placed=SimpleNamespace(view=SimpleNamespace(name="latents")))
     monkeypatch.setattr(mapdata, "names", lambda *_: [("0", 1.0, 2.0), ("3", 5.0, 6.0)])
-    monkeypatch.setattr(mapview.cluster_names, "by_cluster", lambda _: {3: "GPS L1"})
-    assert mapview._names(None, asked) == (("0", 1.0, 2.0), ("GPS L1", 5.0, 6.0))
+    monkeypatch.setattr(mapwebgl.cluster_names, "by_cluster", lambda _: {3: "GPS L1"})
+    assert mapwebgl._names(None, asked) == (("0", 1.0, 2.0), ("GPS L1", 5.0, 6.0))
 
     def damaged(_: object) -> dict[int, str]:
         raise RRSError("LABELS", "the labels cannot be used")
 
-    monkeypatch.setattr(mapview.cluster_names, "by_cluster", damaged)
-    assert mapview._names(None, asked) == (("0", 1.0, 2.0), ("3", 5.0, 6.0))
+    monkeypatch.setattr(mapwebgl.cluster_names, "by_cluster", damaged)
+    assert mapwebgl._names(None, asked) == (("0", 1.0, 2.0), ("3", 5.0, 6.0))
 
 
 def test_the_map_is_coloured_and_filtered_by_what_people_say_now(
@@ -785,11 +797,13 @@ def test_the_map_is_coloured_and_filtered_by_what_people_say_now(
 
 
 def test_a_large_map_states_its_sample(tiny_survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mapview, "MOST_PLOTLY", 100)
-    assert "Plotly draws 100 of these points" in sent(opened("map", tiny_survey, monkeypatch, drawn="plotly"))
-    monkeypatch.setattr(mapdata, "MOST_POINTS", 90)
+    monkeypatch.setattr(mapdrawn, "MOST_PLOTLY", 100)
+    assert "Plotly draws 100 of 240 points" in sent(opened("map", tiny_survey, monkeypatch, drawn="plotly"))
+    monkeypatch.setattr(mapsample, "MOST_DRAWN", 90)
     st.cache_resource.clear()
-    assert "90 of 240 hits, from 90 drawn at random" in sent(opened("map", tiny_survey, monkeypatch))
+    shown = sent(opened("map", tiny_survey, monkeypatch, drawn="picture"))
+    assert "240 of 240 hits" in shown
+    assert "of 240 hits drawn; a selection takes all." in shown
     st.cache_resource.clear()
 
 

@@ -1,70 +1,12 @@
-"""Points for the browser: what is inside is exact, and what travels can be read back."""
+"""Points for the browser: what travels can be read back."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
-from numpy.typing import NDArray
 
 from rrs_core.figures import colour_by
-from rrs_core.figures.points import ABSENT, LAST, UNKNOWN, Places, bits, density, inside, middles, paint, quantise
-
-
-def one_by_one(xy: NDArray[np.uint16], polygon: list[tuple[float, float]]) -> NDArray[np.bool_]:
-    """Wind around each point: the angles to the corners sum to a turn where it is inside; for simple polygons."""
-    corners = np.array(polygon)
-    away = corners[None] - xy[:, None].astype(float)
-    angle = np.arctan2(away[..., 1], away[..., 0])
-    turn = np.diff(np.concatenate([angle, angle[:, :1]], axis=1), axis=1)
-    turn = (turn + np.pi) % (2 * np.pi) - np.pi
-    wound: NDArray[np.bool_] = np.abs(turn.sum(axis=1)) > np.pi
-    return wound
-
-
-def scattered(n: int, seed: int) -> Places:
-    rng = np.random.default_rng(seed)
-    return Places(rng.integers(0, LAST + 1, (n, 2)).astype(np.uint16), np.zeros(2), np.ones(2))
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_what_is_inside_a_lasso_is_exact(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    places = scattered(20_000, seed)
-    turn = np.sort(rng.uniform(0, 2 * np.pi, 60))
-    middle = rng.uniform(20_000, 45_000, 2)
-    far = rng.uniform(2_000, 30_000, 60)  # a star, in part beyond the map
-    polygon = [(float(x), float(y)) for x, y in middle + far[:, None] * np.column_stack([np.cos(turn), np.sin(turn)])]
-    found = inside(places, polygon)
-    assert 0 < found.sum() < len(found)
-    assert np.array_equal(found, one_by_one(places.xy, polygon))
-
-
-def test_a_lasso_that_crosses_itself_leaves_what_is_enclosed_twice() -> None:
-    xy = np.array([[15_000, 30_000], [45_000, 30_000], [30_000, 20_000], [30_000, 55_000]], np.uint16)
-    bow = [(10_000, 10_000), (50_000, 50_000), (50_000, 10_000), (10_000, 50_000)]
-    assert inside(Places(xy, np.zeros(2), np.ones(2)), bow).tolist() == [True, True, False, False]
-    twice = [(10_000, 10_000), (50_000, 10_000), (50_000, 50_000), (10_000, 50_000)] * 2
-    assert not inside(Places(xy, np.zeros(2), np.ones(2)), twice).any()
-
-
-def test_a_narrow_lasso_holds_the_points_on_its_way() -> None:
-    xy = np.array([[20_000, 20_000], [40_000, 40_003], [40_000, 40_020], [60_000, 60_000]], np.uint16)
-    thin = [(10_000, 9_995), (65_000, 64_995), (65_000, 65_010), (10_000, 10_010)]
-    assert inside(Places(xy, np.zeros(2), np.ones(2)), thin).tolist() == [True, True, False, True]
-
-
-@pytest.mark.parametrize("polygon", [[], [(1, 1)], [(0, 0), (60_000, 60_000)], [(5, 5)] * 4])
-def test_what_encloses_nothing_holds_nothing(polygon: list[tuple[float, float]]) -> None:
-    assert not inside(scattered(500, 1), polygon).any()
-
-
-def test_points_without_a_place_are_never_inside() -> None:
-    places = quantise(np.array([0.0, np.nan, 1.0, np.inf]), np.array([0.0, 0.5, 1.0, 0.5]))
-    assert places.there.tolist() == [True, False, True, False]
-    assert (places.xy[1] == ABSENT).all()
-    everywhere = [(-1, -1), (70_000, -1), (70_000, 70_000), (-1, 70_000)]
-    assert inside(places, everywhere).tolist() == [True, False, True, False]
+from rrs_core.figures.points import ABSENT, LAST, UNKNOWN, Places, bits, density, middles, paint, quantise
 
 
 def test_places_are_the_values_to_a_step() -> None:

@@ -68,19 +68,19 @@ def taken_up(survey: Survey, points: Points) -> None:
         return
     st.session_state["map.taken"] = (number, points.version)
     try:
-        mapstate.select_hits(points, selections.hits_of(survey.store.root, number))
+        mapstate.select_hits(survey, points, selections.hits_of(survey.store.root, number))
     except RRSError as error:
         frame.refusal(error)
 
 
 def show(survey: Survey, points: Points, mask: NDArray[np.bool_], words: str) -> None:
     """Show what is selected."""
-    n = int(mask.sum())
+    n = int(np.count_nonzero(mask))
     st.subheader(f"Selected: {n:,} of {len(points):,}")
     line = st.container(horizontal=True, vertical_alignment="bottom")
     undo = mapstate.steps()
     columns, _ = loaders.hit_columns()
-    rows = np.sort(points.rows[mask])  # of equal ones the earlier comes first
+    rows = np.flatnonzero(mask)  # of equal ones the earlier comes first
     orders = [name for name, order in ORDERS.items() if order.column in columns.measured()]
     order = ORDERS[line.selectbox("Order", orders, key="map.order", width=220)] if orders and n else None
     line.button("Undo", on_click=mapstate.undo, icon=":material/undo:", key="map.undo", disabled=not undo)

@@ -1,101 +1,12 @@
 // A map of up to millions of points: WebGL draws them, the browser moves and zooms, the server says who is inside.
 //
-// `data` names the parts to draw (see pointpart.js) and holds what is written: {n, place, colour, pale, lit, ground,
-// palette, legend: {title, names, counts, low, high}, axes: {x, y, bare, low, high}, labels: [[text, x, y]], tool,
-// height, dark, said}. Places run from 0 to 65534, y upwards; 65535 is no place.
+// `data` names the parts to draw (see pointpart.js) and holds what is written: {n, drawn, sampled, place, colour, pale,
+// lit, more, filter, selection, ground, palette, note, legend: {title, names, counts, low, high}, axes: {x, y, bare, low, high}, labels:
+// [[text, x, y]], tool, height, dark, said}. Places run from 0 to 65534, y upwards; 65535 is no place.
+// Of many points some are drawn, `n` of the whole map; where it is magnified those near are asked for (pointnear.js).
 // A lasso sends its corners, a click the number of a point: never a list of points.
 
-const LAST = 65534, ABSENT = 65535, GRID = 256;
-const QUICK = 120_000; // points drawn while the map moves: a fair sample, as their order is random
-const MOST_CORNERS = 120, NEAR = 9, REST_MS = 130;
-const PALE = 1, LIT = 2, HIDDEN = 4;
-
-const POINTS = `#version 300 es
-layout(location = 0) in uvec2 place;
-layout(location = 1) in uint code;
-layout(location = 2) in uint flags;
-uniform vec4 view;      // scale and shift of places to the screen
-uniform float size;
-uniform int turn;       // 0: pale ones, 1: the others, 2: those that are lit
-uniform vec4 grey;
-uniform float dim;
-uniform sampler2D palette;
-out vec4 colour;
-void main() {
-  bool pale = (flags & 1u) != 0u, lit = (flags & 2u) != 0u, hidden = (flags & 4u) != 0u;
-  bool mine = turn == 0 ? (pale || hidden) : turn == 1 ? !(pale || hidden || lit) : lit && !(pale || hidden);
-  if (place.x == 65535u || !mine) { gl_Position = vec4(2.0, 2.0, 2.0, 1.0); return; }
-  gl_Position = vec4(vec2(place) * view.xy + view.zw, 0.0, 1.0);
-  gl_PointSize = turn == 2 ? size + 1.5 : size;
-  vec3 own = texelFetch(palette, ivec2(int(code), 0), 0).rgb;
-  float strength = turn == 0 ? grey.a : turn == 1 ? dim : 1.0;
-  colour = vec4((turn == 0 ? grey.rgb : own) * strength, strength);
-}`;
-const ROUND = `#version 300 es
-precision highp float;
-in vec4 colour;
-uniform float size;
-out vec4 drawn;
-void main() {
-  if (size > 3.0) {
-    vec2 off = gl_PointCoord - 0.5;
-    if (dot(off, off) > 0.25) discard;
-  }
-  drawn = colour;
-}`;
-const PLANE = `#version 300 es
-const vec2 corners[4] = vec2[4](vec2(0.0, 0.0), vec2(1.0, 0.0), vec2(0.0, 1.0), vec2(1.0, 1.0));
-uniform vec4 view;
-out vec2 at;
-void main() {
-  at = corners[gl_VertexID];
-  gl_Position = vec4(at * 65535.0 * view.xy + view.zw, 0.0, 1.0);
-}`;
-const CONTOURS = `#version 300 es
-precision highp float;
-in vec2 at;
-uniform sampler2D ground;
-uniform vec4 ink;
-out vec4 drawn;
-void main() {
-  float level = texture(ground, at).r * 8.0;
-  float line = abs(fract(level - 0.5) - 0.5) / max(fwidth(level), 1e-4);
-  float strength = level < 0.4 ? 0.0 : (1.0 - smoothstep(0.6, 1.4, line)) * ink.a;
-  drawn = vec4(ink.rgb * strength, strength);
-}`;
-
-function program(gl, vertex, fragment) {
-  const made = gl.createProgram();
-  for (const [kind, source] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
-    const shader = gl.createShader(kind);
-    gl.shaderSource(shader, source);
-    gl.compileShader(shader);
-    gl.attachShader(made, shader);
-    gl.deleteShader(shader);
-  }
-  gl.linkProgram(made);
-  if (!gl.getProgramParameter(made, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(made) ?? "no program");
-  return { made, at: (name) => gl.getUniformLocation(made, name) };
-}
-
-function texture(gl, unit, filter) {
-  const made = gl.createTexture();
-  gl.activeTexture(gl.TEXTURE0 + unit);
-  gl.bindTexture(gl.TEXTURE_2D, made);
-  for (const side of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, side, gl.CLAMP_TO_EDGE);
-  for (const way of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, way, filter);
-  return made;
-}
-
-// Points by cells of a grid, so that the one nearest to the pointer is found among few.
-function gridOf(place, n) {
-  const shift = 8, starts = new Uint32Array(GRID * GRID + 1), rows = new Uint32Array(n);
-  for (let i = 0; i < n; i++) if (place[2 * i] !== ABSENT) starts[((place[2 * i + 1] >> shift) << 8) + (place[2 * i] >> shift) + 1]++;
-  for (let cell = 0; cell < GRID * GRID; cell++) starts[cell + 1] += starts[cell];
-  const next = starts.slice();
-  for (let i = 0; i < n; i++) if (place[2 * i] !== ABSENT) rows[next[((place[2 * i + 1] >> shift) << 8) + (place[2 * i] >> shift)]++] = i;
-  return { starts, rows };
-}
+const MOST_CORNERS = 120, NEAR = 9, REST_MS = 130, ASK_MS = 250;
 
 // A path of few corners: of points that lie nearly on a line the middle ones go, the least important first.
 function simplified(path, most) {
@@ -131,7 +42,6 @@ class PointMap {
     this.legend = root.querySelector(".legend");
     this.view = { x: 0.5, y: 0.5, zoom: 1 }; // middle of the window, a share of the map; how often it is magnified
     this.hidden = new Set();
-    this.hovered = -1;
     this.gl = this.canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true });
     this.listeners = new AbortController();
     this.listen();
@@ -144,15 +54,10 @@ class PointMap {
     const gl = this.gl;
     this.points = program(gl, POINTS, ROUND);
     this.contours = program(gl, PLANE, CONTOURS);
-    this.array = gl.createVertexArray();
     this.plane = gl.createVertexArray();
-    this.buffers = { place: gl.createBuffer(), colour: gl.createBuffer(), flags: gl.createBuffer() };
-    gl.bindVertexArray(this.array);
-    for (const [at, name, size, kind] of [[0, "place", 2, gl.UNSIGNED_SHORT], [1, "colour", 1, gl.UNSIGNED_BYTE], [2, "flags", 1, gl.UNSIGNED_BYTE]]) {
-      gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
-      gl.enableVertexAttribArray(at);
-      gl.vertexAttribIPointer(at, size, kind, 0, 0);
-    }
+    this.whole = new PointSet(gl);
+    this.near = new PointSet(gl);
+    this.more = new PointSet(gl);
     this.palette = texture(gl, 0, gl.NEAREST);
     this.ground = texture(gl, 1, gl.LINEAR);
     gl.enable(gl.BLEND);
@@ -166,12 +71,13 @@ class PointMap {
   listen() {
     const { signal } = this.listeners, on = (target, name, act) => target.addEventListener(name, act, { signal, passive: false });
     on(globalThis, "rrs-part", () => this.load());
+    on(globalThis, "rrs-near", () => this.load());
     on(globalThis, "rrs-peek", (event) => this.showPeek(event.detail));
     on(this.box, "pointerdown", (event) => this.down(event));
     on(this.box, "pointermove", (event) => this.move(event));
     on(this.box, "pointerup", (event) => this.up(event));
     on(this.box, "pointercancel", () => this.drop());
-    on(this.box, "pointerleave", () => this.rest(-1));
+    on(this.box, "pointerleave", () => this.rest());
     on(this.box, "wheel", (event) => { event.preventDefault(); this.zoomAt(event, Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015))); });
     on(this.box, "dblclick", () => this.reset());
     on(this.box, "keydown", (event) => this.key(event));
@@ -185,11 +91,12 @@ class PointMap {
     this.box.style.setProperty("--map-height", `${data.height}px`);
     this.box.dataset.tool = data.tool;
     this.box.setAttribute("aria-label", data.said);
-    this.note.textContent = this.gl ? "" : "This browser draws no WebGL.";
     if (before && before.colour !== data.colour && `${before.legend.names}` !== `${data.legend.names}`) this.hidden.clear();
-    if (before && before.place !== data.place) { this.view = { x: 0.5, y: 0.5, zoom: 1 }; this.rest(-1); }
+    if (before && before.place !== data.place) this.view = { x: 0.5, y: 0.5, zoom: 1 };
+    if (before && before.drawn !== data.drawn) this.rest();
     this.writeLegend();
     this.load();
+    this.write();
     if (!this.gl && !this.told) { this.told = true; send("failed", "no WebGL 2"); }
   }
 
@@ -199,21 +106,8 @@ class PointMap {
   load() {
     const { gl, data } = this;
     if (!gl || !data || gl.isContextLost()) return;
-    const place = this.part(data.place), colour = this.part(data.colour);
+    const place = this.part(`${data.drawn}.place`), colour = this.part(`${data.colour}.${data.drawn}`);
     if (!place || !colour || colour.length !== data.n || place.length !== 4 * data.n) return;
-    if (this.loaded.place !== data.place) {
-      this.place = new Uint16Array(place.buffer, place.byteOffset, 2 * data.n);
-      this.grid = gridOf(this.place, data.n);
-      gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers.place);
-      gl.bufferData(gl.ARRAY_BUFFER, this.place, gl.STATIC_DRAW);
-      this.loaded.place = data.place;
-    }
-    if (this.loaded.colour !== data.colour) {
-      this.codes = colour;
-      gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers.colour);
-      gl.bufferData(gl.ARRAY_BUFFER, colour, gl.STATIC_DRAW);
-      this.loaded.colour = data.colour;
-    }
     if (this.loaded.palette !== data.palette) {
       const table = Uint8Array.from(atob(data.palette), (one) => one.charCodeAt(0));
       gl.activeTexture(gl.TEXTURE0);
@@ -227,32 +121,44 @@ class PointMap {
       gl.texImage2D(gl.TEXTURE_2D, 0, gl.R8, side, side, 0, gl.RED, gl.UNSIGNED_BYTE, ground);
       this.loaded.ground = data.ground;
     }
-    const flagged = [data.place, data.colour, data.pale && this.part(data.pale) && data.pale, data.lit && this.part(data.lit) && data.lit, ...this.hidden].join();
-    if (this.loaded.flags !== flagged) {
-      this.flag();
-      this.loaded.flags = flagged;
-    }
+    const key = (...ids) => [...ids, ...this.hidden].join();
+    const [pale, lit] = [data.pale, data.lit].map((id) => this.part(id));
+    this.whole.take(key(data.drawn, data.colour, pale && data.pale, lit && data.lit), () => ({
+      id: data.drawn, place: new Uint16Array(place.buffer, place.byteOffset, 2 * data.n), codes: colour, flags: flagsOf(data.n, pale, lit),
+    }), this.hidden);
+    const near = globalThis.rrsNear;
+    const fits = near && near.place === data.place && near.colour === data.colour && near.filter === data.filter;
+    this.around = fits ? near : undefined;
+    this.near.take(fits ? key(near.id, near.colour, near.filter, near.selection) : "", () => ({ id: near.id, ...unpacked(near.points) }), this.hidden);
+    const more = this.part(data.more);
+    this.more.take(more ? key(data.more, data.colour, data.selection) : "", () => ({ id: data.more, ...unpacked(more) }), this.hidden);
     this.box.dataset.ready = data.place;
     this.draw();
+    this.ask();
   }
 
-  flag() {
-    const { gl, data, codes } = this, flags = new Uint8Array(data.n);
-    this.any = { pale: this.hidden.size > 0, lit: false };
-    for (const [id, bit, name] of [[data.pale, PALE, "pale"], [data.lit, LIT, "lit"]]) {
-      const mask = this.part(id);
-      if (!mask) continue;
-      this.any[name] = true;
-      for (let i = 0; i < data.n; i++) if (mask[i >> 3] & (1 << (i & 7))) flags[i] |= bit;
-    }
-    if (this.hidden.size) {
-      const off = new Uint8Array(256);
-      for (const code of this.hidden) off[code] = HIDDEN;
-      for (let i = 0; i < data.n; i++) flags[i] |= off[codes[i]];
-    }
-    this.flags = flags;
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers.flags);
-    gl.bufferData(gl.ARRAY_BUFFER, flags, gl.DYNAMIC_DRAW);
+  // The sets of points that are drawn, and whether what is near is one of them: where it covers what is in view.
+  sets() {
+    const [left, bottom] = this.toPlace(0, this.height), [right, top] = this.toPlace(this.width, 0), near = this.around;
+    this.inner = near && this.view.zoom > 1.02 && near.box[0] < right && near.box[2] > left && near.box[1] < top && near.box[3] > bottom
+      && near.box[2] - near.box[0] > (right - left) / 2 ? near.box : undefined;
+    return [this.whole, ...(this.inner ? [this.near] : []), this.more].filter((set) => set.n);
+  }
+
+  // Ask for what is near, once the map has come to rest where less is drawn than there is.
+  ask() {
+    clearTimeout(this.asks);
+    const { data } = this;
+    if (!data?.sampled || this.view.zoom <= 1.02 || !this.width) return;
+    const corners = [...this.toPlace(0, this.height), ...this.toPlace(this.width, 0)];
+    const window = corners.map((value) => Math.round(Math.max(0, Math.min(LAST, value)))), near = this.around;
+    const has = near && near.complete && window.every((value, i) => (i < 2 ? value >= near.box[i] : value < near.box[i]));
+    const key = JSON.stringify([data.place, data.colour, data.filter, data.selection, has ? near.box : window]);
+    if (key === this.asked || (has && near.selection === data.selection)) return;
+    this.asks = setTimeout(() => {
+      this.asked = key;
+      globalThis.rrsAskNear?.(data.place, data.colour, window);
+    }, ASK_MS);
   }
 
   resize() {
@@ -283,13 +189,13 @@ class PointMap {
     this.moving = moving;
     this.wanted = requestAnimationFrame(() => { this.wanted = undefined; this.paint(this.moving); });
     clearTimeout(this.later);
-    if (moving) this.later = setTimeout(() => this.draw(), REST_MS);
+    if (moving) this.later = setTimeout(() => { this.draw(); this.ask(); }, REST_MS);
   }
 
   paint(moving) {
     const { gl, data, view } = this;
     this.paintOver();
-    if (!gl || !this.loaded?.flags || !this.width) return;
+    if (!gl || !this.whole?.n || !this.width) return;
     const scale = (2 * view.zoom) / LAST;
     const window = [scale, scale, -2 * view.x * view.zoom, -2 * view.y * view.zoom];
     gl.viewport(0, 0, this.canvas.width, this.canvas.height);
@@ -303,22 +209,33 @@ class PointMap {
       gl.uniform4fv(this.contours.at("ink"), data.dark ? [0.75, 0.8, 0.86, 0.6] : [0.3, 0.36, 0.44, 0.5]);
       gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
     }
-    const n = moving ? Math.min(data.n, QUICK) : data.n;
-    const size = (data.n <= 2_000 ? 7 : data.n <= 20_000 ? 5 : data.n <= 200_000 ? 3.2 : 2) * this.dense * Math.min(2.5, view.zoom ** 0.25);
+    const sets = this.sets(), shown = sets.reduce((sum, set) => sum + set.n, 0), any = (name) => sets.some((set) => set.any[name]);
+    const size = (shown <= 2_000 ? 7 : shown <= 20_000 ? 5 : shown <= 200_000 ? 3.2 : 2) * this.dense * Math.min(2.5, view.zoom ** 0.25);
     const at = this.points.at;
     gl.useProgram(this.points.made);
-    gl.bindVertexArray(this.array);
     gl.uniform4fv(at("view"), window);
     gl.uniform1f(at("size"), size);
     gl.uniform1i(at("palette"), 0);
     gl.uniform4fv(at("grey"), data.dark ? [0.5, 0.53, 0.57, 0.22] : [0.55, 0.58, 0.62, 0.22]);
-    gl.uniform1f(at("dim"), this.any.lit ? 0.22 : 0.85);
-    for (const [turn, there] of [[0, this.any.pale], [1, true], [2, this.any.lit]]) {
+    gl.uniform1f(at("dim"), any("lit") ? 0.22 : 0.85);
+    for (const [turn, there] of [[0, any("pale")], [1, true], [2, any("lit")]]) {
       if (!there) continue;
       gl.uniform1i(at("turn"), turn);
-      gl.drawArrays(gl.POINTS, 0, n);
+      for (const set of sets) {
+        gl.uniform4fv(at("but"), set === this.near || !this.inner ? [0, 0, 0, 0] : this.inner);
+        set.draw();
+      }
     }
-    this.box.dataset.drawn = `${n}`;
+    this.box.dataset.drawn = `${this.whole.n}`;
+    if (this.inner) this.box.dataset.near = `${this.near.n}`;
+    else delete this.box.dataset.near;
+    this.write();
+  }
+
+  // How many points are drawn, of the whole map or of the part in view.
+  write() {
+    const words = this.gl ? (this.inner ? this.around.said : this.data.note) : "This browser draws no WebGL.";
+    if (this.note.textContent !== words) this.note.textContent = words;
   }
 
   // What lies above the points: axes, names, the lasso, a ring about the point under the pointer.
@@ -344,8 +261,8 @@ class PointMap {
       const [px, py] = this.toPixel(x, y);
       if (px > 0 && px < this.width && py > 0 && py < this.height) text(words, px, py);
     }
-    if (this.hovered >= 0 && this.place) {
-      const [px, py] = this.toPixel(this.place[2 * this.hovered], this.place[2 * this.hovered + 1]);
+    if (this.hovered) {
+      const [px, py] = this.toPixel(...this.hovered.set.at(this.hovered.index));
       pen.strokeStyle = ink;
       pen.lineWidth = 2;
       pen.beginPath();
@@ -513,7 +430,7 @@ class PointMap {
   keep() {
     const half = 0.5 / this.view.zoom;
     for (const side of ["x", "y"]) this.view[side] = Math.max(Math.min(half, 0.5) - 0.02, Math.min(Math.max(1 - half, 0.5) + 0.02, this.view[side]));
-    this.rest(-1);
+    this.rest();
     this.draw(true);
   }
 
@@ -534,37 +451,34 @@ class PointMap {
     act();
   }
 
+  // The point that is nearest to a pixel: its set and its place in that.
   nearest([x, y]) {
-    if (!this.grid || !this.width) return -1;
+    if (!this.width || !this.whole?.n) return undefined;
     const [left, bottom] = this.toPlace(x - NEAR, y + NEAR), [right, top] = this.toPlace(x + NEAR, y - NEAR);
-    const cell = (value) => Math.max(0, Math.min(GRID - 1, Math.floor(value / 256)));
-    let best = NEAR * NEAR, found = -1;
-    for (let row = cell(bottom); row <= cell(top); row++) {
-      for (let at = this.grid.starts[(row << 8) + cell(left)]; at < this.grid.starts[(row << 8) + cell(right) + 1]; at++) {
-        const i = this.grid.rows[at];
-        if (this.flags[i] & (PALE | HIDDEN)) continue;
-        const [px, py] = this.toPixel(this.place[2 * i], this.place[2 * i + 1]);
-        const apart = (px - x) ** 2 + (py - y) ** 2;
-        if (apart < best) [best, found] = [apart, i];
+    let best = NEAR * NEAR, found;
+    for (const set of this.sets()) {
+      for (const index of set.within(left, bottom, right, top)) {
+        const place = set.at(index), [px, py] = this.toPixel(...place), apart = (px - x) ** 2 + (py - y) ** 2;
+        if (apart < best && (set === this.near || !holds(this.inner, place))) [best, found] = [apart, { set, index }];
       }
     }
     return found;
   }
 
   hover(at) {
-    const index = this.nearest(at);
-    if (index === this.hovered) return;
-    this.rest(index, at);
-    if (index >= 0) this.asking = setTimeout(() => globalThis.rrsAskPeek?.(this.data.place, index), REST_MS);
+    const found = this.nearest(at);
+    if (found?.set === this.hovered?.set && found?.index === this.hovered?.index) return;
+    this.rest(found, at);
+    if (found) this.asking = setTimeout(() => globalThis.rrsAskPeek?.(found.set.id, found.index), REST_MS);
   }
 
-  rest(index, at) {
+  rest(found, at) {
     clearTimeout(this.asking);
-    this.hovered = index;
+    this.hovered = found;
     this.paintOver();
-    this.peek.style.display = index < 0 ? "none" : "block";
-    if (index < 0) return;
-    const { legend } = this.data, name = legend.names[this.codes[index]];
+    this.peek.style.display = found ? "block" : "none";
+    if (!found) return;
+    const { legend } = this.data, name = legend.names[found.set.codes[found.index]];
     this.peek.querySelector("canvas").hidden = true;
     this.peek.querySelector("p").textContent = name ? `${legend.title}: ${name}` : "";
     const left = at[0] + 14 + 272 > this.width ? Math.max(2, at[0] - 14 - 272) : at[0] + 14;
@@ -573,7 +487,7 @@ class PointMap {
   }
 
   showPeek(picture) {
-    if (picture.index !== this.hovered || picture.place !== this.data.place) return;
+    if (picture.index !== this.hovered?.index || picture.drawn !== this.hovered.set.id) return;
     const canvas = this.peek.querySelector("canvas");
     canvas.width = picture.columns;
     canvas.height = picture.rows;
@@ -585,14 +499,15 @@ class PointMap {
     this.box.dataset.peek = picture.index;
   }
 
-  pick(index) {
-    if (index >= 0) this.send("picked", { place: this.data.place, index });
+  pick(found) {
+    if (found) this.send("picked", { drawn: found.set.id, index: found.index });
   }
 
   end() {
     this.listeners.abort();
     this.resizing.disconnect();
     clearTimeout(this.later);
+    clearTimeout(this.asks);
     clearTimeout(this.asking);
     cancelAnimationFrame(this.wanted);
     this.gl?.getExtension("WEBGL_lose_context")?.loseContext();

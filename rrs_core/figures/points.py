@@ -1,7 +1,7 @@
-"""A million points for the browser: places in 16 bits, a colour in one byte, a yes or no in one bit; and who is inside.
+"""Points for the browser: places in 16 bits, a colour in one byte, a yes or no in one bit.
 
 The browser draws and the server knows: a lasso arrives as a polygon in the same 16 bits, and what lies in it is found
-here, so that a selection never travels as a list.
+by `levels`, so that a selection never travels as a list.
 """
 
 from __future__ import annotations
@@ -15,15 +15,11 @@ from plotly.colors import hex_to_rgb
 from rrs_core.figures.colours import GREY, Colouring, colour_table, group_colour
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
 LAST = 65_534  #: largest place
 ABSENT = 65_535  #: of a point that a view has no place for
 EDGE = 0.02  #: left free on each side, a share of the span
-CELLS = 512  #: across, of the grid that tells at once what is inside a polygon
-CELL = 2**16 // CELLS
 UNKNOWN = 255  #: colour of what has no value
 BLUR = (1.0, 4.0, 6.0, 4.0, 1.0)  #: weights along each axis of a density
 
@@ -84,6 +80,12 @@ class Paint:
     names: tuple[str, ...] = ()
     ends: tuple[float, float] = (0.0, 1.0)
 
+    def numbers(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the values of some points, to a step of the palette; NaN unknown."""
+        codes = self.codes[rows].astype(np.float32)
+        low, high = self.ends
+        return np.where(codes == UNKNOWN, np.float32(np.nan), low + codes * np.float32((high - low) / (UNKNOWN - 1)))
+
 
 def paint(colouring: Colouring, *, dark: bool = False) -> Paint:
     """Return a colouring in one byte a point: groups by their place, values in 255 steps of viridis."""
@@ -107,57 +109,6 @@ def paint(colouring: Colouring, *, dark: bool = False) -> Paint:
 def bits(mask: NDArray[np.bool_]) -> bytes:
     """Return a yes or no a point in one bit each: point i is bit i % 8 of byte i // 8."""
     return np.packbits(mask, bitorder="little").tobytes()
-
-
-def inside(places: Places, polygon: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
-    """Return which points lie inside a polygon by the even-odd rule, shape (n,); those without a place do not.
-
-    Parameters
-    ----------
-    places : Places
-    polygon : sequence of (x, y)
-        Its corners in the units of `places.xy`; it is closed from the last to the first. Fewer than three hold nothing.
-    """
-    corners = np.asarray(polygon, np.float64).reshape(-1, 2)
-    found = np.zeros(len(places.xy), bool)
-    if len(corners) < 3:
-        return found
-    near = _touched(corners / CELL)
-    across, up = np.meshgrid(*[(np.arange(CELLS) + 0.5) * CELL] * 2)
-    grid = _even_odd(across.ravel(), up.ravel(), corners).reshape(CELLS, CELLS)
-    rows = np.flatnonzero(places.there)
-    at = (places.xy[rows] // CELL).astype(np.int64)
-    sure = ~near[at[:, 1], at[:, 0]]
-    found[rows[sure]] = grid[at[sure, 1], at[sure, 0]]
-    rest = rows[~sure]
-    x, y = places.xy[rest].astype(np.float64).T
-    found[rest] = _even_odd(x, y, corners)
-    return found
-
-
-def _touched(corners: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return the cells, shape (CELLS, CELLS), row by y, that an edge may pass through or near; corners in cells."""
-    near = np.zeros((CELLS, CELLS), bool)
-    for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        steps = int(np.ceil(2 * np.abs(b - a).max())) + 1
-        along = a + np.linspace(0, 1, steps + 1)[:, None] * (b - a)
-        for right in (-1, 0, 1):
-            for up in (-1, 0, 1):
-                column, row = (np.floor(along + np.array((right, up))).astype(np.int64)).T
-                there = (column >= 0) & (column < CELLS) & (row >= 0) & (row < CELLS)
-                near[row[there], column[there]] = True
-    return near
-
-
-def _even_odd(x: NDArray[np.float64], y: NDArray[np.float64], corners: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which points have an odd number of edges to their right."""
-    odd = np.zeros(len(x), bool)
-    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        if y0 == y1:
-            continue
-        crosses = (y0 > y) != (y1 > y)
-        odd ^= crosses & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
-    return odd
 
 
 def density(places: Places, cells: int = 256) -> NDArray[np.uint8]:
