@@ -579,6 +579,10 @@ def serve(
     sign_in_header: Annotated[
         str, typer.Option(help="Header in which a proxy in front, and nobody else, says who signed in.")
     ] = "",
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(help="Further survey in which lookalikes are searched for too; repeat it.", metavar="SURVEY"),
+    ] = None,
 ) -> None:
     """Open the dashboard on a survey; docs/sharing.md says how to share it."""
     from rrs_core import serving
@@ -592,8 +596,9 @@ def serve(
             todo="run from a checkout of the repository",
         )
     asked = serving.Sharing(
-        address, port, tuple(host or ()), roles, read_only, public, without_sign_in, sign_in_header.strip()
-    )
+        address, port, tuple(host or ()), roles, read_only, public, without_sign_in, sign_in_header.strip(),
+        tuple(also or ()),
+    )  # fmt: skip
     secrets = serving.secrets_files(Path.home(), app_file.parent)
     kind = serving.sign_in(asked, serving.sign_in_configured(secrets))
     command = [sys.executable, "-m", "streamlit", "run", str(app_file), *serving.options(asked)]

@@ -45,6 +45,8 @@ class Sharing:
         See `READ_ONLY`, `PUBLIC`, `OPEN`.
     sign_in_header : str
         Name of the header in which a proxy says who signed in; empty: the dashboard does the sign-in itself.
+    also : tuple of Path
+        Further surveys, beside those of `ALSO`.
     """
 
     address: str = LOCAL_NAMES[0]
@@ -55,6 +57,7 @@ class Sharing:
     public: bool = False
     without_sign_in: bool = False
     sign_in_header: str = ""
+    also: tuple[Path, ...] = ()
 
 
 def is_set(environment: Mapping[str, str], name: str) -> bool:
@@ -149,7 +152,8 @@ def options(asked: Sharing) -> list[str]:
 def environment(asked: Sharing, survey: Path, kind: str, given: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the environment of the dashboard: the given one, and what was asked for; `kind` is that of `sign_in`."""
     flags = {READ_ONLY: asked.read_only or is_set(given, READ_ONLY), PUBLIC: asked.public, OPEN: asked.without_sign_in}
-    also = [f"{Path(folder).resolve()}" for folder in given.get(ALSO, "").split(os.pathsep) if folder]
+    named = [*asked.also, *(Path(folder) for folder in given.get(ALSO, "").split(os.pathsep) if folder)]
+    also = dict.fromkeys(f"{folder.resolve()}" for folder in named)
     return {
         **given,
         ALSO: os.pathsep.join(also),

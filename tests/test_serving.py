@@ -6,16 +6,14 @@ import itertools
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from rrs_core import cli, serving
 from rrs_core.errors import SettingsRefused
 from rrs_core.serving import Sharing
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Serve = Callable[..., tuple[int, str]]
 ROLES = '[people]\n"ada@observatory.example" = "admin"\n'
@@ -213,3 +211,6 @@ def test_further_surveys_are_found_from_where_the_server_runs(tmp_path: Path, mo
     made = serving.environment(Sharing(), tmp_path, "", given)
     assert made[serving.ALSO].split(os.pathsep) == [f"{tmp_path / 'night-2'}", f"{tmp_path / 'night-3'}"]
     assert serving.environment(Sharing(), tmp_path, "", {})[serving.ALSO] == ""
+    asked = Sharing(also=(Path("night-4"), Path("night-2")))
+    made = serving.environment(asked, tmp_path, "", given)
+    assert made[serving.ALSO].split(os.pathsep) == [f"{tmp_path}/night-{one}" for one in (4, 2, 3)]
