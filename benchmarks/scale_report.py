@@ -147,7 +147,7 @@ def curves(points: Sequence[dict[str, Any]]) -> dict[str, Curve]:
         moved = peak / 1024, read / 1e9, written / 1e9
         if name == "cluster":
             epochs = np.array([point["told"]["epochs_s"] for point in own], np.float64)
-            found["epochs"] = Curve("epochs", stage.unit, size, epochs, *moved)
+            found["epochs"] = Curve("epochs", stage.unit, size, epochs, peak / 1024, *np.zeros((2, len(own))))
             found["superclusters"] = Curve("superclusters", stage.unit, size, cpu - epochs, *moved)
         else:
             found[name] = Curve(name, stage.unit, size, cpu, *moved)
@@ -159,6 +159,7 @@ class Need:
     """What one step of a build needs for a whole survey."""
 
     step: str
+    stage: str  #: whose points it rests on
     where: Where
     core_h: float
     core_h_range: tuple[float, float]  #: with the slope two standard errors less and more
@@ -185,7 +186,7 @@ def needs(found: dict[str, Curve], n_scans: int) -> list[Need]:
             written = n_scans * line(curve.size, np.maximum(curve.written_gb, 1e-12)).at(size) / 1000
             beyond = size / curve.size.max()
             peak = float(curve.peak_gb.max())
-            made.append(Need(step, where, hours, (hours, hours), peak, read_tb, written, beyond))
+            made.append(Need(step, stage, where, hours, (hours, hours), peak, read_tb, written, beyond))
 
     def whole(step: str, stage: str, where: Where, size: float) -> None:
         if stage in found:
@@ -193,7 +194,7 @@ def needs(found: dict[str, Curve], n_scans: int) -> list[Need]:
             low, middle, high = (growth.at(size, errors) / 3600 for errors in (-2, 0, 2))
             peak = line(curve.size, curve.peak_gb).at(size)
             written = line(curve.size, np.maximum(curve.written_gb, 1e-12)).at(size) / 1000
-            made.append(Need(step, where, middle, (low, high), peak, 0.0, written, size / growth.last))
+            made.append(Need(step, stage, where, middle, (low, high), peak, 0.0, written, size / growth.last))
 
     if "ingest" in found:  # bytes count, and files of simulated scans are smaller
         times = SCAN_GB / _simulated_gb(found["ingest"])
@@ -285,7 +286,7 @@ def tables(points: Sequence[dict[str, Any]], assumed: Assumed) -> Iterable[str]:
         (
             (
                 one.stage,
-                f"{one.size.min():,.4g} to {one.size.max():,.8g} {one.unit}",
+                f"{_number(one.size.min())} to {one.size.max():,.8g} {one.unit}",
                 f"{one.cpu_s.min():.2g} to {one.cpu_s.max():.3g} s",
                 f"{one.growth.slope:.2f} ± {one.growth.error:.2f}",
                 f"{one.each_s.fixed:.2g} s + {1000 * one.each_s.each:.3g} ms each",
@@ -298,48 +299,70 @@ def tables(points: Sequence[dict[str, Any]], assumed: Assumed) -> Iterable[str]:
         own = needs(found, n_scans)
         yield f"### What {name} needs"
         yield _table(
-            ("step", "done by", "core-hours", "memory", "reads", "writes", "beyond what was measured"),
+            ("step", "rests on", "done by", "core-hours", "memory", "reads", "writes", "beyond what was measured"),
             (
                 (
                     one.step,
+                    one.stage,
                     one.where,
                     _ranged(one),
-                    f"{one.memory_gb:,.3g} GB",
-                    f"{one.read_tb:,.4g} TB" if one.read_tb else "",
-                    f"{one.written_tb:,.3g} TB" if one.written_tb >= 1e-3 else "",
-                    f"{one.beyond:,.3g} x",
+                    f"{_number(one.memory_gb)} GB",
+                    f"{_number(one.read_tb)} TB" if one.read_tb else "",
+                    f"{_number(one.written_tb)} TB" if one.written_tb >= 1e-3 else "",
+                    f"{_number(one.beyond)} x",
                 )
                 for one in own
             ),
         )
-        yield "\n".join(_summary(own, n_scans, assumed))
+        yield "\n".join([*_summary(own, n_scans, assumed), *_question(found, n_scans)])
     yield "### What stands in the way first"
     yield _table(
         ("what", "with so many scans", "rests on"),
-        ((one.what, f"{one.scans:,.3g}", one.rests_on) for one in walls(found, assumed)),
+        ((one.what, f"{_number(one.scans)}", one.rests_on) for one in walls(found, assumed)),
     )
 
 
 def _ranged(one: Need) -> str:
     low, high = one.core_h_range
-    return f"{one.core_h:,.3g}" if low == high else f"{one.core_h:,.3g} ({low:,.3g} to {high:,.3g})"
+    return f"{_number(one.core_h)}" if low == high else f"{_number(one.core_h)} ({_number(low)} to {_number(high)})"
 
 
 def _summary(own: list[Need], n_scans: int, assumed: Assumed) -> Iterable[str]:
     shared = sum(one.core_h for one in own if one.where == "workers")
     alone = sum(one.core_h for one in own if one.where == "one process")
-    read, written = sum(one.read_tb for one in own), sum(one.written_tb for one in own)
-    hours = ", ".join(f"{shared / cores + alone:,.3g} h on {cores:,} cores" for cores in assumed.cores)
+    read = sum(one.read_tb for one in own)
+    written = sum(one.written_tb for one in own if one.stage != "detect")  # its parts go when they are put together
+    hours = ", ".join(f"{_number(shared / cores + alone)} h on {cores:,} cores" for cores in assumed.cores)
     price, keeping = (shared + alone) * assumed.core_hour, written * assumed.months * assumed.tb_month
     raw = n_scans * SCAN_GB / 1000 * assumed.months * assumed.tb_month
-    yield f"* Together {shared + alone:,.3g} core-hours, {alone:,.3g} of them in one process: {hours}."
+    yield f"* Together {_number(shared + alone)} core-hours, {_number(alone)} of them in one process: {hours}."
     disk = read * 1000 / assumed.disk_gb_s / 3600
-    yield f"* Reading {read:,.4g} TB takes {disk:,.3g} h at {assumed.disk_gb_s:g} GB/s; products are {written:,.3g} TB."
+    yield (
+        f"* Reading {_number(read)} TB takes {_number(disk)} h at {assumed.disk_gb_s:g} GB/s; products that stay are "
+        f"{_number(written)} TB."
+    )
     yield (
         f"* Money, at an assumed {assumed.core_hour:g} a core-hour and {assumed.tb_month:g} a terabyte and month: "
-        f"{price:,.3g} for computing, {keeping:,.3g} to keep the products for {assumed.months:g} months, "
-        f"{raw:,.3g} to keep the scans as long."
+        f"{_number(price)} for computing, {_number(keeping)} to keep the products for {assumed.months:g} months, "
+        f"{_number(raw)} to keep the scans as long."
     )
+
+
+def _question(found: dict[str, Curve], n_scans: int) -> Iterable[str]:
+    """Say what one search takes."""
+    if "search" in found:
+        growth, hits = found["search"].growth, n_scans * HITS_A_SCAN
+        low, middle, high = (growth.at(hits, errors) for errors in (-2, 0, 2))
+        yield (
+            f"* One search through {_number(hits / 1e6)} million latents on disk takes {_number(middle)} s of one core "
+            f"({_number(low)} to {_number(high)}), {_number(hits / growth.last)} times more latents than were measured."
+        )
+
+
+def _number(value: float) -> str:
+    """Return a number of three digits, without powers of ten."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:.3g}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
