@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
 DEMO = ROOT / "cache" / "demo"
 LONG_MS = 180_000
-PAINT_S = {100_000: 2.5, 1_000_000: 4.0}
+PAINT_S = {100_000: 2.5, 1_000_000: 4.0, 5_000_000: 4.0}
+VISITED = 1_000_000  #: hits of the survey that many browsers look at
 LASSO_S, UPLOAD_S, FRAGMENT_S, FULL_S = 1.0, 2.0, 0.3, 0.8
 VISITOR_MB, VISITORS = 10.0, 12
 ROUNDS = 5
@@ -63,21 +65,31 @@ def run() -> list[Row]:
         for n, goal in PAINT_S.items():
             survey = make_large_survey(Path(folder) / f"{n}", n)
             with served(survey, Path(folder) / f"{n}.log") as address:
-                painted, lassoed = _large(browser, address, n)
+                painted, lassoed = _large(browser, address)
                 rows.append(
                     row(
                         f"map of {n:,} hits painted over {goal} s", _median(painted), goal, "s", at_most=1.0,
                         how=f"new browser context, warm server, address to last point; {_spread(painted)}; {load}",
                     )
                 )  # fmt: skip
-                if n == max(PAINT_S):
+                if n >= VISITED:
                     rows.append(
                         row(
                             f"lasso to gallery at {n:,} over {LASSO_S} s", _median(lassoed), LASSO_S, "s",
                             at_most=1.0, how=f"mouse released to first tile; {_spread(lassoed)}; {load}",
                         )
                     )  # fmt: skip
+                if n == VISITED:
                     rows.append(_visitors(browser, address, n))
+                if n > VISITED:
+                    rows += _answers(
+                        *_large_answers(browser, address),
+                        f" at {n:,}",
+                        "lassos and turns of the wheel on Map",
+                        "choices on Map and Hits",
+                        load,
+                    )
+            shutil.rmtree(survey)
         if not DEMO.is_dir():
             raise SystemExit("bench explorer: there is no demo survey: make demo")
         with served(DEMO, Path(folder) / "demo.log") as address:
@@ -96,14 +108,14 @@ def _page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def _large(browser: Browser, address: str, n: int) -> tuple[list[float], list[float]]:
+def _large(browser: Browser, address: str) -> tuple[list[float], list[float]]:
     """Return how long a map took to be painted, and a lasso to show its tiles, each in a new browser [s]."""
     painted, lassoed = [], []
     for round_ in range(ROUNDS + 1):
         with _page(browser) as page:
             start = time.perf_counter()
             page.goto(f"{address}/map?colour=side&drawn=webgl")
-            page.locator(f'.map[data-drawn="{n}"]').wait_for()
+            page.locator(".map[data-drawn]").wait_for()
             painted.append(time.perf_counter() - start)
             settled(page)
             _lasso(page)
@@ -149,7 +161,7 @@ def _visitors(browser: Browser, address: str, n: int) -> Row:
             contexts.append(context)
             page = context.new_page()
             page.goto(f"{address}/map?colour=side&drawn=webgl")
-            page.locator(f'.map[data-drawn="{n}"]').wait_for()
+            page.locator(".map[data-drawn]").wait_for()
             settled(page)
             _lasso(page)
             page.locator(".tile canvas").first.wait_for()
@@ -212,23 +224,11 @@ def _demo(browser: Browser, address: str, folder: Path, load: str) -> list[Row]:
                 settled(page, 0)
                 taken.append(time.perf_counter() - start)
                 page.wait_for_timeout(1000)
-    rows: list[Row] = []
-    for name, what, answers, goal in (
-        ("a fragment's answer", "keys, choices and lassos on Review, Hit and Map", fragments, FRAGMENT_S),
-        ("a whole page's answer", "choices on Map, Hits, Clusters, Lookalikes and Events", wholes, FULL_S),
-    ):
-        for where, taken in (
-            ("from the server", [answer.served_s for answer in answers]),
-            ("seen by the browser", [answer.seen_s for answer in answers]),
-        ):
-            rows.append(
-                row(
-                    f"{name} {where}, 95th percentile over {goal} s", float(np.quantile(taken, 0.95)), goal, "s",
-                    at_most=1.0, how=f"{len(taken)} {what}; {_spread(taken)}; {load}",
-                )
-            )  # fmt: skip
     return [
-        *rows,
+        *_answers(
+            fragments, wholes, "", "keys, choices and lassos on Review, Hit and Map",
+            "choices on Map, Hits, Clusters, Lookalikes and Events", load,
+        ),
         row(
             f"upload to results over {UPLOAD_S} s", _median(uploads), UPLOAD_S, "s", at_most=1.0,
             how=(
@@ -237,6 +237,49 @@ def _demo(browser: Browser, address: str, folder: Path, load: str) -> list[Row]:
             ),
         ),
     ]  # fmt: skip
+
+
+def _large_answers(browser: Browser, address: str) -> tuple[list[Answer], list[Answer]]:
+    """Time answers on a large survey without clusters: runs of the map's fragments, and of whole pages."""
+    fragments: list[Answer] = []
+    wholes: list[Answer] = []
+    with _page(browser) as page, relayed(address) as relay:
+        _open(page, f"{relay.address}/map?drawn=webgl")
+        page.locator(".map[data-drawn]").wait_for()
+        for _ in range(5):
+            fragments.append(_answer(page, relay, lambda: _lasso(page)))
+        for turn in (-300, -300, -300, 300, 300):
+            fragments.append(_answer(page, relay, lambda turn=turn: page.mouse.wheel(0, turn)))
+        for colour in ("Target", "Cadence", "SNR [1]", "ON / OFF"):
+            wholes.append(_answer(page, relay, lambda colour=colour: _choose(page, "Colour by", colour)))
+        for view in ("Frequency and scan", "Latents"):
+            wholes.append(_answer(page, relay, lambda view=view: _choose(page, "View", view)))
+        _open(page, f"{relay.address}/hits")
+        for snr in ("12", "100", "500", "900", "970"):
+            wholes.append(_answer(page, relay, lambda snr=snr: _type(page, "SNR from", snr)))
+    return fragments, wholes
+
+
+def _answers(
+    fragments: list[Answer], wholes: list[Answer], where: str, acts: str, choices: str, load: str
+) -> list[Row]:
+    """Return rows of how soon answers came, from the server and as the browser sees it."""
+    rows: list[Row] = []
+    for name, what, answers, goal in (
+        (f"a fragment's answer{where}", acts, fragments, FRAGMENT_S),
+        (f"a whole page's answer{where}", choices, wholes, FULL_S),
+    ):
+        for seen, taken in (
+            ("from the server", [answer.served_s for answer in answers]),
+            ("seen by the browser", [answer.seen_s for answer in answers]),
+        ):
+            rows.append(
+                row(
+                    f"{name} {seen}, 95th percentile over {goal} s", float(np.quantile(taken, 0.95)), goal, "s",
+                    at_most=1.0, how=f"{len(taken)} {what}; {_spread(taken)}; {load}",
+                )
+            )  # fmt: skip
+    return rows
 
 
 def _first_event() -> int:

@@ -94,7 +94,7 @@ def lit(placed: Placed, shown: Drawn, mask: NDArray[np.bool_]) -> Drawn:
     return Drawn(_id(placed, rows), rows, len(rows))
 
 
-@st.cache_resource(max_entries=16, show_spinner="Choosing what is drawn")
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _overview(
     placed: str,  # noqa: ARG001 - these three are the key
     painted: str,  # noqa: ARG001

@@ -220,5 +220,7 @@ def shares(sizes: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     there = max(1, int(np.count_nonzero(sizes)))
     first = np.minimum(sizes, min(most // there, max(1, most // LEAST)))
     left = sizes - first
-    more: NDArray[np.int64] = first + left * (most - int(first.sum())) // max(1, int(left.sum()))
-    return more
+    found: NDArray[np.int64] = first + left * (most - int(first.sum())) // max(1, int(left.sum()))
+    largest = int(np.argmax(sizes - found))  # what rounding left over
+    found[largest] += min(most - int(found.sum()), int(sizes[largest] - found[largest]))
+    return found
