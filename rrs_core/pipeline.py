@@ -275,7 +275,7 @@ def _cluster(store: Store, settings: config.Settings, report: Report, engine: En
     found = growth.Growth() if refit else growth.growth_of(store, keys, fit)
     for note in found.notes:
         report.note(f"cluster: {note}")
-    hits = store.read_table("hits")
+    hits = _drifting(store, cluster.HIT_COLUMNS)
     if found.fitted:
         made = growth.run(store, hits, scans, settings, report, found, engine=engine)
     else:
@@ -291,7 +291,7 @@ def _cluster(store: Store, settings: config.Settings, report: Report, engine: En
 def _events(store: Store, settings: config.Settings, report: Report) -> None:
     from rrs_core.group import doubles, events
 
-    clusters = _table(store, "clusters", "cluster")
+    _require(store, "clusters", "cluster")
     inputs = {stage: store.output_digest(stage) for stage in ("detect", "cluster")} | {"cadences": _cadences(store)}
     searched, scans = _searched(store, settings), _with_limits(store, settings)
     limits = scans[["max_drift_rate_hz_s", "obs_length_s"]].to_csv()
@@ -299,14 +299,13 @@ def _events(store: Store, settings: config.Settings, report: Report) -> None:
     key = config.digest(settings.events, settings.doppler.max_drift_hz_s, limits, looked)
     if not _told(report, "events", store.why_stale("events", inputs, key, events.CODE)):
         return
-    hits = store.read_table("hits")
-    hits = hits[hits["drift_rate_hz_s"].notna()]
+    hits = _drifting(store, list(events.HIT_COLUMNS))
     double = doubles.find_doubles(hits, scans)
     found = events.find_events(
         hits[~double],
         scans,
         settings.events,
-        status=clusters.set_index("hit_id")["status"],
+        status=store.read_table("clusters", ["hit_id", "status"]).set_index("hit_id")["status"],
         max_drift_hz_s=settings.doppler.max_drift_hz_s,
         searched=searched,
         as_written=True,
@@ -418,6 +417,17 @@ def _table(store: Store, name: str, stage: str) -> pd.DataFrame:
     """Return the table that a stage made, which the next one reads; see `_require`."""
     _require(store, name, stage)
     return store.read_table(name)
+
+
+def _drifting(store: Store, columns: list[str]) -> pd.DataFrame:
+    """Return some columns of the hits that have a drift rate: the others are not held for a moment."""
+    import pandas as pd
+
+    from rrs_core.survey import partitions, tables
+
+    found = [hits[hits["drift_rate_hz_s"].notna()] for _, hits in partitions.by_scan(store, "hits", columns)]
+    full = [hits for hits in found if len(hits)]
+    return pd.concat(full, ignore_index=True) if full else tables.empty("hits")[columns]
 
 
 def _require(store: Store, name: str, stage: str) -> None:

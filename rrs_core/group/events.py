@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 CODE = "events-2"
 STATUSES = ("rfi", "anomaly")
+#: Of the hits that events are looked for in.
+HIT_COLUMNS = ("hit_id", "scan_id", "detector", "frequency_mhz", "drift_rate_hz_s", "snr", "coarse_channel")
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ def find_events(
         track[usable] = tracks.link_tracks(hits[usable], scans, tolerance_hz=settings.tolerance_hz)
     of_cadence = {int(placed.cadence[of[0]]): of[usable[of]] for of in tracks.cadence_rows(placed)}
     given = reasons.Tables.of(hits, scans, placed, removed)
-    rows: list[dict[str, Any]] = []
+    names = ["event_id", *(name for name in (*tables.EVENTS, *EXTRA) if name != "event_id")]
+    parts = [pd.DataFrame(columns=names)]
     for cadence, members in scored.items():
         here = of_cadence.get(cadence, np.empty(0, np.int64))
         if settings.method == "paper":
@@ -132,9 +135,9 @@ def find_events(
             begin = float(placed.start_s[first].min())
             for row in found:
                 _refuse_unsearched(row, given, members, begin, searched, max_drift_hz_s)
-        rows += [{"cadence_id": cadence, **row} for row in found]
-    names = ["event_id", *(name for name in (*tables.EVENTS, *EXTRA) if name != "event_id")]
-    table = pd.DataFrame(rows, columns=names)
+        # a table for each cadence: rows of Python objects take several times its memory
+        parts.append(pd.DataFrame([{"cadence_id": cadence, **row} for row in found], columns=names))
+    table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     table = table.sort_values(["cadence_id", "frequency_mhz", "drift_rate_hz_s"], kind="stable", ignore_index=True)
     table["event_id"] = np.arange(1, len(table) + 1)
     return EventsResult(tables.check(table.astype(EXTRA), "events"), notes, skipped)

@@ -26,11 +26,12 @@ def scaled_features(survey: Survey, hit_id: pd.Series[int] | None = None) -> NDA
         STAGE_ORDER, where hits are not clustered yet, or the clustering is not that of these features.
     """
     path = survey.store.root / MAP
-    if survey.clusters.empty or not path.is_file():
+    clustered = survey.store.read_table("clusters", ["hit_id"])["hit_id"]
+    if clustered.empty or not path.is_file():
         raise SurveyRefused(
             "STAGE_ORDER", "the hits are not clustered yet", where=survey.store.root, todo="run rrs build first"
         )
-    wanted = survey.clusters["hit_id"] if hit_id is None else hit_id
+    wanted = clustered if hit_id is None else hit_id
     features = survey.features.set_index("hit_id").reindex(wanted)
     if features["frequency_mhz"].isna().any():
         raise SurveyRefused(

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rrs_core.survey.store import Store
 
 CODE = "cluster-12"
+HIT_COLUMNS = ["hit_id", "scan_id", "frequency_mhz", "drift_rate_hz_s", "snr"]  #: of the hits that are clustered
 SOURCES = 3  #: likely sources that are suggested for a cluster, at most
 EXEMPLARS = 24  #: hits nearest to the middle of a supercluster that are named, and as many of its edge
 FEWEST_TO_EXPLAIN = 50  #: hits below which a forest says nothing

@@ -65,10 +65,10 @@ def run(
     import pandas as pd
 
     settings, seed = survey.settings.project, survey.settings.seed
-    latents = survey.latents["hit_id"].to_numpy(np.int64)
+    latents = survey.store.read_table("latents", ["hit_id"])["hit_id"].to_numpy(np.int64)
     stays = _stays(survey, "projection", latents, drawn)
     jobs = [Job("projection", latents, survey.latent_matrix, "cosine", settings, seed, stays)]
-    clustered = survey.clusters["hit_id"].to_numpy(np.int64)
+    clustered = survey.store.read_table("clusters", ["hit_id"])["hit_id"].to_numpy(np.int64)
     if len(clustered):
         features = scaled_features(survey).astype(np.float32)
         stays = _stays(survey, "feature_projection", clustered, drawn_features)

@@ -10,6 +10,7 @@ import numpy as np
 
 from rrs_core import config, units
 from rrs_core.errors import SurveyRefused
+from rrs_core.survey import partitions
 from rrs_core.survey.lookup import Lookup
 from rrs_core.survey.store import Store
 
@@ -136,8 +137,18 @@ class Survey:
     @cached_property
     def latent_matrix(self) -> NDArray[np.float32]:
         """Latents as one array, shape (n_hits, d), in the order of the table `latents`."""
-        columns = [name for name in self.latents if name != "hit_id"]
-        return np.ascontiguousarray(self.latents[columns].to_numpy(np.float32))
+        path = self.store.table_path("latents")
+        if not path.is_file():
+            return np.empty((0, 0), np.float32)
+        with partitions.opened(path) as file:  # into its place at once: a table of so many columns is as much again
+            names = [name for name in file.schema_arrow.names if name != "hit_id"]
+            matrix = np.empty((file.metadata.num_rows, len(names)), np.float32)
+            done = 0
+            for batch in file.iter_batches(partitions.GROUP_ROWS, columns=names):
+                for place, name in enumerate(names):
+                    matrix[done : done + len(batch), place] = batch.column(name).to_numpy(zero_copy_only=False)
+                done += len(batch)
+        return matrix
 
     @cached_property
     def table(self) -> pd.DataFrame:
