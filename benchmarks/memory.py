@@ -1,7 +1,7 @@
 """How much memory each stage of a build takes for each hit: the parts of scans are drawn, what is measured is the rest.
 
 `python -m benchmarks.memory [--hits N...] [--stages NAME...] [--folder FOLDER]` makes a survey of each size whose scans
-are searched, measured and encoded already, and finishes it; every stage is a process of its own, in bulk random.
+are searched, measured and encoded already, and finishes it; every stage is a process of its own.
 Prints a line a stage and size: highest resident memory [MB], and bytes for each hit more than the size before.
 A million hits take 8 GB of disk.
 """
@@ -133,6 +133,7 @@ def _parts(store: Store, row: dict[str, object], n: int, model: str) -> None:
     key = detect.scan_key(str(row["sha256"]), SETTINGS)
     search = Search(SETTINGS.detect, SETTINGS.doppler, SETTINGS.seed)
     jobs = detect.jobs_of(row, search, store.work / "detect" / f"{scan}-{key[:16]}")
+    total = 0
     own_key = features.scan_keys({f"{scan}": key}, SETTINGS)[f"{scan}"]
     for job in jobs:
         coarse = job.coarse_channels[0]
@@ -140,6 +141,7 @@ def _parts(store: Store, row: dict[str, object], n: int, model: str) -> None:
         channel = np.union1d(common, rng.choice(WIDTH - 2**16, n // COARSE // 2 - len(common), replace=False) + 2**15)
         hits = pd.concat([_hits(row, coarse, channel, name, rng) for name in ("energy", "doppler")], ignore_index=True)
         hits["snippet_row"] = np.arange(len(hits))
+        total += len(hits)
         job.part.parent.mkdir(parents=True, exist_ok=True)
         hits.to_parquet(job.part.with_suffix(".parquet"), index=False)
         np.lib.format.open_memmap(job.part.with_suffix(".npy"), "w+", np.float16, (len(hits), *SNIPPET))  # of holes
@@ -154,7 +156,6 @@ def _parts(store: Store, row: dict[str, object], n: int, model: str) -> None:
         table.insert(0, "hit_id", lines["hit_id"].to_numpy())
         table.to_parquet(measured.part, index=False)
     encoded = config.digest(key, model, encode.CODE)
-    total = 2 * (n // COARSE // 2) * COARSE
     for start in range(0, total, encode.PART_ROWS):
         shape = (min(encode.PART_ROWS, total - start), LATENTS)
         path = store.work / "encode" / f"{scan}-{start}-{encoded[:16]}.npy"

@@ -256,11 +256,13 @@ def train(
         bool, typer.Option("--averaged", help="End half way between the model of --from and what training makes of it.")
     ] = False,
     workers: Workers = 1,
+    scheduler: Scheduler = "",
 ) -> None:
     """Train an encoder on surveys; a killed run goes on where it stopped."""
     from rrs_core.console import Console
     from rrs_core.stages import train as stage
 
+    _one_of(workers, scheduler)
     network: NetworkSettings | None = None
     if variant is not None or latent is not None or beta is not None:
         ours = architecture is ArchitectureName.default
@@ -289,6 +291,7 @@ def train(
             telescope=telescope,
             averaged=averaged,
             workers=workers,
+            scheduler=scheduler,
         )
     best = training["curve"][training["best_epoch"]]
     sys.stdout.write(f"{out}: best epoch {training['best_epoch']}, {json.dumps(best)}\n")
@@ -506,12 +509,14 @@ def recover(
     curve: Annotated[bool, typer.Option("--curve/--no-curve", help="Other settings too, for the trade-off.")] = True,
     quick: Annotated[bool, typer.Option("--quick", help="Small: is the machinery right?")] = False,
     workers: Workers = 1,
+    scheduler: Scheduler = "",
     as_json: Json = False,
 ) -> None:
     """Inject signals, find them again, and say how many survive, and how much interference does not."""
     from rrs_core.console import Console
     from rrs_core.stages import recover as stage
 
+    _one_of(workers, scheduler)
     options = stage.Options(
         methods=(method.value,) if method else stage.METHODS,
         injections=injections,
@@ -523,6 +528,7 @@ def recover(
         curve=curve,
         quick=quick,
         workers=workers,
+        scheduler=scheduler,
     )
     with Console() as console:
         result = stage.run(survey, options, console)

@@ -76,6 +76,7 @@ def build(
     RRSError
         When nothing can be done; finished stages stay as they are.
     """
+    root = root.absolute() if scheduler else root  # workers elsewhere are in other folders
     store = Store(root)
     if not paths:
         store.require()

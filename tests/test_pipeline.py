@@ -230,10 +230,14 @@ def test_the_command_line_builds_with_workers(built: Path, scans: Path, model: P
     assert contents(tmp_path / "again") == contents(built)
 
 
-def test_a_cluster_gives_the_bytes_of_one_process(built: Path, scans: Path, model: Path, tmp_path: Path) -> None:
+def test_a_cluster_gives_the_bytes_of_one_process(
+    built: Path, scans: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workers are in another folder than who calls them."""
     start(tmp_path / "again", [scans], model)
     with scheduler(tmp_path) as (address, _), worker(address, tmp_path), worker(address, tmp_path):
-        build(tmp_path / "again", scheduler=address)
+        monkeypatch.chdir(tmp_path)
+        build(Path("again"), scheduler=address)
     assert contents(tmp_path / "again") == contents(built)
 
 

@@ -7,11 +7,13 @@ import itertools
 import json
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from dask_cluster import scheduler, worker
 
 from rrs_core import cli, units
 from rrs_core.config import DetectSettings, DopplerSettings, Settings
@@ -33,7 +35,6 @@ from rrs_core.survey.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -428,6 +429,15 @@ def test_a_surveys_own_scans_are_injected_into_and_stay_as_they_are(
     assert (bright["stage"].isin(("kept", "clustering", "masked"))).mean() > 0.7
     assert result["campaign"]["cadences"] == 1
     assert "quality" not in result["tables"] or not (table["under"] != "").any()
+    # the same by a cluster, whose worker is in another folder
+    named = [root / "recovery" / f"{name}.parquet" for name in result["tables"]]
+    alone = [path.read_bytes() for path in named]
+    shutil.rmtree(root / "recovery")
+    with scheduler(tmp_path) as (address, _), worker(address, tmp_path), monkeypatch.context() as patch:
+        patch.chdir(root)
+        recover.run(Path(), dataclasses.replace(options, scheduler=address), Silent())
+    assert [path.read_bytes() for path in named] == alone
+    assert address not in (root / "recovery" / "recovery.json").read_text()
 
 
 def test_settings_of_the_survey_are_used_for_its_own_method(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class Options:
     curve: bool = True  #: clusterings with other settings, for the trade-off
     quick: bool = False
     workers: int = 1
+    scheduler: str = ""  #: of a Dask cluster, whose workers do the work
 
 
 def run(root: Path, options: Options, report: Report) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def run(root: Path, options: Options, report: Report) -> dict[str, Any]:
         NO_SURVEY, NO_CADENCE, NOT_FOUND, NO_ROOM, PRESET, BUSY.
     """
     began = time.monotonic()
+    root = root.absolute() if options.scheduler else root  # workers elsewhere are in other folders
     store = Store(root)
     options = _settled(store, options)
     if options.simulate is None:
@@ -76,7 +78,7 @@ def run(root: Path, options: Options, report: Report) -> dict[str, Any]:
     jobs, key, where = _jobs(store, options, settings)
     folder = root / FOLDER
     work = folder / "work" / key[:16]
-    with store.lock(), Engine(options.workers) as engine:
+    with store.lock(), Engine(options.workers, options.scheduler) as engine:
         jobs = [dataclasses.replace(job, folder=work / f"cadence-{job.cadence_id}") for job in jobs]
         left = [job for job in jobs if not (job.folder / DONE).is_file()]
         if len(left) < len(jobs):
@@ -94,7 +96,7 @@ def run(root: Path, options: Options, report: Report) -> dict[str, Any]:
         result = {
             "summary": tables.summary,
             "campaign": where,
-            "options": dataclasses.asdict(options),
+            "options": dataclasses.asdict(dataclasses.replace(options, scheduler="")),  # pages show it: no address
             "settings": {one.method: dataclasses.asdict(one) for one in settings},
             "seed": settings[0].seed,
             "code": CODE,

@@ -56,6 +56,7 @@ def run(
     telescope: Path | None = None,
     averaged: bool = False,
     workers: int = 1,
+    scheduler: str = "",
 ) -> dict[str, Any]:
     """Train a model on surveys and write it to `out`; return its training curve.
 
@@ -88,6 +89,8 @@ def run(
         End half way between the model gone on from and what training made of it.
     workers : int
         Processes that simulate surveys.
+    scheduler : str
+        Address of a Dask scheduler whose workers do it in their place.
 
     Raises
     ------
@@ -145,7 +148,7 @@ def run(
     else:
         task = training.ContrastiveTask(
             module, sample, settings, chosen, lambda done: report.progress("signals", done, settings.bank),
-            detections=_detections(simulated, seed, report, workers) if simulated else None,
+            detections=_detections(simulated, seed, report, Engine(workers, scheduler)) if simulated else None,
             telescope=grounds,
         )  # fmt: skip
 
@@ -182,11 +185,11 @@ def autoencoder_network(variant: Literal["text", "code"], *, latent: int | None 
     return replace(base, latent=latent or base.latent)
 
 
-def _detections(seeds: Sequence[int], seed: int, report: Report, workers: int) -> Detections:
+def _detections(seeds: Sequence[int], seed: int, report: Report, engine: Engine) -> Detections:
     """Return detections of simulated scans: energy by both methods, and drifting lines."""
     parts = {}
     jobs = [(number, one, seed) for number, one in enumerate(seeds)]
-    with Engine(workers) as engine:
+    with engine:
         for done, (job, found) in enumerate(engine.each(_detections_of, jobs)):
             parts[job[0]] = found
             report.progress("simulated", done + 1, len(seeds))
