@@ -1,9 +1,9 @@
-"""How the work of each stage grows: `python -m benchmarks.scale OUT [STAGE...] [--least]`.
+"""How the work of each stage grows: `python -m benchmarks.scale OUT [STAGE...] [--least] [--at-once N]`.
 
 Measures every stage at sizes over three decades on one core and writes OUT/points.json after each point; run again, it
 goes on with those that are missing. `python -m benchmarks.scale_report OUT/points.json --write` makes docs/scale.md of
-it. Half an hour on a quiet machine, 10 GB of disk under OUT, and 8 GB of memory. `--least`: the least two sizes of each
-stage alone, to see that everything runs.
+it. Two points at a time, each on one core; needs a quiet machine, and 12 GB of disk under OUT. `--least`: the least two
+sizes of each stage alone, to see that everything runs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("stages", nargs="*")
     parser.add_argument("--least", action="store_true")
+    parser.add_argument("--at-once", type=int, default=2, help="points measured beside each other, each on a core")
     chosen = parser.parse_args()
     path = chosen.out / "points.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,11 +80,26 @@ def main() -> None:
     if chosen.least:
         least = set(list(wanted())[: 2 * len({stage for stage, _ in wanted()})])
         todo = [one for one in todo if one in least]
-    for stage, size in todo:
-        point = measure(stage, size, chosen.out / "work" / "own")
-        kept["points"].append(point)
-        write_text(path, json.dumps(kept, indent=1) + "\n")
-        print(f"{stage} {size:g}: {point['cpu_s']:.3g} s CPU, {point['peak_mb']:.0f} MB", flush=True)
+    with ThreadPoolExecutor(chosen.at_once) as pool:
+        coming = [pool.submit(measure, *one, chosen.out / "work" / f"{number}") for number, one in enumerate(todo)]
+        failed: BaseException | None = None
+        try:
+            for done in as_completed(coming):
+                if done.cancelled():
+                    continue
+                if (error := done.exception()) is not None:  # what is being measured beside it is kept
+                    failed = failed or error
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    continue
+                point = done.result()
+                kept["points"].append(point)
+                write_text(path, json.dumps(kept, indent=1) + "\n")
+                told = f"{point['cpu_s']:.3g} s CPU, {point['peak_mb']:.0f} MB"
+                print(f"{point['stage']} {point['size']:g}: {told}", flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    if failed is not None:
+        raise failed
     shutil.rmtree(chosen.out / "work", ignore_errors=True)
 
 

@@ -21,6 +21,7 @@ from benchmarks import scale_data
 from benchmarks.bench_energy import N_CHAN
 from rrs_core import units
 from rrs_core.config import Settings
+from rrs_core.survey.store import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,8 @@ def _scan(size: float, folder: Path) -> Path:
     """Return a scan of so many coarse channels, shared by the stages that read it."""
     path = folder.parent / f"scan-{size:g}.h5"
     if not path.is_file():
-        scale_data.write_scan(path, round(size * N_CHAN))
+        with atomic(path) as temporary:
+            scale_data.write_scan(temporary, round(size * N_CHAN))
     return path
 
 
@@ -275,18 +277,18 @@ def _search(size: float, folder: Path) -> Work:
 
 
 WIDTHS = (1 / 16, 1 / 4, 1.0, 4.0, 16.0, 64.0)  #: coarse channels of the scans: three decades
-STAGES = {
-    "ingest": Stage(_ingest, COARSE, WIDTHS, True),
-    "read": Stage(_read, COARSE, WIDTHS, True),
-    "energy": Stage(_energy, COARSE, WIDTHS, True),
-    "detect": Stage(_detect, COARSE, WIDTHS, True),
-    "features": Stage(_features, HITS, _decades(100, 100_000), True),
-    "encode": Stage(_encode, HITS, _decades(100, 100_000), True),
-    "merge": Stage(_merge, HITS, _decades(300, 300_000), False),
-    "search": Stage(_search, HITS, _decades(2000, 2_000_000), False),
-    "events": Stage(_events, HITS, _decades(1000, 1_000_000), False),
+STAGES = {  # those that take longest first
     "cluster": Stage(_cluster, HITS, _decades(1000, 1_000_000), False),
     "project": Stage(_project, HITS, _decades(100, 100_000), False),
+    "detect": Stage(_detect, COARSE, WIDTHS, True),
+    "encode": Stage(_encode, HITS, _decades(100, 100_000), True),
+    "features": Stage(_features, HITS, _decades(100, 100_000), True),
+    "merge": Stage(_merge, HITS, _decades(300, 300_000), False),
+    "events": Stage(_events, HITS, _decades(1000, 1_000_000), False),
+    "search": Stage(_search, HITS, _decades(2000, 2_000_000), False),
+    "energy": Stage(_energy, COARSE, WIDTHS, True),
+    "ingest": Stage(_ingest, COARSE, WIDTHS, True),
+    "read": Stage(_read, COARSE, WIDTHS, True),
 }
 
 
