@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from pages.components import export, frame, gallery, hitmap, waterfall
+from pages.components import export, frame, gallery, hitmap, loaders, waterfall
 from rrs_core.survey import queues
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def show(survey: Survey) -> None:
     if survey.clusters.empty:
         st.info("No hit of this survey has features: none was clustered.", icon=":material/inbox:")
         return
-    if not (survey.clusters["status"] == "anomaly").any():
+    if not loaders.tally(survey).anomalies:
         st.info("Every hit of this survey is like others.", icon=":material/inbox:")
         return
     cells = st.columns([4, 1], vertical_alignment="bottom")

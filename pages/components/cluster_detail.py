@@ -39,7 +39,8 @@ def show(survey: Survey, number: int) -> None:
     """Show one supercluster of the survey."""
     row = survey.superclusters[survey.superclusters["cluster_id"] == number].iloc[0]
     hits = cluster_table.members(survey)
-    hits = hits[hits["cluster_id"] == number]
+    ordered = hits["cluster_id"].to_numpy(np.int64)  # so the hits of one are a stretch, which is not copied
+    hits = hits.iloc[slice(*np.searchsorted(ordered, [number, number + 1]))]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     left.subheader(f"Supercluster {number}: {int(row['n_hits']):,} hits")
     every = f"{frame.command('export', survey)} clusters --out clusters.csv"

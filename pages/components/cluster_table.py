@@ -70,7 +70,7 @@ def numbers(survey: Survey) -> None:
     """Show what clustering did in five numbers."""
     table = survey.clusters
     known = survey.store.manifest("cluster") or {}
-    rfi = int((table["status"] == "rfi").sum())
+    rfi = len(table) - loaders.tally(survey).anomalies
     cells = st.columns(5)
     cells[0].metric(
         "Hits clustered",

@@ -45,12 +45,11 @@ def numbers(survey: Survey) -> None:
         "Cadences", f"{scans['cadence_id'].nunique():,}", border=True, help="Ordered sets of ON and OFF scans."
     )
     cells[3].metric("Band covered [MHz]", f"{covered:,.3f}", border=True, help=_bands(survey))
-    sides = hits["on"].value_counts()
-    methods = ", ".join(sorted(name.upper() for name in survey.projection["method"].unique())) or "not drawn"
+    counted = loaders.tally(survey)
+    methods = ", ".join(name.upper() for name in counted.methods) or "not drawn"
     facts = {
-        "Hits in ON / OFF scans": f"{sides.get(True, 0):,} / {sides.get(False, 0):,}",
-        "Detection": f"{survey.settings.detect.method} method, "
-        + (", ".join(sorted(hits["detector"].unique())) or "nothing detected"),
+        "Hits in ON / OFF scans": f"{counted.on:,} / {counted.off:,}",
+        "Detection": f"{survey.settings.detect.method} method, " + (", ".join(counted.detectors) or "nothing detected"),
         "Encoder": Path(survey.settings.encode.model).stem,
         "Map": methods,
     }
@@ -99,7 +98,7 @@ def scans(survey: Survey) -> None:
     if survey.scans.empty:
         st.info("No scans yet.", icon=":material/inbox:")
         return
-    counts = survey.hits["scan_id"].value_counts()
+    counts = loaders.tally(survey).by_scan
     shown = survey.scans.assign(
         source_name=survey.scans["source_name"].map(safe_text),
         side=survey.scans["on"].map(side),
@@ -167,7 +166,7 @@ def next_steps(survey: Survey) -> None:
 def _interference(survey: Survey) -> None:
     """Link to clusters, events and features, with how many there are of each."""
     clustered, scored = (survey.store.manifest(stage) is not None for stage in ("cluster", "events"))
-    anomalies = int((survey.clusters["status"] == "anomaly").sum())
+    anomalies = loaders.tally(survey).anomalies
     if clustered:
         found = len(survey.superclusters)
         st.page_link(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages.components import choice, export, frame
+from pages.components import choice, export, frame, loaders
 from pages.components.export import MOST_ROWS
 from rrs_core.survey import queues
 from rrs_core.text import markdown_text, safe_text
@@ -32,17 +32,18 @@ def funnel(survey: Survey) -> None:
     clustered = survey.store.manifest("cluster") is not None
     described = survey.store.manifest("features") is not None
     found = survey.events
-    anomalies = f"{int((survey.clusters['status'] == 'anomaly').sum()):,}"
+    counted = loaders.tally(survey)
     events = int((found["verdict"] == "event").sum())
     cells = st.columns(5)
-    cells[0].metric("Hits with a drift rate", f"{int(survey.hits['drift_rate_hz_s'].notna().sum()):,}")
+    cells[0].metric("Hits with a drift rate", f"{counted.drifting:,}")
     cells[1].metric(
         "With features",
         f"{len(survey.features):,}" if described else "–",
         help="Those with 50 kHz of their scan on each side. Only these are clustered, where their scans have the "
         "resolution that most of them have.",
     )
-    cells[2].metric("Anomalies", anomalies if clustered else "–", help="Not taken for common interference.")
+    anomalies = f"{counted.anomalies:,}" if clustered else "–"
+    cells[2].metric("Anomalies", anomalies, help="Not taken for common interference.")
     cells[3].metric(
         "Candidates",
         f"{len(found):,}",

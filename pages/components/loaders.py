@@ -13,6 +13,7 @@ import importlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,6 +155,24 @@ def occupancy(bins: int, band_mhz: tuple[float, float]) -> pd.DataFrame:
 def members(found: Survey) -> pd.DataFrame:
     """Return the hits that belong to a supercluster, one after the other: rows of `table`, cluster_id and status."""
     return _members(f"{found.store.root}", _digest(found.store), found)
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """What pages tell of a survey in numbers, each a pass over its hits."""
+
+    on: int  #: hits in ON scans
+    off: int
+    drifting: int  #: hits with a drift rate
+    anomalies: int
+    detectors: tuple[str, ...]
+    methods: tuple[str, ...]  #: of its map
+    by_scan: pd.Series[int]  #: hits of each scan, by scan_id
+
+
+def tally(found: Survey) -> Tally:
+    """Return the numbers of a survey, counted once."""
+    return _tally(f"{found.store.root}", _digest(found.store), found)
 
 
 def thumbnails(found: Survey) -> dict[int, str]:
@@ -382,6 +401,16 @@ def _other(root: str, digest: str) -> tuple[Survey, Index]:  # noqa: ARG001
 @st.cache_data(max_entries=64, show_spinner="Counting the hits")
 def _occupancy(root: str, digest: str, bins: int, band_mhz: tuple[float, float], _survey: Survey) -> pd.DataFrame:  # noqa: ARG001
     return _survey.occupancy(bins, band_mhz)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Counting the hits")
+def _tally(root: str, digest: str, _survey: Survey) -> Tally:  # noqa: ARG001
+    sides = _survey.table["on"].value_counts()
+    return Tally(
+        int(sides.get(True, 0)), int(sides.get(False, 0)), int(_survey.hits["drift_rate_hz_s"].notna().sum()),
+        int((_survey.clusters["status"] == "anomaly").sum()), tuple(sorted(_survey.hits["detector"].unique())),
+        tuple(sorted(_survey.projection["method"].unique())), _survey.hits["scan_id"].value_counts(),
+    )  # fmt: skip
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the superclusters")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rrs_core.survey import labels
+from rrs_core.survey.lookup import Lookup
 from rrs_core.survey.tables import FEATURES
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def names(clusters: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
         Of the labels.
     """
     now = labels.current(rows, "cluster").rename(columns={"label": "name"})
-    found = now.merge(clusters[["hit_id", "cluster_id"]], on="hit_id", how="inner")
+    at = Lookup(clusters["hit_id"].to_numpy(np.int64)).rows(now["hit_id"])
+    own = clusters["cluster_id"].to_numpy(np.int64)[at[at >= 0]]
+    found = now[at >= 0].assign(cluster_id=own)
     found = found[found["cluster_id"] >= 0].sort_values(["cluster_id", "made_utc", "key"], kind="stable")
     return found.drop_duplicates(["cluster_id", "person"], keep="last")[list(NAMES)].reset_index(drop=True)
 
@@ -45,18 +48,23 @@ def names(clusters: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 def homeless(clusters: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the names whose hit is in no supercluster any more: rows of `labels.current`."""
     now = labels.current(rows, "cluster")
-    inside = clusters.loc[clusters["cluster_id"] >= 0, "hit_id"]
-    return now[~now["hit_id"].isin(inside)].reset_index(drop=True)
+    at = Lookup(clusters["hit_id"].to_numpy(np.int64)).rows(now["hit_id"])
+    inside = at >= 0
+    inside[inside] = clusters["cluster_id"].to_numpy(np.int64)[at[inside]] >= 0
+    return now[~inside].reset_index(drop=True)
 
 
 def exemplar(survey: Survey, number: int) -> int | None:
     """Return the hit that a name of a supercluster is kept with: the nearest to its middle that is still there."""
     found = survey.superclusters.loc[survey.superclusters["cluster_id"] == number, "exemplars"]
-    own = survey.clusters.loc[survey.clusters["cluster_id"] == number, "hit_id"]
+    cluster = survey.clusters["cluster_id"].to_numpy(np.int64)
+    for hit in found.iloc[0] if len(found) else ():
+        (row,) = survey.rows_of([hit], "clusters")
+        if row >= 0 and cluster[row] == number and survey.rows_of([hit])[0] >= 0:
+            return int(hit)
+    own = survey.clusters["hit_id"].to_numpy(np.int64)[cluster == number]
     own = own[survey.rows_of(own) >= 0]
-    inside = set(own.tolist())
-    named = [int(hit) for hit in (found.iloc[0] if len(found) else ()) if int(hit) in inside]
-    return named[0] if named else (int(own.min()) if len(own) else None)
+    return int(own.min()) if len(own) else None
 
 
 def catalogue(survey: Survey, rows: pd.DataFrame) -> pd.DataFrame:
