@@ -49,14 +49,21 @@ class Places:
 
 def quantise(x: NDArray[np.floating], y: NDArray[np.floating]) -> Places:
     """Return points as places, shape (n, 2); what is not finite has none."""
-    values = np.column_stack([np.asarray(x, np.float64), np.asarray(y, np.float64)])
-    there = np.isfinite(values).all(axis=1)
-    known = values[there]
-    low, high = (known.min(axis=0), known.max(axis=0)) if len(known) else (np.zeros(2), np.ones(2))
-    span = np.where(high > low, high - low, 1.0)
-    low, high = low - EDGE * span, high + EDGE * span
-    xy = np.full(values.shape, ABSENT, np.uint16)
-    xy[there] = np.rint((known - low) / (high - low) * LAST).astype(np.uint16)
+    there = np.isfinite(x) & np.isfinite(y)
+    xy = np.full((len(there), 2), ABSENT, np.uint16)
+    low, high = np.zeros(2), np.ones(2)
+    for side, values in enumerate((x, y)):  # in place: people wait while millions of points are placed
+        known = np.array(values, np.float64)
+        if not there.all():
+            known = known[there]
+        if len(known):
+            low[side], high[side] = known.min(), known.max()
+        span = high[side] - low[side] if high[side] > low[side] else 1.0
+        low[side], high[side] = low[side] - EDGE * span, high[side] + EDGE * span
+        known -= low[side]
+        known *= LAST / (high[side] - low[side])
+        np.rint(known, out=known)
+        xy[there if len(known) < len(there) else slice(None), side] = known
     return Places(xy, low, high)
 
 

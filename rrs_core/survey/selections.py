@@ -47,8 +47,10 @@ def id_of(hit_id: NDArray[np.int64]) -> str:
     >>> id_of(np.array([7, 3])) == id_of(np.array([3, 7, 7]))
     True
     """
-    rising = np.sort(hit_id)  # a fifth of what `unique` takes, which people wait for after each lasso
-    once = rising[np.append(True, rising[1:] != rising[:-1])] if len(rising) else rising
+    once = hit_id
+    if (once[1:] <= once[:-1]).any():  # a lasso's are rising, and people wait for it
+        once = np.sort(hit_id)
+        once = once[np.append(True, once[1:] != once[:-1])]
     return hashlib.sha256(once.astype("<i8").tobytes()).hexdigest()[:DIGITS]
 
 
