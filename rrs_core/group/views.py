@@ -99,9 +99,7 @@ def _spread(
     survey: Survey, hits: pd.Series[int], placed: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bring places of some hits into the order of the survey's table."""
-    import pandas as pd
-
-    at = pd.Index(survey.table["hit_id"]).get_indexer(pd.Index(hits))
+    at = survey.rows_of(hits)
     found = np.full((len(survey.table), 2), np.nan)
     found[at[at >= 0]] = placed[at >= 0]
     return found[:, 0], found[:, 1]
