@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numba as nb
 import numpy as np
 
 from rrs_core.describe import probe
@@ -12,7 +13,7 @@ from rrs_core.errors import SettingsRefused
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ROWS_AT_ONCE = 1_000  #: of the distance matrix
+ROWS_AT_ONCE = 64  #: of the distance matrix: few enough to stay in the cache between one pass and the next
 
 
 def silhouette(
@@ -59,9 +60,7 @@ def silhouette(
     values = np.empty(len(asked))
     for start in range(0, len(asked), ROWS_AT_ONCE):
         rows = asked[start : start + ROWS_AT_ONCE]
-        apart = squared[rows, None] + squared - 2 * (points[rows] @ points.T)
-        apart[np.arange(len(rows)), rows] = 0
-        sums = np.add.reduceat(np.sqrt(np.maximum(apart, 0)), first, axis=1)
+        sums = _distances_to_classes(points[rows] @ points.T, squared[rows], squared, rows, first, sizes)
         own = kind[rows]
         here = np.arange(len(rows))
         within = sums[here, own] / (sizes[own] - 1)
@@ -71,6 +70,28 @@ def silhouette(
         longest = np.maximum(within, nearest)
         values[start : start + len(rows)] = (nearest - within) / np.where(longest > 0, longest, 1)
     return float(values.mean())
+
+
+@nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "nnan"}, nogil=True)
+def _distances_to_classes(
+    products: NDArray[np.float32],
+    own: NDArray[np.float64],
+    squared: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    first: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return the summed distance of some rows to each class; `products` are theirs with all, class by class."""
+    sums = np.zeros((len(rows), len(first)))
+    for i in range(len(rows)):
+        products[i, rows[i]] = np.float32(np.inf)  # no distance to itself, whatever rounding says
+        for k in range(len(first)):
+            total = 0.0
+            for j in range(first[k], first[k] + sizes[k]):
+                apart = np.float32(own[i] + squared[j] - 2 * np.float64(products[i, j]))
+                total += np.sqrt(max(apart, np.float32(0)))
+            sums[i, k] = total
+    return sums
 
 
 def cluster_metric(vectors: NDArray[np.floating], classes: NDArray[np.int64]) -> float:
