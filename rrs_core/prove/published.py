@@ -74,12 +74,12 @@ def silhouette(
 
 @nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "nnan"}, nogil=True)
 def _distances_to_classes(
-    products: NDArray[np.float32],
-    own: NDArray[np.float64],
-    squared: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    first: NDArray[np.int64],
-    sizes: NDArray[np.int64],
+    products: NDArray[np.floating],
+    own: NDArray[np.floating],
+    squared: NDArray[np.floating],
+    rows: NDArray[np.signedinteger],
+    first: NDArray[np.signedinteger],
+    sizes: NDArray[np.signedinteger],
 ) -> NDArray[np.float64]:
     """Return the summed distance of some rows to each class; `products` are theirs with all, class by class."""
     sums = np.zeros((len(rows), len(first)))
