@@ -18,9 +18,11 @@ OUT = Path(__file__).parent / "results.json"
 
 def main() -> None:
     """Run the benchmarks that are named, or all."""
+    import dask
     from rich.console import Console
     from rich.table import Table
 
+    dask.config.set({"logging.distributed": "critical"})  # workers that come and go are no news here
     chosen = sys.argv[1:] or list(NAMES)
     before = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}
     results = {name: before[name] for name in NAMES if name in before}
