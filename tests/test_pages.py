@@ -35,6 +35,7 @@ from pages.components import (
     gallery,
     hitmap,
     loaders,
+    mapahead,
     mapdata,
     mapdrawn,
     mapsample,
@@ -44,6 +45,7 @@ from pages.components import (
     uploads,
 )
 from rrs_core.errors import FileRefused, RRSError
+from rrs_core.group import views
 from rrs_core.group.search import index_of
 from rrs_core.observe.snippetfiles import Snippet
 from rrs_core.survey import selections
@@ -804,6 +806,24 @@ def test_a_large_map_states_its_sample(tiny_survey: Path, monkeypatch: pytest.Mo
     shown = sent(opened("map", tiny_survey, monkeypatch, drawn="picture"))
     assert "240 of 240 hits" in shown
     assert "of 240 hits drawn; a selection takes all." in shown
+    st.cache_resource.clear()
+
+
+def test_views_and_colours_of_a_large_map_are_made_before_anybody_asks(
+    tiny_survey: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed, painted, made = [], [], threading.Event()
+    view, paint, make = views.view, mapdata.paint, mapahead._make
+    monkeypatch.setattr(mapahead, "LARGE", 100)
+    monkeypatch.setattr(mapahead, "_make", lambda *given: (make(*given), made.set()))
+    monkeypatch.setattr(views, "view", lambda found, name: (placed.append(name), view(found, name))[1])
+    monkeypatch.setattr(mapdata, "paint", lambda by, **how: (painted.append(by.title), paint(by, **how))[1])
+    st.cache_resource.clear()
+    app = opened("map", tiny_survey, monkeypatch)
+    assert made.wait(60)
+    boxes = {box.label: box.options for box in app.selectbox}
+    assert len(placed) == len(set(placed)) == len(boxes["View"]) > 1
+    assert len(painted) == len(set(painted)) == len(boxes["Colour by"]) > 1
     st.cache_resource.clear()
 
 

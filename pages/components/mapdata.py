@@ -107,6 +107,16 @@ def placed(found: Survey, name: str) -> Placed:
     return _placed(loaders.digest_of(found), name, found)
 
 
+def place_ahead(found: Survey, name: str) -> None:
+    """Place the points in a view before anybody asks; in a thread that has no page to tell of it."""
+    _place(loaders.digest_of(found), name, found)
+
+
+def paint_ahead(found: Survey, known: Columns, column: str, *, dark: bool) -> None:
+    """Colour the points by a column, not that of labels, before anybody asks; as `place_ahead`."""
+    _paint(loaders.digest_of(found), column, "", dark, found, known)
+
+
 def painted(found: Survey, known: Columns, column: str, *, dark: bool) -> Painted:
     """Return the points coloured by a column of `columns`."""
     said = _id(np.array([*known.said]), *known.said.values()) if column == LABEL else ""
@@ -143,6 +153,11 @@ def _view_names(version: str, _survey: Survey) -> list[str]:  # noqa: ARG001
 
 @st.cache_resource(max_entries=8, show_spinner="Placing the hits")
 def _placed(version: str, name: str, _survey: Survey) -> Placed:
+    return _place(version, name, _survey)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _place(version: str, name: str, _survey: Survey) -> Placed:
     view = views.view(_survey, name)
     places = quantise(view.x, view.y)
     made = levels(replace(places, xy=mapped(places.xy)), _points(version, _survey).rank)
@@ -152,7 +167,12 @@ def _placed(version: str, name: str, _survey: Survey) -> Placed:
 
 
 @st.cache_resource(max_entries=16, show_spinner="Colouring the hits")
-def _painted(
+def _painted(version: str, column: str, said: str, dark: bool, _survey: Survey, _known: Columns) -> Painted:
+    return _paint(version, column, said, dark, _survey, _known)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _paint(
     version: str,  # noqa: ARG001
     column: str,
     said: str,  # noqa: ARG001

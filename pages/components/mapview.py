@@ -10,6 +10,7 @@ from pages.components import (
     choice,
     frame,
     loaders,
+    mapahead,
     mapdata,
     mapdrawn,
     mapsample,
@@ -74,6 +75,7 @@ def _asked(survey: Survey) -> Asked:
     pale = ~filters.mask(hits.columns, filters.filter_of(given))
     pale_id = pointparts.number_of(pale)
     placed, painted = mapdata.placed(survey, view), mapdata.painted(survey, hits.columns, column, dark=frame.dark())
+    mapahead.begin(survey, hits.columns, dark=frame.dark())
     if drawn == "auto":
         without = st.session_state.get(mapwebgl.FAILED)
         drawn = "plotly" if placed.n <= MOST_PLOTLY else "picture" if without else "webgl"
