@@ -6,19 +6,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rrs_core.figures.lassos import filled
 from rrs_core.figures.levels import ACROSS, DEPTH, SPAN, Levels, inside, levels, sample, shares, tiles_of
 from rrs_core.figures.points import ABSENT, LAST, Places, quantise
 
 
-def one_by_one(xy: NDArray[np.uint16], polygon: list[tuple[float, float]]) -> NDArray[np.bool_]:
-    """Wind around each point: the angles to the corners sum to a turn where it is inside; for simple polygons."""
-    corners = np.array(polygon)
-    away = corners[None] - xy[:, None].astype(float)
+def turns(points: NDArray[np.floating], corners: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return how often a polygon winds around each point, by the angles to its corners."""
+    away = corners[None] - points[:, None]
     angle = np.arctan2(away[..., 1], away[..., 0])
     turn = np.diff(np.concatenate([angle, angle[:, :1]], axis=1), axis=1)
     turn = (turn + np.pi) % (2 * np.pi) - np.pi
-    wound: NDArray[np.bool_] = np.abs(turn.sum(axis=1)) > np.pi
-    return wound
+    return np.rint(turn.sum(axis=1) / (2 * np.pi)).astype(np.int64)
+
+
+def one_by_one(xy: NDArray[np.uint16], polygon: list[tuple[float, float]]) -> NDArray[np.bool_]:
+    """Tell which points a simple polygon winds around."""
+    return turns(xy.astype(float), np.array(polygon)) != 0
 
 
 def scattered(n: int, seed: int) -> Places:
@@ -37,6 +41,14 @@ def test_what_is_inside_a_lasso_is_exact(seed: int) -> None:
     found = inside(tiled(places), polygon)
     assert 0 < found.sum() < len(found)
     assert np.array_equal(found, one_by_one(places.xy, polygon))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_cells_of_a_lasso_are_those_whose_middles_are_inside(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(-8, 40, (int(rng.integers(3, 30)), 2))  # crosses itself, and lies in part beyond the grid
+    middles = np.array([(column + 0.5, row + 0.5) for row in range(32) for column in range(32)])
+    assert np.array_equal(filled(corners, 32).ravel(), turns(middles, corners) % 2 == 1)
 
 
 def test_a_lasso_that_crosses_itself_leaves_what_is_enclosed_twice() -> None:

@@ -32,6 +32,16 @@ def test_the_id_is_that_of_the_hits_and_the_first_name_stays(tmp_path: Path) -> 
     assert [one.name for one in selections.every(tmp_path)] == ["two", "one"]
 
 
+def test_the_selection_of_some_hits_is_found_by_them_alone(tmp_path: Path) -> None:
+    hits = np.array([3, 7, 40])
+    assert selections.kept_of(tmp_path, hits) is None
+    kept = selections.keep(tmp_path, hits, person="ada", name="three")
+    selections.keep(tmp_path, np.array([3, 7]), person="ada", name="two")
+    assert selections.kept_of(tmp_path, hits[::-1]) == kept
+    assert selections.kept_of(tmp_path, np.array([3, 7, 41])) is None
+    assert selections.kept_of(tmp_path, np.array([40])) is None
+
+
 def test_nothing_is_no_selection_and_a_name_has_an_end(tmp_path: Path) -> None:
     for hits, name in ((HITS[:0], "x"), (HITS, "x" * 81)):
         with pytest.raises(RRSError) as refused:

@@ -119,9 +119,9 @@ def _clear(points: Points) -> None:
 def _keep(survey: Survey, points: Points, mask: NDArray[np.bool_], words: str) -> None:
     """Offer to keep the selection under a name, and the link to it."""
     hits = points.hit_id[mask]
-    number = selections.id_of(hits)
-    if (survey.store.root / selections.FOLDER / f"{number}.json").is_file():
-        kept = selections.describe(survey.store.root, number)
+    kept = selections.kept_of(survey.store.root, hits)
+    if kept is not None:
+        number = kept.selection_id
         name = markdown_text(kept.name, selections.LONGEST_NAME) or number
         st.markdown(f"Kept as **{name}** by {markdown_text(kept.person, 60)}. Everybody with this link sees it:")
         st.code(f"?{SELECTION}={number}", language=None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rrs_core.figures.lassos import even_odd, touched
+from rrs_core.figures.lassos import even_odd, filled, touched
 from rrs_core.figures.points import Places
 
 if TYPE_CHECKING:
@@ -143,8 +143,7 @@ def inside(points: Levels, polygon: Sequence[tuple[float, float]]) -> NDArray[np
     if len(corners) < 3:
         return found
     near = touched(corners / CELL, CELLS)
-    across, up = np.meshgrid(*[(np.arange(CELLS) + 0.5) * CELL] * 2)
-    sure = even_odd(across.ravel(), up.ravel(), corners).reshape(CELLS, CELLS) & ~near
+    sure = filled(corners / CELL, CELLS) & ~near
     found[_of_cells(points, sure)] = True
     rest = _of_cells(points, near)
     x, y = points.places.xy[rest].astype(np.float64).T

@@ -132,6 +132,20 @@ def every(root: Path) -> list[Selection]:
     return sorted(found, key=lambda one: (one.made_utc, one.selection_id), reverse=True)
 
 
+def kept_of(root: Path, hit_id: NDArray[np.int64]) -> Selection | None:
+    """Return the selection that holds these hits and no others, None where none does.
+
+    The id of millions takes longer than to see that no selection has as many.
+
+    Parameters
+    ----------
+    hit_id : ndarray, shape (n,)
+        Each hit once.
+    """
+    alike = {one.selection_id: one for one in every(root) if one.n_hits == len(hit_id)}
+    return alike.get(id_of(hit_id)) if alike else None
+
+
 def _checked(selection_id: str) -> str:
     """Return an id that is safe in a path."""
     if not _ID.fullmatch(selection_id):
