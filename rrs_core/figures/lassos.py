@@ -50,7 +50,7 @@ def filled(corners: NDArray[np.float64], cells: int) -> NDArray[np.bool_]:
             at = x0 + (y[row] - y0) * (x1 - x0) / (y1 - y0)
             crossings[row, np.clip(np.ceil(at - 0.5), 0, cells).astype(np.int64)] += 1
     to_the_right = crossings[:, :0:-1].cumsum(axis=1)[:, ::-1]
-    return to_the_right % 2 == 1
+    return np.asarray(to_the_right % 2 == 1)
 
 
 def even_odd(x: NDArray[np.float64], y: NDArray[np.float64], corners: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -103,8 +103,7 @@ def forest_importances(
     from sklearn.inspection import permutation_importance
 
     points, labels, _ = _drawn(points, labels, seed, max_rows)
-    whole = _forest(points, labels, n_trees, seed, max_features)
-    trees = np.array([tree.feature_importances_ for tree in whole.estimators_])
+    importance, trees = _impurities(points, labels, n_trees, seed, max_features)
     shuffled = np.random.default_rng([seed, 1]).permutation(len(points))
     held, kept = np.split(shuffled, [max(2, round(HELD_OUT * len(points)))])
     judge = _forest(points[kept], labels[kept], n_trees, seed, max_features)
@@ -112,7 +111,7 @@ def forest_importances(
     frame = pd.DataFrame(
         {
             "feature": feature_names(points.shape[1]),
-            "importance": whole.feature_importances_,
+            "importance": importance,
             "low": np.quantile(trees, 0.16, axis=0),
             "high": np.quantile(trees, 0.84, axis=0),
             "permutation": lost.mean(axis=1),
@@ -346,6 +345,18 @@ def anomaly_ranking(
             distances[name] = NearestNeighbors(n_neighbors=1).fit(others).kneighbors(points[row])[0][:, 0]
     frame = pd.DataFrame({"row": row, **distances})
     return frame.sort_values([*distances, "row"], ascending=[*[False] * len(distances), True], ignore_index=True)
+
+
+def _impurities(
+    points: Floats, labels: Integers, n_trees: int, seed: int, max_features: int | None
+) -> tuple[Floats, Floats]:
+    """Return the decrease of impurity by each feature, shape (d,), and that of each tree, (n_trees, d).
+
+    The forest goes before another is grown: of many labels one takes a gigabyte.
+    """
+    whole = _forest(points, labels, n_trees, seed, max_features)
+    trees = np.array([tree.feature_importances_ for tree in whole.estimators_])
+    return np.asarray(whole.feature_importances_), trees
 
 
 def _forest(points: Floats, labels: Integers, n_trees: int, seed: int, max_features: int | None) -> Any:  # noqa: ANN401
