@@ -88,12 +88,14 @@ def test_both_maps_are_drawn_of_the_hits_that_they_are_of(
     survey = load(made)
     assert project.run(survey, Silent())["feature_projection"].empty
     hits = survey.table["hit_id"].to_numpy()[::2]
-    survey.clusters = pd.DataFrame({"hit_id": hits})  # type: ignore[misc]
+    clusters = Store(made).table_path("clusters")
+    pd.DataFrame({"hit_id": hits}).to_parquet(clusters)
     rng = np.random.default_rng(0)
     points = rng.standard_normal((len(hits), 13))
     monkeypatch.setattr(project, "scaled_features", lambda _: points)
     with Engine(workers) as engine:
         found = project.run(survey, Silent(), engine)
+    clusters.unlink()
     assert found["projection"]["hit_id"].tolist() == survey.latents["hit_id"].tolist()
     assert found["feature_projection"]["hit_id"].tolist() == hits.tolist()
     np.testing.assert_allclose(

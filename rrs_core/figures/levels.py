@@ -212,7 +212,7 @@ def shares(sizes: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Return at most `most` of all groups together: some of each first, the rest in proportion to their sizes.
 
     >>> shares(np.array([9_000, 900, 20]), 1_000)
-    array([899,  90,  11])
+    array([893,  97,  10])
     """
     if sizes.sum() <= most:
         return sizes
