@@ -128,6 +128,29 @@ class Curve:
         return power_law(self.size, self.cpu_s)
 
     @property
+    def memory_gb(self) -> Line:
+        """Its peak of memory over the last decade as a line [GB]: what fills at first, and then no more, is past."""
+        return line(self.size[self._last], self.peak_gb[self._last])
+
+    @property
+    def tail_s(self) -> Line:
+        """Its processor time over the last decade as a line [s]: what a power law misses where much is fixed."""
+        return line(self.size[self._last], self.cpu_s[self._last])
+
+    @property
+    def _last(self) -> NDArray[np.bool_]:
+        return np.asarray(self.size >= self.size.max() / 10)
+
+    def whole_s(self, size: float, errors: float = 0.0) -> float:
+        """Return its processor time at a size beyond the largest [s]: by power law or tail, whichever is more."""
+        return max(self.growth.at(size, errors), self.tail_s.at(size))
+
+    def size_of(self, seconds: float) -> float:
+        """Return the size at which it takes so long, by whichever is sooner."""
+        tail = self.tail_s
+        return min(self.growth.size_of(seconds), (seconds - tail.fixed) / tail.each if tail.each > 0 else np.inf)
+
+    @property
     def each_s(self) -> Line:
         """Its processor time as a line [s]."""
         return line(self.size, self.cpu_s)
@@ -140,10 +163,11 @@ def curves(points: Sequence[dict[str, Any]]) -> dict[str, Curve]:
         own = sorted((point for point in points if point["stage"] == name), key=lambda point: float(point["size"]))
         if len(own) < FEWEST:
             continue
-        size, cpu, peak, read, written = (
+        size, cpu, peak, before, read, written = (
             np.array([point[column] for point in own], np.float64)
-            for column in ("size", "cpu_s", "peak_mb", "read_bytes", "written_bytes")
+            for column in ("size", "cpu_s", "peak_mb", "before_mb", "read_bytes", "written_bytes")
         )
+        peak += before.min() - before  # what a larger input took to make is not the stage's
         moved = peak / 1024, read / 1e9, written / 1e9
         if name == "cluster":
             epochs = np.array([point["told"]["epochs_s"] for point in own], np.float64)
@@ -173,7 +197,7 @@ def needs(found: dict[str, Curve], n_scans: int) -> list[Need]:
     """Return what each step that was measured needs for so many scans.
 
     Steps of single scans are so many jobs of one size, whose cost is the line of its stage. Steps of the whole
-    survey are one piece of work, whose cost follows the power law.
+    survey are one piece of work, whose cost follows the power law, or the line of its last decade where that is more.
     """
     scans_tb = n_scans * SCAN_GB / 1000
     hits, drifting = float(n_scans * HITS_A_SCAN), float(n_scans * DRIFT_HITS_A_SCAN)
@@ -191,8 +215,8 @@ def needs(found: dict[str, Curve], n_scans: int) -> list[Need]:
     def whole(step: str, stage: str, where: Where, size: float) -> None:
         if stage in found:
             curve, growth = found[stage], found[stage].growth
-            low, middle, high = (growth.at(size, errors) / 3600 for errors in (-2, 0, 2))
-            peak = line(curve.size, curve.peak_gb).at(size)
+            low, middle, high = (curve.whole_s(size, errors) / 3600 for errors in (-2, 0, 2))
+            peak = curve.memory_gb.at(size)
             written = line(curve.size, np.maximum(curve.written_gb, 1e-12)).at(size) / 1000
             made.append(Need(step, stage, where, middle, (low, high), peak, 0.0, written, size / growth.last))
 
@@ -240,8 +264,8 @@ def walls(found: dict[str, Curve], assumed: Assumed) -> list[Wall]:
         if stage not in found:
             continue
         curve, hits = found[stage], HITS_A_SCAN if stage in of_all else DRIFT_HITS_A_SCAN
-        growth, memory = curve.growth, line(curve.size, curve.peak_gb)
-        day = 86_400 / (curve.each_s.at(hits)) if stage == "encode" else growth.size_of(86_400) / hits
+        growth, memory = curve.growth, curve.memory_gb
+        day = 86_400 / (curve.each_s.at(hits)) if stage == "encode" else curve.size_of(86_400) / hits
         met.append(Wall(f"time: {name} takes a day", day, f"slope {growth.slope:.2f} ± {growth.error:.2f}"))
         if memory.each > 0 and stage != "encode":
             full = (assumed.memory_gb - memory.fixed) / memory.each / hits

@@ -279,11 +279,11 @@ def _search(size: float, folder: Path) -> Work:
 WIDTHS = (1 / 16, 1 / 4, 1.0, 4.0, 16.0, 64.0)  #: coarse channels of the scans: three decades
 STAGES = {  # those that take longest first
     "cluster": Stage(_cluster, HITS, _decades(1000, 1_000_000), False),
-    "project": Stage(_project, HITS, _decades(100, 100_000), False),
+    "project": Stage(_project, HITS, _decades(100, 1_000_000), False),
     "detect": Stage(_detect, COARSE, WIDTHS, True),
     "encode": Stage(_encode, HITS, _decades(100, 100_000), True),
     "features": Stage(_features, HITS, _decades(100, 100_000), True),
-    "merge": Stage(_merge, HITS, _decades(300, 300_000), False),
+    "merge": Stage(_merge, HITS, _decades(300, 948_683), False),
     "events": Stage(_events, HITS, _decades(1000, 1_000_000), False),
     "search": Stage(_search, HITS, _decades(2000, 2_000_000), False),
     "energy": Stage(_energy, COARSE, WIDTHS, True),
