@@ -16,7 +16,8 @@ from rrs_core.errors import SurveyRefused
 from rrs_core.group.ranking import snippet_width_mhz
 from rrs_core.group.search import Index, span
 from rrs_core.group.several import Answer, Part, Several, Told, answer, answer_here
-from rrs_core.survey.partitions import count_rows, damaged, opened
+from rrs_core.survey.partitions import count_rows, opened
+from rrs_core.survey.store import damaged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rrs_core.errors import SurveyRefused
 from rrs_core.survey import tables
-from rrs_core.survey.store import atomic
+from rrs_core.survey.store import atomic, damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -157,10 +156,3 @@ def opened(path: Path) -> Iterator[Any]:
             yield file
     except (OSError, ValueError) as error:
         raise damaged(path, error) from error
-
-
-def damaged(path: Path, error: Exception) -> SurveyRefused:
-    """Return the refusal of a table that cannot be read."""
-    return SurveyRefused(
-        "TABLE", f"table cannot be read: {error}", where=path, todo="run rrs build again: it is made anew"
-    )

@@ -87,9 +87,7 @@ class Store:
         try:
             return pd.read_parquet(path, columns=columns)
         except (OSError, ValueError) as error:
-            raise SurveyRefused(
-                "TABLE", f"table cannot be read: {error}", where=path, todo="run rrs build again: it is made anew"
-            ) from error
+            raise damaged(path, error) from error
 
     def write_table(self, name: str, frame: pd.DataFrame) -> Path:
         """Check a table against its schema and write it atomically."""
@@ -313,6 +311,13 @@ def write_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic], par
     with growing_array(path, shape, dtype) as append:
         for part in parts:
             append(part)
+
+
+def damaged(path: Path, error: Exception) -> SurveyRefused:
+    """Return the refusal of a table that cannot be read."""
+    return SurveyRefused(
+        "TABLE", f"table cannot be read: {error}", where=path, todo="run rrs build again: it is made anew"
+    )
 
 
 def sha256_of(path: Path) -> str:
